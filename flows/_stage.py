@@ -1,0 +1,239 @@
+"""The one bridge between a stage and everything around it: DVC above, Prefect beside, Ray below.
+
+`python -m flows.<stage>` loads the recipe, the profile and the input artifacts, takes the lock of
+the stage's work folder `runs/<stage>-<identity>/`, and runs the stage inside a Prefect flow. The
+exit status is that of the work: 0 once the artifact is published, whatever becomes of Prefect.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from flows import _server
+from flows._provenance import ancestor_runner, provenance
+from polylm_core.artifacts import Artifact
+from polylm_core.compute.backend import Backend
+from polylm_core.compute.local import LocalBackend
+from polylm_core.compute.process import die_with_parent, die_with_process
+from polylm_core.errors import MachineError, PolyLMError
+from polylm_core.params import Params, load_params
+from polylm_core.pipeline import RUNS, SOURCES, STAGES, Stage, identity, sources_fingerprint
+from polylm_core.progress import Progress, TerminalProgress
+from polylm_core.settings import Profile, load_profile
+from polylm_core.stages.base import StageRun
+from polylm_core.storage import exclusive_lock, no_space_named, write_atomic
+
+PARAMS = Path("params.yaml")
+PROFILES = Path("infra/profiles")
+TEARDOWN_SECONDS = 10.0
+"""How long Prefect may take to close its books after the work has ended."""
+
+
+@dataclass
+class Outcome:
+    """How the work ended, kept apart from how Prefect ended."""
+
+    started: bool = False
+    artifact: Artifact | None = None
+    error: BaseException | None = None
+    url: str = ""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything a stage needs, checked before anything starts."""
+
+    stage: Stage
+    params: Params
+    profile: Profile
+    inputs: Mapping[str, Artifact]
+    identity: str
+
+    @property
+    def work(self) -> Path:
+        """The folder of this identity that outlives a crash."""
+        return RUNS / f"{self.stage.name}-{self.identity[:16]}"
+
+
+def main(name: str) -> None:
+    """Run one stage as a flow and end the process with the status of the work."""
+    die_with_parent()
+    runner = ancestor_runner()
+    if runner is not None:
+        die_with_process(runner.pid)
+    try:
+        prepared = prepare(name)
+        with exclusive_lock(
+            prepared.work / "stage.lock",
+            what=f"{prepared.stage.out}",
+            wait_seconds=prepared.profile.lock_wait_seconds,
+        ):
+            code = _run_watched(prepared, tag=runner.tag if runner else "by-hand")
+    except PolyLMError as error:
+        print(f"error: {error}", file=sys.stderr)
+        code = 1
+    _leave(code)
+
+
+def prepare(name: str, root: Path = Path()) -> Prepared:
+    """Check recipe, profile and inputs; raises PolyLMError."""
+    stage = STAGES[name]
+    params = load_params(root / PARAMS)
+    profile = load_profile(root / PROFILES)
+    sources = sources_fingerprint(root / SOURCES) if stage.reads_sources else None
+    inputs = stage.load_inputs(root)
+    return Prepared(
+        stage=stage,
+        params=params,
+        profile=profile,
+        inputs=inputs,
+        identity=identity(stage, params, inputs, sources),
+    )
+
+
+def make_backend(profile: Profile) -> Backend:
+    """Return the machines a profile declares; Ray is imported only when it is needed."""
+    local = LocalBackend(
+        map_workers=profile.map_workers,
+        training_workers=profile.training_workers,
+        threads_per_worker=profile.threads_per_worker,
+    )
+    if profile.map_backend == profile.launch_backend == "local":
+        return local
+    on_ray = importlib.import_module("polylm_core.compute.on_ray")
+    cluster: Backend = on_ray.RayBackend(
+        address=profile.ray_address,
+        training_workers=profile.training_workers,
+        threads_per_worker=profile.threads_per_worker,
+        use_gpu=profile.accelerator == "gpu",
+        private_cpus=max(
+            profile.map_workers, profile.training_workers * profile.threads_per_worker
+        ),
+    )
+    return _Backends(
+        mapper=local if profile.map_backend == "local" else cluster,
+        launcher=local if profile.launch_backend == "local" else cluster,
+    )
+
+
+class _Backends:
+    """One backend's `map` beside another's `launch`."""
+
+    def __init__(self, mapper: Backend, launcher: Backend) -> None:
+        self.map = mapper.map
+        self.launch = launcher.launch
+        self.training_workers = launcher.training_workers
+
+
+def _work(prepared: Prepared, progress: Progress, outcome: Outcome) -> None:
+    """Run the stage function; the outcome is what counts, exceptions also go to Prefect."""
+    stage = prepared.stage
+    outcome.started = True
+    run = StageRun(
+        seed=prepared.params.seed,
+        languages=prepared.params.languages,
+        out=stage.out,
+        work=prepared.work,
+        backend=make_backend(prepared.profile),
+        progress=progress,
+        micro_batch_sequences=prepared.profile.micro_batch_sequences,
+    )
+    sources = (SOURCES,) if stage.reads_sources else ()
+    try:
+        with no_space_named(stage.out):
+            outcome.artifact = stage.function()(
+                stage.config(prepared.params), *prepared.inputs.values(), *sources, run
+            )
+    except BaseException as error:
+        outcome.error = error
+        raise
+
+
+def _run_watched(prepared: Prepared, *, tag: str) -> int:
+    root = Path()
+    outcome = Outcome()
+    started = time.time()
+    _server.configure(root)
+    try:
+        _server.ensure(root)
+    except MachineError as error:
+        if _server.port_taken():
+            raise
+        print(f"warning: {error}; the stage runs unwatched", file=sys.stderr)
+    try:
+        watched = importlib.import_module("flows._flow")
+        watched.run_as_flow(
+            prepared.stage.name,
+            lambda progress: _work(prepared, progress, outcome),
+            outcome,
+            parameters=prepared.stage.config(prepared.params).model_dump(mode="json"),
+            run_name=f"{prepared.stage.name}-{prepared.identity[:8]}",
+            tag=tag,
+            when_done=lambda: _bound_teardown(prepared, outcome, started, tag),
+        )
+    except BaseException as error:
+        if outcome.error is None and outcome.artifact is None:
+            _fall_back(prepared, outcome, error)
+        elif outcome.error is None:
+            print(f"warning: Prefect did not take the end of the stage: {error}", file=sys.stderr)
+    return _conclude(prepared, outcome, started, tag)
+
+
+def _fall_back(prepared: Prepared, outcome: Outcome, error: BaseException) -> None:
+    """Do the work unwatched when Prefect failed before it began."""
+    if outcome.started or not isinstance(error, Exception):
+        raise error
+    print(f"warning: Prefect is not usable ({error}); the stage runs unwatched", file=sys.stderr)
+    try:
+        _work(prepared, TerminalProgress(), outcome)
+    except PolyLMError:
+        return
+
+
+def _conclude(prepared: Prepared, outcome: Outcome, started: float, tag: str) -> int:
+    if isinstance(outcome.error, PolyLMError):
+        print(f"error: {outcome.error}", file=sys.stderr)
+        return 1
+    if outcome.error is not None or outcome.artifact is None:
+        traceback.print_exception(outcome.error)
+        return 1
+    record = provenance(
+        stage=prepared.stage.name,
+        identity=prepared.identity,
+        fingerprint=outcome.artifact.fingerprint,
+        profile=prepared.profile.model_dump(mode="json"),
+        flow_run_url=outcome.url,
+        tag=tag,
+        started=started,
+    )
+    text = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
+    write_atomic(prepared.work / "provenance.json", text.encode())
+    return 0
+
+
+def _bound_teardown(prepared: Prepared, outcome: Outcome, started: float, tag: str) -> None:
+    """Give Prefect a bounded time to end, then end the process with the status of the work."""
+
+    def end() -> None:
+        time.sleep(TEARDOWN_SECONDS)
+        print("warning: Prefect did not close in time; left as it is", file=sys.stderr)
+        _leave(_conclude(prepared, outcome, started, tag))
+
+    threading.Thread(target=end, name="bounded-teardown", daemon=True).start()
+
+
+def _leave(code: int) -> None:
+    """End at once: Prefect's exit handlers can wait minutes for a server that is gone."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+

@@ -1,0 +1,65 @@
+"""End what this checkout left running in the background: `python -m flows.stop` (`make stop`).
+
+Its Prefect server, and the processes of its private Ray should any have outlived a killed stage.
+Other checkouts' processes are never touched: the server is known by its recorded pid, Ray by the
+folder in its command lines.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import time
+from pathlib import Path
+
+from flows import _server
+from polylm_core.compute.process import command_of
+
+END_SECONDS = 10.0
+POLL_SECONDS = 0.1
+
+
+def processes_naming(folder: Path) -> list[int]:
+    """Return the pids whose command line names `folder` or something in it."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            words = command_of(int(entry.name)).replace("=", " ").replace(",", " ").split()
+            if any(Path(word) == folder or folder in Path(word).parents for word in words):
+                found.append(int(entry.name))
+    return sorted(found)
+
+
+def end_processes(pids: list[int]) -> None:
+    """Ask processes to end, and kill those that have not after `END_SECONDS`."""
+    _signal(pids, signal.SIGTERM)
+    deadline = time.monotonic() + END_SECONDS
+    left = pids
+    while left and time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
+        left = [pid for pid in left if command_of(pid)]
+    _signal(left, signal.SIGKILL)
+
+
+def _signal(pids: list[int], number: signal.Signals) -> None:
+    for pid in pids:
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            continue
+
+
+def main() -> None:
+    """End the server and Ray of the current checkout, and say what was ended."""
+    if _server.stop(Path()):
+        print("ended the Prefect server")
+    on_ray = importlib.import_module("polylm_core.compute.on_ray")
+    pids = processes_naming(on_ray.private_ray_folder())
+    end_processes(pids)
+    if pids:
+        print(f"ended {len(pids)} processes of Ray")
+
+
+if __name__ == "__main__":
+    main()

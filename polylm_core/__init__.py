@@ -1,0 +1,1 @@
+"""PolyLM, end to end: raw multilingual text to an evaluated chat model."""

@@ -1,0 +1,1 @@
+"""The `polylm` command: where the results are, what the machine lacks, what a recipe may say."""

@@ -1,0 +1,94 @@
+"""The commands of `polylm`, run from the root of a checkout."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import typer
+
+from polylm_core.cli import machine, reference, summary
+from polylm_core.errors import MachineError, PolyLMError
+from polylm_core.params import load_params
+from polylm_core.pipeline import SOURCES, sources_fingerprint
+from polylm_core.settings import load_profile
+
+PARAMS = Path("params.yaml")
+PROFILES = Path("infra/profiles")
+SHOWN_PACKAGES = ("torch", "deepspeed", "ray", "prefect", "fastapi", "dvc", "transformers")
+
+app = typer.Typer(
+    help="From raw multilingual text to an evaluated chat model.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.command(name="summary")
+def summary_command() -> None:
+    """Print what each stage took, and where the report, the model and the Prefect UI are."""
+    root = _checkout()
+    print("\n".join([*summary.table(summary.rows(root)), "", *summary.places(root)]))
+
+
+@app.command()
+def doctor() -> None:
+    """Check the machine, the recipe, the profile and the sources; exit with 1 on a problem."""
+    root = _checkout()
+    print(f"python {sys.version.split()[0]}, {os.cpu_count()} CPU cores")
+    for package in SHOWN_PACKAGES:
+        print(f"{package} {_version(package)}")
+    print(f"Prefect UI {summary.prefect_ui(root)}")
+    problems = [problem for check in machine.BEFORE_RUN if (problem := check()) is not None]
+    for load in (
+        lambda: load_params(root / PARAMS),
+        lambda: load_profile(root / PROFILES),
+        lambda: sources_fingerprint(root / SOURCES),
+    ):
+        try:
+            load()
+        except PolyLMError as error:
+            problems.append(str(error))
+    for problem in problems:
+        print(f"error: {problem}", file=sys.stderr)
+    if problems:
+        raise typer.Exit(1)
+    print("nothing is missing")
+
+
+@app.command()
+def params() -> None:
+    """Print the reference of params.yaml as Markdown."""
+    print(reference.markdown(), end="")
+
+
+def _checkout() -> Path:
+    root = Path()
+    if not (root / PARAMS).is_file():
+        raise MachineError(
+            f"no {PARAMS} in {Path.cwd()}: run polylm in the root of a PolyLM checkout"
+        )
+    return root
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "is not installed: make install"
+
+
+def main() -> None:
+    """Run a command; a user's mistake ends it with one line, not with a traceback."""
+    try:
+        app()
+    except PolyLMError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

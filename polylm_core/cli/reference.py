@@ -1,0 +1,108 @@
+"""The reference of `params.yaml` as Markdown, from the configurations themselves.
+
+Every field's docstring, type, bounds and default come from the pydantic models, so
+`docs/params.md` cannot say anything else than what is checked.
+"""
+
+from __future__ import annotations
+
+import json
+import types
+import typing
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import to_jsonable_python
+
+from polylm_core.params import Params
+
+HEAD = """# Parameters
+
+Made from the code by `polylm params > docs/params.md`; edit the docstrings of
+`polylm_core/stages/*/config.py` instead of this file.
+
+Everything here changes the identity of a result. Where and how wide a run is executed is in a
+profile (`infra/profiles/`).
+"""
+SIGNS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
+
+
+def markdown() -> str:
+    """Return the whole reference."""
+    top = [(name, field) for name, field in Params.model_fields.items() if not _model(field)]
+    parts = [HEAD, "## All stages\n", _table([_row(name, field) for name, field in top])]
+    for name, field in Params.model_fields.items():
+        model = _model(field)
+        if model is not None:
+            parts += [f"## `{name}`\n", _summary(model) + "\n", _table(list(_rows(model, "")))]
+    return "\n".join(part for part in parts if part)
+
+
+def _rows(model: type[BaseModel], prefix: str) -> Iterator[str]:
+    """Yield a row for each field, those of nested models right below theirs."""
+    for name, field in model.model_fields.items():
+        nested = _model(field)
+        yield _row(prefix + name, field)
+        if nested is not None:
+            many = "[]" if nested is not field.annotation else ""
+            yield from _rows(nested, f"{prefix}{name}{many}.")
+
+
+def _row(path: str, field: FieldInfo) -> str:
+    nested = _model(field)
+    text = field.description or (_summary(nested) if nested is not None else "")
+    cells = (f"`{path}`", _type(field), _default(field), " ".join(text.split()))
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _table(lines: list[str]) -> str:
+    head = "| parameter | type | default | meaning |\n|---|---|---|---|\n"
+    return head + "\n".join(lines) + "\n" if lines else ""
+
+
+def _summary(model: type[BaseModel]) -> str:
+    return " ".join((model.__doc__ or "").split())
+
+
+def _model(field: FieldInfo) -> type[BaseModel] | None:
+    """Return the model a field holds, alone or as the items of a tuple or mapping."""
+    for candidate in (field.annotation, *typing.get_args(field.annotation)):
+        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+            return candidate
+    return None
+
+
+def _type(field: FieldInfo) -> str:
+    bounds = [
+        f"{sign} {getattr(bound, name):,}"
+        for bound in field.metadata
+        for name, sign in SIGNS.items()
+        if getattr(bound, name, None) is not None
+    ]
+    return ", ".join([_name(field.annotation), *bounds])
+
+
+def _name(annotation: Any) -> str:
+    """Return a type in words a YAML author knows."""
+    origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Literal:
+        return " or ".join(f"`{value}`" for value in inner)
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(_name(part) for part in inner)
+    if origin is tuple:
+        return f"list of {_name(inner[0])}"
+    if origin is not None and len(inner) == 2:
+        return f"{_name(inner[0])} to {_name(inner[1])}"
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return "section"
+    words = {str: "text", int: "integer", float: "number", bool: "yes or no", type(None): "null"}
+    return words.get(annotation, "any")
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "(required)"
+    value = to_jsonable_python(field.get_default(call_default_factory=True))
+    return f"`{json.dumps(value, ensure_ascii=False)}`"

@@ -1,0 +1,1 @@
+"""How wide: the machines a stage runs on. Two verbs, `map` and `launch`."""

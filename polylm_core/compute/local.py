@@ -1,0 +1,153 @@
+"""Units of work and training ranks as processes of this machine."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import socket
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import Any
+
+from polylm_core.compute.backend import I, O, resolve
+from polylm_core.compute.process import die_with_parent
+from polylm_core.errors import MachineError, TrainingError
+
+MAX_RESTARTS = 3
+"""How often a group of ranks is restarted after one of them died."""
+
+
+def _start_unit_worker() -> None:
+    die_with_parent()
+    os.environ["OMP_NUM_THREADS"] = "1"
+
+
+class LocalBackend:
+    """Processes of this machine."""
+
+    def __init__(self, *, map_workers: int, training_workers: int, threads_per_worker: int) -> None:
+        self._map_workers = map_workers
+        self._training_workers = training_workers
+        self._threads_per_worker = threads_per_worker
+
+    @property
+    def training_workers(self) -> int:
+        """Ranks that `launch` runs."""
+        return self._training_workers
+
+    def map(self, function: Callable[[I], O], items: Sequence[I]) -> Iterator[O]:
+        """Yield results in the order of `items`; a dead worker raises MachineError."""
+        if self._map_workers == 1 or len(items) <= 1:
+            yield from map(function, items)
+            return
+        context = multiprocessing.get_context("forkserver")
+        with ProcessPoolExecutor(
+            max_workers=min(self._map_workers, len(items)),
+            mp_context=context,
+            initializer=_start_unit_worker,
+        ) as pool:
+            futures = [pool.submit(function, item) for item in items]
+            try:
+                for future in futures:
+                    yield future.result()
+            except BrokenProcessPool as error:
+                raise MachineError(
+                    "a worker process was killed, most likely for want of memory; "
+                    "lower `map_workers` in the profile and run again"
+                ) from error
+            finally:
+                pool.shutdown(wait=True, cancel_futures=True)
+
+    def launch(
+        self,
+        worker: str,
+        config: Mapping[str, Any],
+        *,
+        work: Path,
+        on_report: Callable[[Mapping[str, float]], None],
+    ) -> None:
+        """Run one process a rank, joined by gloo; restart the group when a rank dies."""
+        for attempt in range(MAX_RESTARTS + 1):
+            try:
+                self._launch_once(worker, config, on_report)
+                return
+            except BrokenProcessPool as error:
+                if attempt == MAX_RESTARTS:
+                    raise TrainingError(
+                        f"a training rank died {MAX_RESTARTS + 1} times; look for the system "
+                        "killing it for want of memory, or lower micro_batch_sequences"
+                    ) from error
+
+    def _launch_once(
+        self,
+        worker: str,
+        config: Mapping[str, Any],
+        on_report: Callable[[Mapping[str, float]], None],
+    ) -> None:
+        context = multiprocessing.get_context("spawn")
+        manager = context.Manager()
+        reports = manager.Queue()
+        world = self._training_workers
+        port = _free_port()
+        with manager, ProcessPoolExecutor(max_workers=world, mp_context=context) as pool:
+            futures = [
+                pool.submit(
+                    _run_rank, worker, config, rank, world, port, self._threads_per_worker, reports
+                )
+                for rank in range(world)
+            ]
+            pending = set(futures)
+            while pending:
+                done, pending = wait(pending, timeout=0.5, return_when=FIRST_EXCEPTION)
+                while not reports.empty():
+                    on_report(reports.get())
+                for future in done:
+                    future.result()
+
+
+class _LocalContext:
+    def __init__(self, rank: int, world_size: int, reports: Any) -> None:
+        self.rank = rank
+        self.world_size = world_size
+        self._reports = reports
+
+    def report(self, metrics: Mapping[str, float]) -> None:
+        if self.rank == 0:
+            self._reports.put(dict(metrics))
+
+
+def _run_rank(
+    worker: str,
+    config: Mapping[str, Any],
+    rank: int,
+    world: int,
+    port: int,
+    threads: int,
+    reports: Any,
+) -> None:
+    die_with_parent()
+    os.environ.update(
+        RANK=str(rank),
+        LOCAL_RANK=str(rank),
+        WORLD_SIZE=str(world),
+        LOCAL_WORLD_SIZE=str(world),
+        MASTER_ADDR="127.0.0.1",
+        MASTER_PORT=str(port),
+        OMP_NUM_THREADS=str(threads),
+    )
+    import torch  # costs 2 s and its thread count must be set first
+
+    torch.set_num_threads(threads)
+    torch.distributed.init_process_group("gloo", rank=rank, world_size=world)
+    try:
+        resolve(worker)(_LocalContext(rank, world, reports), config)
+    finally:
+        torch.distributed.destroy_process_group()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

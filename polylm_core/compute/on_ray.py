@@ -1,0 +1,198 @@
+"""Units of work as Ray tasks, and training ranks under Ray Train.
+
+Ray is joined only at an explicit address; without one a private local Ray is started, which dies
+with this process. `ray.init()` without an address would join any cluster it finds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import ray
+import ray.train
+from ray.train import FailureConfig, RunConfig, ScalingConfig
+from ray.train.torch import TorchConfig, TorchTrainer
+from ray.util.queue import Empty, Queue
+
+from polylm_core.compute.backend import I, O, resolve
+from polylm_core.compute.process import die_with_process
+from polylm_core.errors import PolyLMError, TrainingError
+
+MAX_FAILURES = 3
+"""How often a group of ranks is restarted after one of them died."""
+REPORT_POLL_SECONDS = 0.5
+
+
+class RayBackend:
+    """A Ray cluster, joined or private."""
+
+    def __init__(
+        self,
+        *,
+        address: str | None,
+        training_workers: int,
+        threads_per_worker: int,
+        use_gpu: bool,
+        private_cpus: int,
+    ) -> None:
+        self._address = address
+        self._training_workers = training_workers
+        self._threads_per_worker = threads_per_worker
+        self._use_gpu = use_gpu
+        self._private_cpus = private_cpus
+
+    @property
+    def training_workers(self) -> int:
+        """Ranks that `launch` runs."""
+        return self._training_workers
+
+    def map(self, function: Callable[[I], O], items: Sequence[I]) -> Iterator[O]:
+        """Yield results in the order of `items`; Ray keeps as many under way as it has CPUs."""
+        with self._cluster():
+            task = ray.remote(num_cpus=1, max_retries=0)(function)
+            for reference in [task.remote(item) for item in items]:
+                try:
+                    yield ray.get(reference)
+                except ray.exceptions.RayTaskError as error:
+                    raise _cause(error) from error
+
+    def launch(
+        self,
+        worker: str,
+        config: Mapping[str, Any],
+        *,
+        work: Path,
+        on_report: Callable[[Mapping[str, float]], None],
+    ) -> None:
+        """Run the ranks under Ray Train, which restarts the group when one of them dies."""
+        with self._cluster(), _reports_to(on_report) as reports:
+            trainer = TorchTrainer(
+                _rank_loop,
+                train_loop_config={
+                    "worker": worker,
+                    "config": dict(config),
+                    "reports": reports,
+                    "threads": self._threads_per_worker,
+                    "driver_pid": os.getpid() if self._address is None else None,
+                },
+                torch_config=TorchConfig(backend="nccl" if self._use_gpu else "gloo"),
+                scaling_config=ScalingConfig(
+                    num_workers=self._training_workers,
+                    use_gpu=self._use_gpu,
+                    resources_per_worker={"CPU": self._threads_per_worker}
+                    | ({"GPU": 1} if self._use_gpu else {}),
+                ),
+                run_config=RunConfig(
+                    name=work.name,
+                    storage_path=str((work / "ray").absolute()),
+                    failure_config=FailureConfig(max_failures=MAX_FAILURES),
+                ),
+            )
+            try:
+                trainer.fit()
+            except ray.train.TrainingFailedError as error:
+                raise _training_cause(error) from error
+
+    @contextmanager
+    def _cluster(self) -> Iterator[None]:
+        """Join the declared cluster, or run a private one for the block."""
+        environment = {"env_vars": _worker_environment(self._threads_per_worker)}
+        if self._address is not None:
+            ray.init(address=self._address, log_to_driver=True, runtime_env=environment)
+        else:
+            ray.init(
+                address="local",
+                num_cpus=self._private_cpus,
+                include_dashboard=False,
+                log_to_driver=False,
+                _temp_dir=str(private_ray_folder()),
+                runtime_env=environment,
+            )
+        try:
+            yield
+        finally:
+            ray.shutdown()
+
+
+def private_ray_folder() -> Path:
+    """Return this checkout's folder for private Rays: short, because sockets lie in it."""
+    checkout = hashlib.sha256(str(Path.cwd()).encode()).hexdigest()[:8]
+    folder = Path(tempfile.gettempdir()) / f"polylm-ray-{os.getuid()}-{checkout}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return folder
+
+
+def _worker_environment(threads: int) -> dict[str, str]:
+    return {
+        "OMP_NUM_THREADS": str(threads),
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+        **{name: os.environ[name] for name in ("DS_ACCELERATOR",) if name in os.environ},
+    }
+
+
+class _RayContext:
+    def __init__(self, reports: Queue) -> None:
+        train = ray.train.get_context()
+        self.rank: int = train.get_world_rank()
+        self.world_size: int = train.get_world_size()
+        self._reports = reports
+
+    def report(self, metrics: Mapping[str, float]) -> None:
+        if self.rank == 0:
+            self._reports.put_async(dict(metrics))
+
+
+def _rank_loop(loop: dict[str, Any]) -> None:
+    import torch  # costs 2 s; only ranks need it here
+
+    if loop["driver_pid"] is not None:
+        die_with_process(loop["driver_pid"])
+    torch.set_num_threads(loop["threads"])
+    resolve(loop["worker"])(_RayContext(loop["reports"]), loop["config"])
+
+
+@contextmanager
+def _reports_to(on_report: Callable[[Mapping[str, float]], None]) -> Iterator[Queue]:
+    """Hand the ranks' reports to `on_report` in this process while the block runs."""
+    reports = Queue(actor_options={"num_cpus": 0})
+    stop = threading.Event()
+
+    def relay() -> None:
+        while not stop.is_set():
+            try:
+                on_report(reports.get(timeout=REPORT_POLL_SECONDS))
+            except Empty:
+                continue
+
+    thread = threading.Thread(target=relay, name="reports", daemon=True)
+    thread.start()
+    try:
+        yield reports
+    finally:
+        stop.set()
+        thread.join(timeout=5 * REPORT_POLL_SECONDS)
+        reports.shutdown(force=True)
+
+
+def _cause(error: ray.exceptions.RayTaskError) -> BaseException:
+    cause = error.cause
+    return cause if isinstance(cause, BaseException) else error
+
+
+def _training_cause(error: Any) -> PolyLMError:
+    """Return the project's own error behind a failed run, or one that tells Ray's."""
+    for failure in getattr(error, "worker_failures", {}).values():
+        cause = getattr(failure, "cause", failure)
+        if isinstance(cause, PolyLMError):
+            return cause
+    return TrainingError(f"training failed after {MAX_FAILURES} restarts: {error}")
+
+

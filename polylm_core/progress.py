@@ -1,0 +1,105 @@
+"""How a stage tells what it is doing, without knowing who watches.
+
+A stage calls `progress.track(unit, total)` around each unit of work and `progress.table(...)` for
+its results. The terminal shows bars; the flows add a watcher that mirrors both into Prefect.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Protocol
+
+from tqdm import tqdm
+
+QUIET_SECONDS = 2.0
+"""A bar appears only once its work has taken this long, so that quick units stay silent."""
+
+
+class Tracker(Protocol):
+    """One unit of work under way."""
+
+    def advance(self, amount: int = 1, note: str = "") -> None:
+        """Count `amount` more items as done; `note` is a short status such as `loss 5.31`."""
+
+
+class Progress(Protocol):
+    """What a stage reports to."""
+
+    @contextmanager
+    def track(self, unit: str, total: int, noun: str = "items") -> Iterator[Tracker]:
+        """Open a unit of work of `total` items; leaving the block ends it."""
+
+    def table(self, key: str, rows: Sequence[Mapping[str, object]], description: str) -> None:
+        """Publish a result table; `key` is lowercase words joined by dashes."""
+
+    def say(self, message: str) -> None:
+        """Tell one line that people should see."""
+
+
+class _BarTracker:
+    def __init__(self, bar: tqdm[object]) -> None:
+        self._bar = bar
+
+    def advance(self, amount: int = 1, note: str = "") -> None:
+        if note:
+            self._bar.set_postfix_str(note, refresh=False)
+        self._bar.update(amount)
+
+
+class TerminalProgress:
+    """Bars and lines on the terminal; tables are left to the watchers."""
+
+    @contextmanager
+    def track(self, unit: str, total: int, noun: str = "items") -> Iterator[Tracker]:
+        """Show a bar once the unit has taken longer than `QUIET_SECONDS`."""
+        interval = 0.5 if sys.stderr.isatty() else 15.0
+        with tqdm(
+            total=total, desc=unit, unit=f" {noun}", delay=QUIET_SECONDS, mininterval=interval
+        ) as bar:
+            yield _BarTracker(bar)
+
+    def table(self, key: str, rows: Sequence[Mapping[str, object]], description: str) -> None:
+        """Leave tables to the watchers."""
+
+    def say(self, message: str) -> None:
+        """Print one line beside the bars."""
+        tqdm.write(message, file=sys.stderr)
+
+
+class _NullTracker:
+    def advance(self, amount: int = 1, note: str = "") -> None:
+        """Count nothing."""
+
+
+class NullProgress:
+    """Watches nothing: for tests and for library use."""
+
+    @contextmanager
+    def track(self, unit: str, total: int, noun: str = "items") -> Iterator[Tracker]:
+        """Track nothing."""
+        yield _NullTracker()
+
+    def table(self, key: str, rows: Sequence[Mapping[str, object]], description: str) -> None:
+        """Drop the table."""
+
+    def say(self, message: str) -> None:
+        """Drop the line."""
+
+
+class Stopwatch:
+    """Seconds spent in named parts of a stage, for provenance (never for an artifact)."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def time(self, part: str) -> Iterator[None]:
+        """Add the block's wall-clock seconds to `part`."""
+        start = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[part] = self.seconds.get(part, 0.0) + time.monotonic() - start

@@ -1,0 +1,68 @@
+"""What every stage gets beside its configuration and its inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from polylm_core.artifacts import A, Artifact, publish
+from polylm_core.compute.backend import Backend
+from polylm_core.progress import Progress
+
+
+class StageConfig(BaseModel):
+    """Base of a stage's section of `params.yaml`: frozen, and strict about names."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+@dataclass(frozen=True)
+class StageRun:
+    """One execution of a stage: where it writes, where it works, who computes and who watches."""
+
+    seed: int
+    """The recipe's seed."""
+    languages: tuple[str, ...]
+    """The recipe's languages, as FLORES-200 codes."""
+    out: Path
+    """The artifact's folder, absent until the stage publishes it."""
+    work: Path
+    """A folder of this identity that outlives a crash; checkpoints and shards go here."""
+    backend: Backend
+    progress: Progress
+    micro_batch_sequences: int = 8
+    """Profile's micro-batch, for the stages that train."""
+
+    def publish(
+        self,
+        kind: type[A],
+        partial: Path,
+        config: StageConfig,
+        *,
+        inputs: Mapping[str, Artifact],
+        counts: Mapping[str, Any],
+        pinned: Mapping[str, str] | None = None,
+    ) -> A:
+        """Make the artifact exist, with this run's parameters and inputs in its manifest.
+
+        `pinned` holds fingerprints of inputs that are no artifacts (the raw sources).
+        """
+        return publish(
+            kind,
+            partial,
+            self.out,
+            inputs={
+                **{name: artifact.fingerprint for name, artifact in inputs.items()},
+                **(pinned or {}),
+            },
+            params={
+                "seed": self.seed,
+                "languages": list(self.languages),
+                **config.model_dump(mode="json"),
+            },
+            counts=counts,
+        )

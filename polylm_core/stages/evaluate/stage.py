@@ -1,0 +1,212 @@
+"""Score the finished models: compression, translation, answers and a harness task.
+
+In: the base and the chat model, held-out documents, pairs and instructions. Out: `scores.parquet`
+and `predictions/`, from which every score but the harness's can be computed again. Nothing here
+was trained on: `curate` holds the documents and pairs out, and `instruct` asks about those pairs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+from polylm_core.artifacts import (
+    Artifact,
+    BaseModelFolder,
+    ChatModelFolder,
+    InstructionSet,
+    Scores,
+    ShardSet,
+    TokenSet,
+    partial_folder,
+)
+from polylm_core.errors import MismatchedArtifactError
+from polylm_core.records import write_table
+from polylm_core.stages.base import StageRun
+from polylm_core.stages.evaluate.answers import score_answers
+from polylm_core.stages.evaluate.choice import score_choices
+from polylm_core.stages.evaluate.compression import score_compression
+from polylm_core.stages.evaluate.config import EvaluateConfig
+from polylm_core.stages.evaluate.tables import (
+    ALL_LANGUAGES,
+    ANSWER_SCHEMA,
+    CHOICE_SCHEMA,
+    DOCUMENT_SCORE_SCHEMA,
+    SCORE_SCHEMA,
+    TRANSLATION_SCHEMA,
+    Score,
+)
+from polylm_core.stages.evaluate.translation import score_translations
+from polylm_core.stages.evaluate.units import Outcome, Setting, Unit, run_unit
+from polylm_core.storage import no_space_named
+
+ENGLISH = "eng_Latn"
+
+
+def evaluate(
+    config: EvaluateConfig,
+    base: BaseModelFolder,
+    chat: ChatModelFolder,
+    shards: ShardSet,
+    tokens: TokenSet,
+    instructions: InstructionSet,
+    run: StageRun,
+) -> Scores:
+    """Score both models; raises MismatchedArtifactError unless all artifacts are of one run."""
+    _require_one_run(base, chat, shards, tokens, instructions)
+    setting = Setting(
+        config=config,
+        seed=run.seed,
+        models={
+            "base": (base.path, base.fingerprint),
+            "chat": (chat.path, chat.fingerprint),
+        },
+        held_out=shards.path / "held_out",
+        instructions=instructions.path / "held_out.parquet",
+        work=run.work,
+    )
+    units = list(_units(run))
+    outcomes: list[Outcome] = []
+    with run.progress.track("evaluate", len(units), "units") as tracker:
+        for unit, outcome in zip(
+            units, run.backend.map(partial(run_unit, setting), units), strict=True
+        ):
+            outcomes.append(outcome)
+            tracker.advance(note=unit.name)
+    scores = _scores(config, outcomes, run.seed)
+    folder = partial_folder(run.out)
+    with no_space_named(folder):
+        _write(folder, scores, outcomes)
+    _show(run, scores)
+    return run.publish(
+        Scores,
+        folder,
+        config,
+        inputs={
+            "pretrain": base,
+            "finetune": chat,
+            "curate": shards,
+            "encode": tokens,
+            "instruct": instructions,
+        },
+        counts=_counts(units, outcomes, scores),
+    )
+
+
+def _require_one_run(
+    base: BaseModelFolder,
+    chat: ChatModelFolder,
+    shards: ShardSet,
+    tokens: TokenSet,
+    instructions: InstructionSet,
+) -> None:
+    """Held-out text is held out only from models that were trained on the rest of it."""
+    parents: list[tuple[Artifact, Artifact]] = [
+        (tokens, shards),
+        (base, tokens),
+        (instructions, shards),
+        (chat, base),
+        (chat, instructions),
+    ]
+    for child, parent in parents:
+        seen = child.manifest.inputs.get(parent.stage)
+        if seen != parent.fingerprint:
+            raise MismatchedArtifactError(
+                f"{child.path} was made from another {parent.path.name} ({parent.stage} "
+                f"{(seen or 'none')[:12]}, here is {parent.fingerprint[:12]}); "
+                f"run `dvc repro {child.stage}`"
+            )
+
+
+def _units(run: StageRun) -> Iterator[Unit]:
+    """All units, the longest first so that workers end together."""
+    foreign = tuple(language for language in run.languages if language != ENGLISH)
+    yield Unit("translation_choice", "base", foreign)
+    yield Unit("answers", "chat")
+    for language in foreign:
+        yield Unit("translation", "chat", (language,))
+    for language in run.languages:
+        yield Unit("bits_per_byte", "base", (language,))
+        yield Unit("bits_per_byte", "chat", (language,))
+
+
+def _scores(config: EvaluateConfig, outcomes: Sequence[Outcome], seed: int) -> list[Score]:
+    samples = config.bootstrap_samples
+    documents = [row for outcome in outcomes for row in outcome.documents]
+    translations = [row for outcome in outcomes for row in outcome.translations]
+    answers = [row for outcome in outcomes for row in outcome.answers]
+    harness = [row for outcome in outcomes for row in outcome.harness]
+    return [
+        *score_compression(documents, samples=samples, seed=seed),
+        *score_translations(translations, samples=samples, seed=seed),
+        *score_answers(answers, samples=samples, seed=seed),
+        *score_choices(harness),
+    ]
+
+
+def _write(folder: Path, scores: Sequence[Score], outcomes: Sequence[Outcome]) -> None:
+    write_table(folder / "scores.parquet", scores, SCORE_SCHEMA)
+    predictions = folder / "predictions"
+    for name, schema in (
+        ("documents", DOCUMENT_SCORE_SCHEMA),
+        ("translations", TRANSLATION_SCHEMA),
+        ("answers", ANSWER_SCHEMA),
+        ("choices", CHOICE_SCHEMA),
+    ):
+        rows = [row for outcome in outcomes for row in getattr(outcome, name)]
+        write_table(predictions / f"{name}.parquet", rows, schema)
+
+
+def _show(run: StageRun, scores: Sequence[Score]) -> None:
+    rows = [
+        {
+            "suite": score.suite,
+            "model": score.model,
+            "metric": score.metric,
+            "language": score.language or "all",
+            "value": round(score.value, 4),
+            "95 % interval": _interval(score),
+            "baseline": "" if score.baseline is None else round(score.baseline, 4),
+            "verdict": _verdict(score),
+            "items": score.items,
+        }
+        for score in scores
+    ]
+    run.progress.table("evaluate-scores", rows, "Scores on held-out text, 95 % intervals")
+
+
+def _interval(score: Score) -> str:
+    if score.low is None or score.high is None:
+        return ""
+    return f"{score.low:.4f} to {score.high:.4f}"
+
+
+def _verdict(score: Score) -> str:
+    """What an accuracy means: chance is inside its interval, or it is not."""
+    if score.suite != "translation_choice" or score.baseline is None or score.low is None:
+        return ""
+    return "above chance" if score.low > score.baseline else "not above chance"
+
+
+def _counts(
+    units: Sequence[Unit], outcomes: Sequence[Outcome], scores: Sequence[Score]
+) -> dict[str, dict[str, int | float]]:
+    """What was scored and passed over, with the scores over all languages."""
+    too_long: dict[str, int | float] = {}
+    for unit, outcome in zip(units, outcomes, strict=True):
+        too_long[unit.suite] = too_long.get(unit.suite, 0) + outcome.too_long
+    return {
+        "items": {
+            "documents": sum(len(outcome.documents) for outcome in outcomes),
+            "translations": sum(len(outcome.translations) for outcome in outcomes),
+            "answers": sum(len(outcome.answers) for outcome in outcomes),
+            "choices": sum(len(outcome.choices) for outcome in outcomes),
+        },
+        "too_long": too_long,
+        "overall": {
+            f"{score.model}/{score.suite}/{score.metric}": round(score.value, 4)
+            for score in scores
+            if score.language == ALL_LANGUAGES
+        },
+    }

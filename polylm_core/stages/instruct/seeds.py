@@ -1,0 +1,106 @@
+"""The seed tasks: written by people, once per language, aligned by id.
+
+In: `00_sources/seed_tasks/<language>.jsonl` with `source.yaml` beside them, which pins every file.
+Out: the seeds of each language, or a SourceError that names the file and line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from polylm_core.errors import SourceError
+from polylm_core.settings import describe_validation
+from polylm_core.storage import fingerprint, sha256_file
+
+FOLDER = "seed_tasks"
+
+
+class Seed(BaseModel):
+    """One seed task."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str = Field(min_length=1)
+    """The same in every language."""
+    instruction: str = Field(min_length=1)
+    input: str
+    """Empty when the instruction needs none."""
+    output: str = Field(min_length=1)
+    keep: bool
+    """Input and output are the same in every language (PolyLM App. A: code, translation)."""
+
+    @property
+    def question(self) -> str:
+        """What a user would write."""
+        return f"{self.instruction}\n{self.input}" if self.input else self.instruction
+
+
+class _File(BaseModel):
+    sha256: str
+
+
+class _Declaration(BaseModel):
+    licence: str
+    files: dict[str, _File]
+
+
+class SeedTasks(BaseModel):
+    """All seeds by language."""
+
+    model_config = ConfigDict(frozen=True)
+
+    license: str
+    by_language: dict[str, tuple[Seed, ...]]
+    fingerprint: str
+    """Identity of the declaration, and so of every file."""
+
+
+def read_seeds(sources: Path) -> SeedTasks:
+    """Read and verify the seed tasks; raises SourceError."""
+    folder = sources / FOLDER
+    content, declaration = _read_declaration(folder / "source.yaml")
+    by_language = {}
+    for name, declared in sorted(declaration.files.items()):
+        file = folder / name
+        seen = sha256_file(file) if file.is_file() else "missing"
+        if seen != declared.sha256:
+            raise SourceError(
+                f"{file}: sha256 is {seen}, source.yaml declares {declared.sha256}; "
+                "restore the file, or correct the declaration"
+            )
+        by_language[file.stem] = tuple(_read_file(file))
+    return SeedTasks(
+        license=declaration.licence, by_language=by_language, fingerprint=fingerprint(content)
+    )
+
+
+def _read_declaration(path: Path) -> tuple[Mapping[str, object], _Declaration]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return content, _Declaration.model_validate(content)
+    except FileNotFoundError as error:
+        raise SourceError(
+            f"{path}: missing; self-instruct and TaCo need the seed tasks, restore them or leave "
+            "both out of the recipe's `instruct` section"
+        ) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SourceError(f"{path}: not YAML ({error}); correct it") from error
+    except ValidationError as error:
+        raise SourceError(str(describe_validation(str(path), error))) from error
+
+
+def _read_file(path: Path) -> Iterator[Seed]:
+    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
+        try:
+            yield Seed.model_validate_json(line)
+        except ValidationError as error:
+            problem = error.errors(include_url=False)[0]
+            where = ".".join(map(str, problem["loc"])) or "the line"
+            raise SourceError(
+                f"{path}, line {number}: {where}: {problem['msg']}; a seed task is a JSON object "
+                "with id, instruction, input, output and keep"
+            ) from error

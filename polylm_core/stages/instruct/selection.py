@@ -1,0 +1,131 @@
+"""Which texts become tasks: of moderate length, mostly letters, in an order that a seed decides.
+
+An order or a draw is a sha256 of the seed and a name, so it is the same whatever the number of
+workers, and one item more or less leaves the choice among the others as it was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from polylm_core.chat import render
+from polylm_core.languages import get_language
+from polylm_core.records import Instruction
+from polylm_core.stages.instruct.config import InstructConfig
+
+T = TypeVar("T")
+
+MIN_LETTER_SHARE = 0.7
+"""Of the characters that are no spaces; keeps out formulae, paths and code."""
+KEPT = "kept"
+
+
+@dataclass
+class Funnel:
+    """How many items met each end, by origin, language and reason (`kept` among them)."""
+
+    counts: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+
+    def count(self, origin: str, language: str, reason: str, amount: int = 1) -> None:
+        """Count items that ended for a reason."""
+        self.counts[origin, language, reason] += amount
+
+    def add(self, other: Funnel) -> None:
+        """Add the counts of another funnel."""
+        self.counts.update(other.counts)
+
+
+@dataclass
+class Harvest:
+    """Instructions made, and what became of everything that was looked at."""
+
+    instructions: list[Instruction] = field(default_factory=list)
+    funnel: Funnel = field(default_factory=Funnel)
+
+    def add(self, other: Harvest) -> None:
+        """Append another harvest."""
+        self.instructions += other.instructions
+        self.funnel.add(other.funnel)
+
+
+def draw(seed: int, *names: object) -> float:
+    """A number in [0, 1) that depends on the seed and the names only."""
+    digest = hashlib.sha256("\x1f".join(map(str, (seed, *names))).encode()).digest()
+    return int.from_bytes(digest[:6]) / 2**48
+
+
+def in_drawn_order(items: Iterable[T], seed: int, name: Callable[[T], str]) -> list[T]:
+    """Items in an order that depends on the seed and their names only."""
+    return sorted(items, key=lambda item: (draw(seed, "order", name(item)), name(item)))
+
+
+def is_suitable(text: str, language: str, config: InstructConfig) -> bool:
+    """Whether a text has a moderate length and consists of words."""
+    return (
+        config.min_words <= count_words(text, language) <= config.max_words
+        and letter_share(text) >= MIN_LETTER_SHARE
+    )
+
+
+def count_words(text: str, language: str) -> int:
+    """Words, or half the characters where no spaces stand between words."""
+    if get_language(language).words == "spaces":
+        return len(text.split())
+    return len(text) // 2
+
+
+def letter_share(text: str) -> float:
+    """Share of letters and their marks among the characters that are no spaces."""
+    characters = "".join(text.split())
+    letters = sum(unicodedata.category(character)[0] in "LM" for character in characters)
+    return letters / max(1, len(characters))
+
+
+def fits(instruction: Instruction, max_bytes: int) -> bool:
+    """Whether the whole chat is short enough."""
+    return len(render(instruction.messages, add_generation_prompt=False).encode()) <= max_bytes
+
+
+def take(
+    candidates: Iterable[T],
+    make: Callable[[T], Instruction | None],
+    *,
+    most: int,
+    max_bytes: int,
+    origin: str,
+    language: str,
+) -> Harvest:
+    """Make instructions of candidates, in order, until there are `most`.
+
+    `make` returns none for an unsuitable candidate. Candidates beyond the cap are counted too.
+    """
+    harvest = Harvest()
+    waiting: Iterator[T] = iter(candidates)
+    while len(harvest.instructions) < most:
+        try:
+            instruction = make(next(waiting))
+        except StopIteration:
+            break
+        if instruction is None:
+            harvest.funnel.count(origin, language, "unsuitable")
+        elif not fits(instruction, max_bytes):
+            harvest.funnel.count(origin, language, "too-long")
+        else:
+            harvest.instructions.append(instruction)
+            harvest.funnel.count(origin, language, KEPT)
+    harvest.funnel.count(origin, language, "over-the-cap", sum(1 for _ in waiting))
+    return harvest
+
+
+def count_kept(instructions: Sequence[Instruction]) -> dict[str, dict[str, int]]:
+    """Instructions by origin and answer language, both sorted."""
+    counts = Counter((row.origin, row.language) for row in instructions)
+    table: dict[str, dict[str, int]] = {}
+    for (origin, language), number in sorted(counts.items()):
+        table.setdefault(origin, {})[language] = number
+    return table

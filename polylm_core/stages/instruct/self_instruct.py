@@ -1,0 +1,193 @@
+"""Tasks that a teacher writes: the rounds of MultiAlpaca (PolyLM §4 and App. A), at a small size.
+
+Each prompt shows three tasks, two seeds and one written in an earlier round (three seeds while
+there is none), and asks for more. What passes the filters joins the pool that later rounds show.
+A batch of languages is one unit of work; the answers of each round are stored as they come, so
+that a stage that is killed asks nothing twice.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from polylm_core.errors import ParamsError, Problem
+from polylm_core.languages import get_language
+from polylm_core.records import Instruction, Message
+from polylm_core.stages.instruct.config import SelfInstructConfig
+from polylm_core.stages.instruct.filters import NO_INPUT, Task, judge, parse_answer
+from polylm_core.stages.instruct.seeds import SeedTasks
+from polylm_core.stages.instruct.selection import KEPT, Harvest, draw, in_drawn_order
+from polylm_core.stages.instruct.teacher import Answer, ask
+from polylm_core.storage import canonical_json, fingerprint, write_atomic
+
+ORIGIN = "self-instruct"
+NUM_DEMONSTRATIONS = 3
+"""Two seeds and one task of the pool (PolyLM §4)."""
+OPENING = f"{NUM_DEMONSTRATIONS + 1}. Instruction:"
+"""Where the teacher goes on."""
+WRITTEN = "written"
+"""Row of the funnel with all that the teacher wrote: kept, and dropped for each reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """Some languages whose prompts are answered together."""
+
+    seeds: Mapping[str, tuple[Task, ...]]
+    """Seed tasks by language."""
+    teacher: Path
+    config: SelfInstructConfig
+    seed: int
+    work: Path
+    """Folder for the answers of each round."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Prompt:
+    language: str
+    text: str
+
+
+def make_units(
+    seeds: SeedTasks, teacher: Path, config: SelfInstructConfig, seed: int, work: Path
+) -> list[Unit]:
+    """One unit for each batch of languages; raises ParamsError for a language without seeds."""
+    problems = [
+        Problem(f"instruct.self_instruct.languages.{index}", "has no seed tasks", language)
+        for index, language in enumerate(config.languages)
+        if language not in seeds.by_language
+    ]
+    if problems:
+        raise ParamsError("the recipe", problems)
+    size = config.languages_per_batch
+    batches = [config.languages[at : at + size] for at in range(0, len(config.languages), size)]
+    return [
+        Unit(
+            seeds={language: _tasks(seeds, language) for language in batch},
+            teacher=teacher,
+            config=config,
+            seed=seed,
+            work=work / ORIGIN,
+        )
+        for batch in batches
+    ]
+
+
+def _tasks(seeds: SeedTasks, language: str) -> tuple[Task, ...]:
+    return tuple(
+        Task(seed.instruction, seed.input, seed.output) for seed in seeds.by_language[language]
+    )
+
+
+def make_tasks(unit: Unit) -> Harvest:
+    """Run all rounds of a unit."""
+    harvest = Harvest()
+    pools: dict[str, list[Task]] = {language: [] for language in unit.seeds}
+    for number in range(1, unit.config.rounds + 1):
+        prompts = [
+            _compose(unit, language, pools[language], f"{number}/{index}")
+            for language in unit.seeds
+            for index in range(unit.config.prompts_per_round)
+        ]
+        answers = _answers(unit, prompts, number)
+        for prompt, answer in zip(prompts, answers, strict=True):
+            _sift(unit, prompt.language, answer, pools[prompt.language], harvest)
+    return harvest
+
+
+def _compose(unit: Unit, language: str, pool: list[Task], name: str) -> _Prompt:
+    """Write a list of tasks to be continued, as PolyLM's Table 6 does.
+
+    Of its rules only those are told that a small teacher can follow.
+    """
+    config = unit.config
+    short = [task for task in unit.seeds[language] if _size(task) <= config.max_demonstration_bytes]
+    num_seeds = NUM_DEMONSTRATIONS - bool(pool)
+    shown = [
+        *_drawn(unit, short or list(unit.seeds[language]), f"{language}/{name}")[:num_seeds],
+        *_drawn(unit, pool, f"{language}/{name}")[:1],
+    ]
+    title = get_language(language).english_name
+    tasks = "".join(_write(number, task) for number, task in enumerate(shown, start=1))
+    return _Prompt(
+        language,
+        f"Come up with {len(shown) + config.tasks_per_prompt} different tasks in {title}. "
+        f"Instruction, input (or {NO_INPUT}) and output are all in {title}.\n\n"
+        f"{tasks}{OPENING}",
+    )
+
+
+def _drawn(unit: Unit, tasks: list[Task], name: str) -> list[Task]:
+    return in_drawn_order(tasks, unit.seed, lambda task: f"{name}/{task.instruction}")
+
+
+def _size(task: Task) -> int:
+    return len(f"{task.instruction}{task.input}{task.output}".encode())
+
+
+def _write(number: int, task: Task) -> str:
+    return (
+        f"{number}. Instruction: {task.instruction}\n"
+        f"{number}. Input: {task.input or NO_INPUT}\n"
+        f"{number}. Output: {task.output}\n"
+    )
+
+
+def _answers(unit: Unit, prompts: list[_Prompt], number: int) -> list[Answer]:
+    """Ask the teacher, or read what it said when the same was asked before."""
+    asked = fingerprint(
+        {
+            "prompts": [prompt.text for prompt in prompts],
+            "config": unit.config.model_dump(mode="json"),
+            "seed": unit.seed,
+        }
+    )
+    file = unit.work / f"{'+'.join(unit.seeds)}.round-{number:02d}.json"
+    if file.is_file():
+        stored = json.loads(file.read_text(encoding="utf-8"))
+        if stored["asked"] == asked:
+            return [Answer(**answer) for answer in stored["answers"]]
+    answers = ask(
+        [prompt.text for prompt in prompts],
+        unit.teacher,
+        unit.config,
+        seed=int(draw(unit.seed, ORIGIN, asked) * 2**32),
+    )
+    file.parent.mkdir(parents=True, exist_ok=True)
+    content = {"asked": asked, "answers": [asdict(answer) for answer in answers]}
+    write_atomic(file, canonical_json(content).encode())
+    return answers
+
+
+def _sift(unit: Unit, language: str, answer: Answer, pool: list[Task], harvest: Harvest) -> None:
+    """Move the good tasks of one answer into the pool and the harvest, and count all."""
+    tasks, reasons = parse_answer(OPENING + answer.text, is_complete=answer.is_complete)
+    for reason in reasons:
+        harvest.funnel.count(ORIGIN, language, reason)
+    harvest.funnel.count(ORIGIN, language, WRITTEN, len(tasks) + len(reasons))
+    for written in tasks:
+        known = [task.instruction for task in (*unit.seeds[language], *pool)]
+        task, drop = judge(written, known, language, unit.config)
+        harvest.funnel.count(ORIGIN, language, drop or KEPT)
+        if drop is None:
+            pool.append(task)
+            name = f"{ORIGIN}/{language}/{len(pool):04d}"
+            harvest.instructions.append(
+                as_instruction(task, name, ORIGIN, language, unit.config.teacher.license)
+            )
+
+
+def as_instruction(task: Task, name: str, origin: str, language: str, license: str) -> Instruction:
+    """Turn a task into a chat: the input follows the instruction on a line of its own."""
+    question = f"{task.instruction}\n{task.input}" if task.input else task.instruction
+    return Instruction(
+        id=name,
+        language=language,
+        prompt_language=language,
+        origin=origin,
+        license=license,
+        messages=(Message("user", question), Message("assistant", task.output)),
+    )

@@ -1,0 +1,182 @@
+"""`instruct`: instructions to tune on, in every language, and held-out ones to evaluate with.
+
+In: the curated pairs and documents, and the seed tasks of `data/00_sources`. Out: `train.parquet`,
+`held_out.parquet` and `funnel.parquet`, which counts what became of everything looked at.
+Three published ways meet here, each a part of the parameters that a recipe may leave out:
+translation via hub languages (BayLing 2), English in between (TaCo), and tasks that a teacher
+writes from seeds (PolyLM's MultiAlpaca). The order of the rows is that of their ids.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from polylm_core.artifacts import InstructionSet, ShardSet, partial_folder
+from polylm_core.records import INSTRUCTION_SCHEMA, Instruction, write_table
+from polylm_core.stages.base import StageRun
+from polylm_core.stages.instruct import cross_lingual, self_instruct, taco, teacher
+from polylm_core.stages.instruct.config import InstructConfig
+from polylm_core.stages.instruct.filters import Task
+from polylm_core.stages.instruct.seeds import FOLDER, SeedTasks, read_seeds
+from polylm_core.stages.instruct.selection import KEPT, Funnel, Harvest, count_kept, fits
+from polylm_core.stages.instruct.templates import ENGLISH
+from polylm_core.storage import no_space_named
+
+SEED = "seed"
+"""Origin of the seed tasks when they are learned as they stand."""
+
+FUNNEL_SCHEMA = pa.schema(
+    [
+        ("origin", pa.string()),
+        ("language", pa.string()),
+        ("reason", pa.string()),
+        ("count", pa.int64()),
+    ]
+)
+
+
+def instruct(
+    config: InstructConfig, shards: ShardSet, sources: Path, run: StageRun
+) -> InstructionSet:
+    """Make the instruction set.
+
+    Raises StageError, SourceError or MachineError when pairs, seed tasks or the teacher are not
+    what the parameters ask for.
+    """
+    needs_seeds = config.taco is not None or config.self_instruct is not None
+    seeds = read_seeds(sources) if needs_seeds else None
+    held_out = cross_lingual.held_out_tasks(shards, run.languages, config, run.seed)
+    harvest = _cross_lingual(config, shards, run)
+    if seeds is not None:
+        harvest.add(_taco(config, shards, seeds, run))
+        harvest.add(_self_instruct(config, seeds, run))
+    train = _without_held_out(harvest, held_out)
+    partial = partial_folder(run.out)
+    with no_space_named(partial):
+        write_table(partial / "train.parquet", train, INSTRUCTION_SCHEMA)
+        write_table(partial / "held_out.parquet", held_out, INSTRUCTION_SCHEMA)
+        _write_funnel(partial / "funnel.parquet", harvest.funnel)
+    _show(harvest.funnel, run)
+    return run.publish(
+        InstructionSet,
+        partial,
+        config,
+        inputs={"curate": shards},
+        pinned={} if seeds is None else {FOLDER: seeds.fingerprint},
+        counts={
+            "train": len(train),
+            "held_out": len(held_out),
+            "train_by_origin": count_kept(train),
+            "held_out_by_language": dict(sorted(Counter(row.language for row in held_out).items())),
+        },
+    )
+
+
+def _cross_lingual(config: InstructConfig, shards: ShardSet, run: StageRun) -> Harvest:
+    units = cross_lingual.make_units(shards, run.languages, config, run.seed)
+    harvest = Harvest()
+    with run.progress.track("cross-lingual tasks", len(units), "languages") as tracker:
+        for part in run.backend.map(cross_lingual.make_tasks, units):
+            harvest.add(part)
+            tracker.advance()
+    return harvest
+
+
+def _taco(config: InstructConfig, shards: ShardSet, seeds: SeedTasks, run: StageRun) -> Harvest:
+    harvest = Harvest()
+    if config.taco is None:
+        return harvest
+    units = [
+        taco.Unit(
+            language=language,
+            taco=config.taco,
+            config=config,
+            shards=shards.path,
+            seeds=seeds.by_language.get(language, ()),
+            english_seeds=seeds.by_language.get(ENGLISH, ()),
+            seed_license=seeds.license,
+            seed=run.seed,
+        )
+        for language in sorted(run.languages)
+        if language != ENGLISH
+    ]
+    with run.progress.track("TaCo tasks", len(units), "languages") as tracker:
+        for part in run.backend.map(taco.make_tasks, units):
+            harvest.add(part)
+            tracker.advance()
+    return harvest
+
+
+def _self_instruct(config: InstructConfig, seeds: SeedTasks, run: StageRun) -> Harvest:
+    settings = config.self_instruct
+    harvest = Harvest()
+    if settings is None:
+        return harvest
+    path = teacher.locate(settings.teacher)
+    units = self_instruct.make_units(seeds, path, settings, run.seed, run.work)
+    with run.progress.track("self-instruct", len(units), "batches") as tracker:
+        for part in run.backend.map(self_instruct.make_tasks, units):
+            harvest.add(part)
+            tracker.advance()
+    harvest.add(_seeds_as_they_stand(config, seeds, settings.languages))
+    return harvest
+
+
+def _seeds_as_they_stand(
+    config: InstructConfig, seeds: SeedTasks, languages: tuple[str, ...]
+) -> Harvest:
+    harvest = Harvest()
+    for language in languages:
+        for seed in seeds.by_language[language]:
+            row = self_instruct.as_instruction(
+                Task(seed.instruction, seed.input, seed.output),
+                f"{SEED}/{language}/{seed.id}",
+                SEED,
+                language,
+                seeds.license,
+            )
+            is_short = fits(row, config.max_chat_bytes)
+            harvest.funnel.count(SEED, language, KEPT if is_short else "too-long")
+            harvest.instructions += [row] if is_short else []
+    return harvest
+
+
+def _without_held_out(harvest: Harvest, held_out: list[Instruction]) -> list[Instruction]:
+    """Rows to train on, by id; none has a question or an answer of a held-out prompt."""
+    kept_apart = {message.content for row in held_out for message in row.messages}
+    train = []
+    for row in sorted(harvest.instructions, key=lambda row: row.id):
+        if any(message.content in kept_apart for message in row.messages):
+            harvest.funnel.count(row.origin, row.language, "held-out")
+            harvest.funnel.count(row.origin, row.language, KEPT, -1)
+        else:
+            train.append(row)
+    return train
+
+
+def _write_funnel(path: Path, funnel: Funnel) -> None:
+    rows = [
+        {"origin": origin, "language": language, "reason": reason, "count": count}
+        for (origin, language, reason), count in sorted(funnel.counts.items())
+        if count
+    ]
+    table = pa.Table.from_pylist(rows, schema=FUNNEL_SCHEMA)
+    pq.write_table(table, path, compression="zstd", compression_level=9)
+
+
+def _show(funnel: Funnel, run: StageRun) -> None:
+    totals: Counter[tuple[str, str]] = Counter()
+    for (origin, _, reason), count in funnel.counts.items():
+        totals[origin, reason] += count
+    run.progress.table(
+        "instruction-funnel",
+        [
+            {"origin": origin, "reason": reason, "count": count}
+            for (origin, reason), count in sorted(totals.items())
+        ],
+        "What became of everything that could have been an instruction",
+    )

@@ -1,0 +1,52 @@
+"""The `pretrain` section of `params.yaml`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from polylm_core.stages.base import StageConfig
+
+
+class ModelConfig(StageConfig):
+    """Shape of the decoder (PolyLM Table 3: GPT-2 style, GELU, learned absolute positions)."""
+
+    num_layers: int = Field(gt=0)
+    hidden_size: int = Field(gt=0)
+    num_heads: int = Field(gt=0)
+    context_tokens: int = Field(gt=1)
+    initializer_std: float = Field(gt=0)
+    """Standard deviation of the initial weights; PolyLM's scripts use 0.006."""
+
+
+class OptimizerConfig(StageConfig):
+    """AdamW with linear warm-up and cosine decay (PolyLM §3.3)."""
+
+    peak_learning_rate: float = Field(gt=0)
+    warmup_start_learning_rate: float = Field(default=1e-7, ge=0)
+    """First learning rate of the warm-up (PolyLM §3.3)."""
+    warmup_tokens: int = Field(ge=0)
+    final_learning_rate_share: float = Field(default=0.1, ge=0, le=1)
+    """The cosine ends at this share of the peak (PolyLM §3.3)."""
+    beta1: float = Field(default=0.9, ge=0, lt=1)
+    beta2: float = Field(default=0.95, ge=0, lt=1)
+    epsilon: float = Field(default=1e-8, gt=0)
+    weight_decay: float = Field(default=0.1, ge=0)
+    max_gradient_norm: float = Field(default=1.0, gt=0)
+
+
+class PretrainConfig(StageConfig):
+    """One pretraining run over the mixture."""
+
+    revision: int = Field(ge=1)
+    """Raise it to train again after a change of code that changes the result."""
+    model: ModelConfig
+    optimizer: OptimizerConfig
+    precision: Literal["float32", "bfloat16"]
+    global_batch_tokens: int = Field(gt=0)
+    """Tokens of one optimizer step over all ranks; accumulation is derived."""
+    checkpoint_every_steps: int = Field(gt=0)
+    validate_every_steps: int = Field(gt=0)
+    validation_tokens_per_language: int = Field(gt=0)
+    """Held-out tokens a language is scored on while the run is under way."""

@@ -1,0 +1,169 @@
+"""`pretrain`: the PolyLM decoder over the mixture, sharded by ZeRO-3 over the backend's ranks."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+from polylm_core import tokenizer as tokenizers
+from polylm_core.artifacts import (
+    BaseModelFolder,
+    Mixture,
+    Tokenizer,
+    TokenSet,
+    partial_folder,
+)
+from polylm_core.errors import StageError
+from polylm_core.stages.base import StageRun
+from polylm_core.stages.pretrain.config import PretrainConfig
+from polylm_core.stages.pretrain.drawn import DRAWN_FILE, write_drawn
+from polylm_core.stages.pretrain.validation import write_validation
+from polylm_core.storage import no_space_named
+from polylm_core.training.dataset import CurriculumOrder, windows_of_stage
+from polylm_core.training.job import AdamW, CurriculumData, ModelShape, TrainJob
+from polylm_core.training.metrics import Measurement
+from polylm_core.training.order import curriculum_order
+from polylm_core.training.run import CURVES_FILE, run_job, write_curves
+from polylm_core.training.schedule import Schedule
+
+
+def pretrain(
+    config: PretrainConfig,
+    tokenizer: Tokenizer,
+    tokens: TokenSet,
+    mixture: Mixture,
+    run: StageRun,
+) -> BaseModelFolder:
+    """Train, resume from the work folder's last checkpoint if there is one, export and publish.
+
+    Raises MismatchedArtifactError when the tokens are not of this tokenizer or the mixture not of
+    these tokens, StageError when the batch does not fit the context.
+    """
+    tokens.require_made_from("vocab", tokenizer)
+    mixture.require_made_from("encode", tokens)
+    pieces = tokenizers.load(tokenizer.path / tokenizers.MODEL_FILE)
+    data = _data(config, tokens, mixture)
+    order = curriculum_order(data, run.seed)
+    validation = run.work / "validation.npz"
+    write_validation(
+        validation,
+        tokens,
+        pieces,
+        languages=run.languages,
+        context_tokens=config.model.context_tokens,
+        tokens_per_language=config.validation_tokens_per_language,
+    )
+    job = TrainJob(
+        work=run.work.absolute(),
+        seed=run.seed,
+        data=data,
+        new_model=_shape(config, pieces),
+        validation_file=validation.absolute(),
+        schedule=_schedule(config, order.num_steps),
+        adamw=_adamw(config),
+        precision=config.precision,
+        micro_batch_sequences=run.micro_batch_sequences,
+        checkpoint_every_steps=config.checkpoint_every_steps,
+        validate_every_steps=config.validate_every_steps,
+    )
+    curves = run_job(
+        job, run.backend, run.progress, num_steps=order.num_steps, what="pretrain steps"
+    )
+    return _publish(config, tokenizer, tokens, mixture, run, order, curves)
+
+
+def _publish(
+    config: PretrainConfig,
+    tokenizer: Tokenizer,
+    tokens: TokenSet,
+    mixture: Mixture,
+    run: StageRun,
+    order: CurriculumOrder,
+    curves: list[Measurement],
+) -> BaseModelFolder:
+    partial = partial_folder(run.out)
+    with no_space_named(partial):
+        shutil.copytree(run.work / "export", partial, dirs_exist_ok=True)
+    pieces = (tokenizer.path / tokenizers.MODEL_FILE).read_bytes()
+    tokenizers.export_huggingface(pieces, partial, context_tokens=config.model.context_tokens)
+    write_curves(partial / CURVES_FILE, curves)
+    vocab_size = tokenizers.load(tokenizer.path / tokenizers.MODEL_FILE).vocab_size
+    write_drawn(partial / DRAWN_FILE, order, run.languages, vocab_size)
+    last = order.num_steps
+    final = {
+        row.language: round(row.value, 4)
+        for row in curves
+        if row.step == last and row.metric == "bits_per_byte"
+    }
+    table = [{"language": code, "bits_per_byte": value} for code, value in final.items()]
+    run.progress.table("bits-per-byte", table, "Held-out bits per byte after the last step")
+    counts = {
+        "steps": last,
+        "tokens": last * config.global_batch_tokens,
+        "steps_by_stage": order.stage_steps,
+        "bits_per_byte": final,
+    }
+    inputs = {"vocab": tokenizer, "encode": tokens, "mix": mixture}
+    return run.publish(BaseModelFolder, partial, config, inputs=inputs, counts=counts)
+
+
+def _data(config: PretrainConfig, tokens: TokenSet, mixture: Mixture) -> CurriculumData:
+    context = config.model.context_tokens
+    if config.global_batch_tokens % context:
+        raise StageError(
+            f"pretrain.global_batch_tokens ({config.global_batch_tokens}) is not a multiple of "
+            f"pretrain.model.context_tokens ({context}); choose a multiple"
+        )
+    batch = config.global_batch_tokens // context
+    solved = json.loads((mixture.path / "mixture.json").read_text(encoding="utf-8"))
+    stages = [
+        (
+            str(stage["name"]),
+            windows_of_stage(
+                {name: int(draw["tokens"]) for name, draw in stage["streams"].items()},
+                context_tokens=context,
+                global_batch_windows=batch,
+            ),
+        )
+        for stage in solved["stages"]
+    ]
+    folder = (tokens.path / "train").absolute()
+    names = sorted({name for _, windows in stages for name in windows})
+    return CurriculumData(
+        stream_files={name: folder / name for name in names},
+        stage_windows=stages,
+        context_tokens=context,
+        global_batch_windows=batch,
+    )
+
+
+def _shape(config: PretrainConfig, pieces: tokenizers.SentencePieceTokenizer) -> ModelShape:
+    return ModelShape(
+        **config.model.model_dump(),
+        vocab_size=pieces.vocab_size,
+        bos_id=pieces.bos_id,
+        eos_id=pieces.eos_id,
+        pad_id=pieces.pad_id,
+    )
+
+
+def _schedule(config: PretrainConfig, num_steps: int) -> Schedule:
+    optimizer = config.optimizer
+    return Schedule(
+        num_steps=num_steps,
+        warmup_steps=optimizer.warmup_tokens // config.global_batch_tokens,
+        start=optimizer.warmup_start_learning_rate,
+        peak=optimizer.peak_learning_rate,
+        final=optimizer.peak_learning_rate * optimizer.final_learning_rate_share,
+    )
+
+
+def _adamw(config: PretrainConfig) -> AdamW:
+    optimizer = config.optimizer
+    return AdamW(
+        beta1=optimizer.beta1,
+        beta2=optimizer.beta2,
+        epsilon=optimizer.epsilon,
+        weight_decay=optimizer.weight_decay,
+        max_gradient_norm=optimizer.max_gradient_norm,
+    )

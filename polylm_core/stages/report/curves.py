@@ -1,0 +1,96 @@
+"""Charts of what the two training runs measured of themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from polylm_core.stages.report import figures, words
+from polylm_core.stages.report.blocks import Figure, Table
+from polylm_core.stages.report.material import Material, Row
+
+MAX_POINTS = 400
+"""Points of one curve in the report; a longer one is thinned evenly."""
+TABLE_POINTS = 12
+
+
+def _curve(rows: Sequence[Row], metric: str, language: str = "") -> tuple[list[int], list[float]]:
+    points = sorted(
+        (row["step"], row["value"])
+        for row in rows
+        if row["metric"] == metric and row["language"] == language
+    )
+    step = -(-len(points) // MAX_POINTS)
+    kept = [*points[:: max(1, step)], *points[-1:]]
+    kept = sorted(dict(kept).items())
+    return [x for x, _ in kept], [y for _, y in kept]
+
+
+def loss(material: Material) -> Figure:
+    """Training loss of both runs."""
+    runs = {"base model": material.base_curves, "chat model": material.chat_curves}
+    return _both(
+        "loss", {name: _curve(rows, "loss") for name, rows in runs.items()}, "Loss (nats a token)",
+        caption="Training loss: of the base model over all text, of the chat model over answers.",
+    )  # fmt: skip
+
+
+def learning_rate(material: Material) -> Figure:
+    """Learning rate of both runs."""
+    runs = {"base model": material.base_curves, "chat model": material.chat_curves}
+    series = {name: _curve(rows, "learning_rate") for name, rows in runs.items()}
+    return _both(
+        "learning-rate", series, "Learning rate",
+        caption="Learning rate: a linear rise, then a cosine for the base model.",
+    )  # fmt: skip
+
+
+def _both(
+    name: str,
+    series: dict[str, tuple[list[int], list[float]]],
+    title: str,
+    *,
+    caption: str,
+) -> Figure:
+    shown = {name: points for name, points in series.items() if points[0]}
+    rows = [
+        (name, words.count(step), f"{value:.4g}")
+        for name, (steps, values) in shown.items()
+        for step, value in _thinned(list(zip(steps, values, strict=True)))
+    ]
+    ends = [
+        f"{name} from {values[0]:.4g} to {values[-1]:.4g}" for name, (_, values) in shown.items()
+    ]
+    return Figure(
+        id=name,
+        json=figures.curves(shown, x_title="Optimizer step", y_title=title),
+        caption=caption,
+        alt=f"{title} over steps: {words.listed(ends)}.",
+        table=Table(("Model", "Step", title), rows),
+    )
+
+
+def _thinned(points: list[tuple[int, float]]) -> list[tuple[int, float]]:
+    step = max(1, -(-len(points) // TABLE_POINTS))
+    return [*points[:-1:step], *points[-1:]]
+
+
+def bits_over_steps(material: Material, languages: Sequence[str]) -> Figure:
+    """Held-out bits per byte of each language while the base model learned."""
+    series = {
+        words.name(code): _curve(material.base_curves, "bits_per_byte", code) for code in languages
+    }
+    shown = {name: points for name, points in series.items() if points[0]}
+    steps = sorted({step for points, _ in shown.values() for step in points})
+    rows = []
+    for name, (xs, ys) in shown.items():
+        at = dict(zip(xs, ys, strict=True))
+        rows.append((name, *(words.decimal(at.get(step)) for step in steps)))
+    return Figure(
+        id="bits-over-steps",
+        json=figures.curves(
+            shown, x_title="Optimizer step", y_title="Bits per byte on held-out text"
+        ),
+        caption="Each language's held-out text while the base model was trained; lower is better.",
+        alt=f"Lines of {len(shown)} languages that fall with the steps.",
+        table=Table(("Language", *(f"Step {step:,}" for step in steps)), rows),
+    )

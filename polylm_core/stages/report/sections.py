@@ -1,0 +1,269 @@
+"""The report's charts and tables, one function a section.
+
+Each chart goes with the table of its numbers: for readers who cannot see it, and to copy from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from polylm_core.languages import get_language
+from polylm_core.stages.report import figures, words
+from polylm_core.stages.report.blocks import Figure, Table
+from polylm_core.stages.report.material import Material, Row
+
+LARGEST_REASONS = 7
+"""Reasons that get a colour; the rest share one, and the table has them all."""
+PAIRS = "aligned pairs"
+
+
+def sources(material: Material) -> Table:
+    """What the training text was made of."""
+    rows = [
+        (
+            row["source"],
+            row["license"],
+            words.count(row["languages"]),
+            words.count(row["documents"]),
+            words.size(row["bytes"]),
+        )
+        for row in material.sources
+    ]
+    return Table(("Source", "Licence", "Languages", "Documents", "Text"), rows, left=(0, 1))
+
+
+def attrition(material: Material, languages: Sequence[str]) -> Figure:
+    """Text kept and left out, by language and reason, in bytes."""
+    dropped: dict[tuple[str, str], int] = {}
+    for row in material.attrition:
+        if row["kind"] != "pairs" and row["language"] in languages:
+            key = (row["language"], row["reason"])
+            dropped[key] = dropped.get(key, 0) + row["bytes"]
+    totals: dict[str, int] = {}
+    for (_, reason), size in dropped.items():
+        totals[reason] = totals.get(reason, 0) + size
+    reasons = sorted(totals, key=lambda reason: (-totals[reason], reason))
+    largest, others = reasons[: LARGEST_REASONS - 2], reasons[LARGEST_REASONS - 2 :]
+    kept = {row["language"]: row for row in material.kept}
+    series: dict[str, list[float | None]] = {
+        "kept": [kept[code]["bytes"] / 1e6 for code in languages],
+        "held out for evaluation": [kept[code]["held_out_bytes"] / 1e6 for code in languages],
+    }
+    for reason in largest:
+        series[reason] = [dropped.get((code, reason), 0) / 1e6 for code in languages]
+    if others:
+        series["other reasons"] = [
+            sum(dropped.get((code, reason), 0) for reason in others) / 1e6 for code in languages
+        ]
+    names = [words.name(code) for code in languages]
+    total_kept = sum(row["bytes"] + row["held_out_bytes"] for row in material.kept)
+    share = total_kept / (total_kept + sum(dropped.values()))
+    return Figure(
+        id="attrition",
+        json=figures.bars(names, series, title="Text (MB)", unit="MB"),
+        caption=f"Curation kept {words.percent(share)} of the text. Everything else left for a "
+        "counted reason.",
+        alt=f"Bars by language: text kept, held out, and dropped by reason; {words.percent(share)} "
+        "is kept overall.",
+        table=_attrition_table(languages, kept, dropped, reasons),
+    )
+
+
+def _attrition_table(
+    languages: Sequence[str],
+    kept: Mapping[str, Row],
+    dropped: Mapping[tuple[str, str], int],
+    reasons: Sequence[str],
+) -> Table:
+    rows = []
+    for code in languages:
+        own = kept[code]
+        lost = [dropped.get((code, reason), 0) for reason in reasons]
+        whole = own["bytes"] + own["held_out_bytes"] + sum(lost)
+        rows.append(
+            (
+                words.name(code),
+                words.percent((own["bytes"] + own["held_out_bytes"]) / whole),
+                words.size(own["bytes"]),
+                words.size(own["held_out_bytes"]),
+                *(words.size(size) if size else words.NOTHING for size in lost),
+            )
+        )
+    return Table(("Language", "Kept", "To train on", "Held out", *reasons), rows)
+
+
+def pairs(material: Material, languages: Sequence[str]) -> Figure:
+    """Aligned pairs kept, and those left out by filter."""
+    lost: dict[tuple[str, str], int] = {}
+    for row in material.attrition:
+        if row["kind"] == "pairs" and row["language"] in languages:
+            key = (row["language"], row["reason"])
+            lost[key] = lost.get(key, 0) + row["items"]
+    kept = {row["language"]: row["pairs"] for row in material.kept}
+    shown = [code for code in languages if kept[code]]
+    reasons = sorted({reason for _, reason in lost})
+    series: dict[str, list[float | None]] = {"kept": [kept[code] for code in shown]}
+    if reasons:
+        series["left out"] = [
+            sum(lost.get((code, reason), 0) for reason in reasons) for code in shown
+        ]
+    rows = [
+        (
+            words.name(code),
+            words.count(kept[code]),
+            *(words.count(lost.get((code, reason), 0)) for reason in reasons),
+        )
+        for code in shown
+    ]
+    names = [words.name(code) for code in shown]
+    return Figure(
+        id="pairs",
+        json=figures.bars(names, series, title="Sentence pairs with English", unit="pairs"),
+        caption="Sentences with their English counterpart: what translation is learned from.",
+        alt=f"Bars by language: pairs kept, {words.count(sum(kept.values()))} in all.",
+        table=Table(("Language", "Kept", *reasons), rows),
+    )
+
+
+def fertility(material: Material, languages: Sequence[str]) -> tuple[Figure, Figure]:
+    """What the vocabulary costs each language: parity with English, and bytes a token."""
+    by_language = {row["language"]: row for row in material.fertility}
+    shown = [code for code in languages if code in by_language]
+    names = [words.name(code) for code in shown]
+    rows = []
+    for code in shown:
+        row = by_language[code]
+        unit = "word" if get_language(code).words == "spaces" else "character"
+        rows.append(
+            (
+                words.name(code),
+                f"{row['tokens_per_word']:.2f} a {unit}",
+                words.decimal(row["bytes_per_token"]),
+                words.decimal(row["parity"]),
+                words.percent(row["byte_fallback_share"]),
+            )
+        )
+    table = Table(
+        ("Language", "Tokens", "Bytes a token", "Tokens vs English", "Spelled in bytes"), rows
+    )
+    parity = [by_language[code]["parity"] for code in shown]
+    known = [value for value in parity if value is not None]
+    worst = max(known, default=1.0)
+    return (
+        Figure(
+            id="parity",
+            json=figures.dots(
+                names,
+                {"tokens": [None if value is None else figures.Span(value) for value in parity]},
+                title="Tokens for the same sentences, English = 1",
+                line_at=(1.0, "English"),
+            ),
+            caption="The same sentences cost more tokens in some languages, and so more of the "
+            "context and of the training budget.",
+            alt=f"Dots by language; the costliest takes {worst:.2f} times English's tokens.",
+            table=table,
+        ),
+        Figure(
+            id="bytes-per-token",
+            json=figures.bars(
+                names,
+                {"bytes": [by_language[code]["bytes_per_token"] for code in shown]},
+                title="Bytes a token",
+                unit="bytes",
+            ),
+            caption="Text that one token covers, on held-out documents. Scripts of two or three "
+            "bytes a character start higher.",
+            alt="Bars by language: mean bytes of text in one token.",
+            table=table,
+        ),
+    )
+
+
+def mixture(material: Material, languages: Sequence[str]) -> Figure:
+    """Share of each language in each stage of the curriculum; pairs together."""
+    stages = list(dict.fromkeys(row["stage"] for row in material.mixture))
+    labels = [*(words.name(code) for code in languages), PAIRS]
+    series = {}
+    for stage in stages:
+        drawn = [row for row in material.mixture if row["stage"] == stage]
+        total = sum(row["tokens"] for row in drawn)
+        by_stream = {row["stream"]: row["tokens"] for row in drawn}
+        shares = [by_stream.get(code, 0) for code in languages]
+        series[stage] = [100 * share / total for share in (*shares, total - sum(shares))]
+    rows = [
+        (
+            row["stage"],
+            words.name(row["stream"]),
+            words.count(row["tokens"]),
+            words.decimal(row["epochs"]),
+        )
+        for row in material.mixture
+    ]
+    return Figure(
+        id="mixture",
+        json=figures.groups(labels, series, title="Share of the stage's tokens (%)"),
+        caption=f"What the base model read, in {len(stages)} stages: {words.listed(stages)}.",
+        alt="Bars by language: its share of the tokens of each curriculum stage.",
+        table=Table(("Stage", "Stream", "Tokens", "Epochs"), rows, left=(0, 1)),
+    )
+
+
+def funnel(material: Material) -> Figure:
+    """What became of the teacher's answers, by language; or of everything, without a teacher."""
+    generated = [row for row in material.funnel if row["origin"] == "self-instruct"]
+    shown, key = (generated, "language") if generated else (material.funnel, "origin")
+    labels = list(dict.fromkeys(row[key] for row in shown))
+    reasons = sorted(
+        {row["reason"] for row in shown}, key=lambda reason: (reason != "kept", reason)
+    )
+    sums: dict[tuple[str, str], int] = {}
+    for row in shown:
+        at = (row[key], row["reason"])
+        sums[at] = sums.get(at, 0) + row["count"]
+    names = [words.name(label) if key == "language" else label for label in labels]
+    kept = sum(sums.get((label, "kept"), 0) for label in labels)
+    asked = sum(sums.values())
+    what = "of the teacher's tasks" if generated else "of the instructions looked at"
+    return Figure(
+        id="funnel",
+        json=figures.bars(
+            names,
+            {reason: [sums.get((label, reason), 0) for label in labels] for reason in reasons},
+            title="Tasks the teacher wrote" if generated else "Instructions",
+            unit="tasks",
+        ),
+        caption=f"{words.count(kept)} {what} passed every filter, of {words.count(asked)}.",
+        alt=f"Bars: {words.count(kept)} of {words.count(asked)} kept, the rest by reason.",
+        table=_funnel_table(material),
+    )
+
+
+def _funnel_table(material: Material) -> Table:
+    """Every origin and reason, over all languages."""
+    sums: dict[tuple[str, str], int] = {}
+    for row in material.funnel:
+        key = (row["origin"], row["reason"])
+        sums[key] = sums.get(key, 0) + row["count"]
+    ordered = sorted(sums, key=lambda key: (key[0], key[1] != "kept", key[1]))
+    rows = [(origin, reason, words.count(sums[origin, reason])) for origin, reason in ordered]
+    return Table(("Origin", "Outcome", "Items"), rows, left=(0, 1))
+
+
+def lineage(material: Material) -> Table:
+    """What was made of what."""
+    rows = []
+    for row in material.lineage:
+        inputs: list[tuple[str, Any]] = row["inputs"]
+        rows.append(
+            (
+                row["folder"],
+                row["stage"],
+                row["fingerprint"][:12],
+                ", ".join(f"{stage} {seen[:12]}" for stage, seen in inputs) or words.NOTHING,
+                words.size(row["bytes"]),
+            )
+        )
+    return Table(
+        ("Artifact", "Made by stage", "Fingerprint", "Made of", "Size"), rows, left=(0, 1, 2, 3)
+    )

@@ -1,0 +1,182 @@
+"""What a reader should take away: headline figures, findings in sentences, sample answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from polylm_core.languages import get_language
+from polylm_core.stages.report import words
+from polylm_core.stages.report.blocks import score_rows
+from polylm_core.stages.report.config import ReportConfig
+from polylm_core.stages.report.material import Material, Row
+from polylm_core.stages.report.scores import choice_verdict
+
+MAX_SAMPLE_CHARACTERS = 600
+
+
+@dataclass(frozen=True)
+class Headline:
+    """One figure of the summary."""
+
+    value: str
+    label: str
+    note: str
+
+
+@dataclass(frozen=True)
+class Sample:
+    """An instruction, the reference and the model's answer, with the tags browsers need."""
+
+    language: str
+    """English name of the language asked for."""
+    tag: str
+    prompt_tag: str
+    prompt: str
+    answer: str
+    reference: str
+    verdict: str
+
+
+def _overall(material: Material, suite: str, metric: str, model: str) -> Row:
+    return score_rows(material, suite, metric, model)[""]
+
+
+def headlines(material: Material, languages: Sequence[str]) -> list[Headline]:
+    """Six figures for somebody in a hurry."""
+    bits = _overall(material, "bits_per_byte", "bits_per_byte", "base")
+    gain = _overall(material, "bits_per_byte", "gain_over_unigram_percent", "base")
+    choice = _overall(material, "translation_choice", "acc_norm", "base")
+    right = _overall(material, "answers", "in_language_share", "chat")
+    stopped = _overall(material, "answers", "stopped_share", "chat")
+    trained = sum(row["tokens"] for row in material.mixture)
+    return [
+        Headline(str(len(languages)), "languages", f"{words.short_count(trained)} tokens read"),
+        Headline(
+            words.short_count(material.parameters),
+            "parameters",
+            "a small model" if material.parameters < 1e9 else "a large model",
+        ),
+        Headline(
+            words.decimal(bits["value"]),
+            "bits per byte of unseen text",
+            f"{gain['value']:.0f} % less than counting tokens",
+        ),
+        Headline(
+            f"{100 * choice['value']:.0f} %",
+            "right translation of four",
+            f"chance is {100 * choice['baseline']:.0f} %: {choice_verdict(choice)}",
+        ),
+        Headline(
+            f"{100 * right['value']:.0f} %",
+            "answers in the language asked for",
+            f"95 % interval {words.interval(right, 0, 100)} %",
+        ),
+        Headline(
+            f"{100 * stopped['value']:.0f} %",
+            "answers that end by themselves",
+            f"of {words.count(stopped['items'])} held-out instructions",
+        ),
+    ]
+
+
+def findings(material: Material, languages: Sequence[str], config: ReportConfig) -> list[str]:
+    """What was done and what came of it, in sentences."""
+    text = sum(row["bytes"] for row in material.kept)
+    tokens = sum(row["tokens"] for row in material.mixture)
+    return [
+        f"{config.model_name} is a language model of {words.short_count(material.parameters)} "
+        f"parameters for {len(languages)} languages. It was trained from scratch on "
+        f"{words.short_count(tokens)} tokens drawn from {words.size(text)} of {config.domain}, "
+        "then tuned to follow instructions.",
+        _compression(material, languages),
+        _choice(material, languages),
+        _translation(material),
+        _answers(material),
+    ]
+
+
+def _compression(material: Material, languages: Sequence[str]) -> str:
+    gains = score_rows(material, "bits_per_byte", "gain_over_unigram_percent", "base")
+    ordered = sorted((gains[code]["value"], code) for code in languages if code in gains)
+    overall = gains[""]["value"]
+    (worst, last), (best, first) = ordered[0], ordered[-1]
+    return (
+        f"It has learned more than which tokens are frequent: unseen text takes it {overall:.0f} % "
+        f"fewer bits than a count of tokens does, from {worst:.0f} % in {words.name(last)} to "
+        f"{best:.0f} % in {words.name(first)}."
+        if worst > 0
+        else f"In {words.name(last)} it predicts unseen text no better than a count of tokens."
+    )
+
+
+def _choice(material: Material, languages: Sequence[str]) -> str:
+    rows = score_rows(material, "translation_choice", "acc_norm", "base")
+    above = [code for code in languages if code in rows and rows[code]["low"] > 0.25]
+    overall = rows[""]
+    own = f" ({words.listed([words.name(code) for code in above])})" if 0 < len(above) <= 6 else ""
+    return (
+        f"Asked for the translation of an English sentence among four, it is right in "
+        f"{100 * overall['value']:.0f} % (95 % interval {words.interval(overall, 0, 100)} %, "
+        f"chance {100 * overall['baseline']:.0f} %), which is {choice_verdict(overall)}; taken "
+        f"alone, {len(above)} of {len(rows) - 1} languages are above chance{own}."
+    )
+
+
+def _translation(material: Material) -> str:
+    out = _overall(material, "translation", "chrf_from_english", "chat")
+    into = _overall(material, "translation", "chrf_into_english", "chat")
+    better = [
+        f"{label} (chrF {row['value']:.0f}, the untouched source {row['baseline']:.0f})"
+        for label, row in (("from English", out), ("into English", into))
+    ]
+    verdict = (
+        "It is no translator"
+        if max(out["value"] - out["baseline"], into["value"] - into["baseline"]) < 10
+        else "It translates in part"
+    )
+    return f"{verdict}: {words.listed(better)}."
+
+
+def _answers(material: Material) -> str:
+    right = _overall(material, "answers", "in_language_share", "chat")
+    stopped = _overall(material, "answers", "stopped_share", "chat")
+    same = _overall(material, "answers", "identical_share", "chat")
+    length = _overall(material, "answers", "median_answer_tokens", "chat")
+    return (
+        f"Of {words.count(right['items'])} answers, {100 * right['value']:.0f} % are in the "
+        f"language asked for, {100 * stopped['value']:.0f} % end by themselves and "
+        f"{100 * same['value']:.0f} % repeat another one; half have {length['value']:.0f} tokens "
+        "or more. Whether they are true was not measured."
+    )
+
+
+def samples(material: Material, languages: Sequence[str], per_language: int) -> list[Sample]:
+    """The first answers of each language by id."""
+    shown = []
+    for code in languages:
+        rows = sorted(
+            (row for row in material.answers if row["language"] == code), key=lambda row: row["id"]
+        )
+        shown += [_sample(row) for row in rows[:per_language]]
+    return shown
+
+
+def _sample(row: Row) -> Sample:
+    ended = "ended by itself" if row["stopped"] else "cut off at the limit"
+    spoken = "in the language asked for" if row["in_language"] else "in another language"
+    return Sample(
+        language=words.name(row["language"]),
+        tag=get_language(row["language"]).bcp47,
+        prompt_tag=get_language(row["prompt_language"]).bcp47,
+        prompt=_shortened(row["prompt"]),
+        answer=_shortened(row["answer"]),
+        reference=_shortened(row["reference"]),
+        verdict=f"{spoken}, {ended}",
+    )
+
+
+def _shortened(text: str) -> str:
+    if len(text) <= MAX_SAMPLE_CHARACTERS:
+        return text
+    return text[:MAX_SAMPLE_CHARACTERS].rstrip() + " …"

@@ -1,0 +1,62 @@
+"""Numbers and names as people read them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from polylm_core.languages import get_language
+
+NOTHING = "—"
+STREAM_SEPARATOR = "-"
+
+
+def count(value: float) -> str:
+    """12345 as 12,345."""
+    return f"{value:,.0f}"
+
+
+def short_count(value: float) -> str:
+    """3012345 as 3.0 million."""
+    for size, word in ((1e9, "billion"), (1e6, "million")):
+        if value >= size:
+            return f"{value / size:.1f} {word}"
+    return count(value)
+
+
+def size(num_bytes: float) -> str:
+    """1234567 as 1.2 MB."""
+    for factor, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if num_bytes >= factor:
+            return f"{num_bytes / factor:,.1f} {unit}"
+    return f"{num_bytes:,.0f} bytes"
+
+
+def percent(share: float | None) -> str:
+    """0.1234 as 12.3 %."""
+    return NOTHING if share is None else f"{100 * share:.1f} %"
+
+
+def decimal(value: float | None, digits: int = 2) -> str:
+    """2.3456 as 2.35."""
+    return NOTHING if value is None else f"{value:.{digits}f}"
+
+
+def interval(score: Mapping[str, Any], digits: int = 2, factor: float = 1) -> str:
+    """The 95 % interval of a score: 2.31 to 2.40."""
+    if score["low"] is None or score["high"] is None:
+        return NOTHING
+    return f"{factor * score['low']:.{digits}f} to {factor * score['high']:.{digits}f}"
+
+
+def name(language: str) -> str:
+    """A language's English name; of a stream of pairs, both."""
+    if language == "":
+        return "All languages"
+    codes = language.split(STREAM_SEPARATOR)
+    return " + ".join(get_language(code).english_name for code in codes)
+
+
+def listed(words: list[str]) -> str:
+    """`a, b and c`."""
+    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))

@@ -1,0 +1,81 @@
+"""What a training rank is told: one JSON-able description of the whole run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from polylm_core.training.schedule import Schedule
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ModelShape(_Part):
+    """What a decoder is built from."""
+
+    num_layers: int
+    hidden_size: int
+    num_heads: int
+    context_tokens: int
+    vocab_size: int
+    initializer_std: float
+    bos_id: int
+    eos_id: int
+    pad_id: int
+
+
+class CurriculumData(_Part):
+    """Pretraining: windows of token streams, by curriculum stage."""
+
+    kind: Literal["curriculum"] = "curriculum"
+    stream_files: dict[str, Path]
+    """Each stream's token file without its ending."""
+    stage_windows: list[tuple[str, dict[str, int]]]
+    """Name and windows by stream of each curriculum stage."""
+    context_tokens: int
+    global_batch_windows: int
+
+
+class PackedData(_Part):
+    """Fine-tuning: chats packed into rows beforehand (`ids`, `targets`, `segments` of an .npz)."""
+
+    kind: Literal["packed"] = "packed"
+    rows_file: Path
+    epochs: float
+    global_batch_windows: int
+
+
+class AdamW(_Part):
+    """The optimizer, as `torch.optim.AdamW` takes it."""
+
+    beta1: float
+    beta2: float
+    epsilon: float
+    weight_decay: float
+    max_gradient_norm: float
+
+
+class TrainJob(_Part):
+    """One training run; every rank gets the same."""
+
+    work: Path
+    """Checkpoints, metrics and the export go here."""
+    seed: int
+    data: CurriculumData | PackedData
+    new_model: ModelShape | None = None
+    """Shape to initialise; or else `init_from`."""
+    init_from: Path | None = None
+    """Hugging Face folder to start from."""
+    validation_file: Path | None = None
+    """`.npz` of held-out rows: `ids` [N, T+1], `language` [N], and `languages`, `bytes` by language."""
+    schedule: Schedule
+    adamw: AdamW
+    precision: Literal["float32", "bfloat16"]
+    micro_batch_sequences: int
+    """At most this many sequences of a pass; lowered to divide a rank's share of the batch."""
+    checkpoint_every_steps: int
+    validate_every_steps: int

@@ -1,0 +1,77 @@
+"""The PolyLM decoder as a Hugging Face GPT-2, so that what is trained is what is exported.
+
+PolyLM Table 3: pre-LayerNorm, GELU, learned absolute positions, feed-forward 4x, no dropout,
+LayerNorm epsilon 1e-5; embeddings tied (counting them tied gives the published sizes).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedModel
+
+from polylm_core.training.job import ModelShape
+
+
+def build_model(shape: ModelShape, *, seed: int) -> PreTrainedModel:
+    """Return a freshly initialised decoder; equal seeds give equal weights."""
+    torch.manual_seed(seed)
+    config = GPT2Config(
+        vocab_size=shape.vocab_size,
+        n_positions=shape.context_tokens,
+        n_embd=shape.hidden_size,
+        n_layer=shape.num_layers,
+        n_head=shape.num_heads,
+        n_inner=4 * shape.hidden_size,
+        activation_function="gelu_new",
+        resid_pdrop=0.0,
+        embd_pdrop=0.0,
+        attn_pdrop=0.0,
+        layer_norm_epsilon=1e-5,
+        initializer_range=shape.initializer_std,
+        bos_token_id=shape.bos_id,
+        eos_token_id=shape.eos_id,
+        pad_token_id=shape.pad_id,
+        tie_word_embeddings=True,
+        use_cache=False,
+    )
+    return GPT2LMHeadModel(config)
+
+
+def load_model(folder: Path) -> PreTrainedModel:
+    """Load a Hugging Face folder in float32, from disk only."""
+    model: PreTrainedModel = GPT2LMHeadModel.from_pretrained(
+        folder, dtype=torch.float32, local_files_only=True
+    )
+    model.config.use_cache = False
+    return model
+
+
+def export_model(
+    model: PreTrainedModel, state: dict[str, torch.Tensor], folder: Path
+) -> None:
+    """Write `model` with the weights `state` as a Hugging Face folder (safetensors).
+
+    The configuration that is written allows the key-value cache again and stops at the end token.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    plain = GPT2LMHeadModel(model.config)
+    plain.load_state_dict(state, strict=True)
+    plain.config.use_cache = True
+    plain.config.name_or_path = ""
+    plain.generation_config.bos_token_id = plain.config.bos_token_id
+    plain.generation_config.eos_token_id = plain.config.eos_token_id
+    plain.generation_config.pad_token_id = plain.config.pad_token_id
+    plain.save_pretrained(folder)
+
+
+def decay_groups(model: torch.nn.Module, weight_decay: float) -> list[dict[str, object]]:
+    """Return AdamW's parameter groups: matrices decay, biases and LayerNorms do not (GPT-3)."""
+    named = [(name, value) for name, value in model.named_parameters() if value.requires_grad]
+    matrices = [value for _, value in named if len(getattr(value, "ds_shape", value.shape)) >= 2]
+    vectors = [value for _, value in named if len(getattr(value, "ds_shape", value.shape)) < 2]
+    return [
+        {"params": matrices, "weight_decay": weight_decay},
+        {"params": vectors, "weight_decay": 0.0},
+    ]

@@ -1,0 +1,52 @@
+"""What tests share: a backend without processes, and a stage run in temporary folders."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from polylm_core.progress import NullProgress
+from polylm_core.stages.base import StageRun
+
+I = TypeVar("I")  # noqa: E741
+O = TypeVar("O")  # noqa: E741
+
+
+class SequentialBackend:
+    """Runs every unit in this process, in order."""
+
+    training_workers = 1
+
+    def map(self, function: Callable[[I], O], items: Sequence[I]) -> Iterator[O]:
+        return iter(map(function, items))
+
+    def launch(
+        self,
+        worker: str,
+        config: Mapping[str, Any],
+        *,
+        work: Path,
+        on_report: Callable[[Mapping[str, float]], None],
+    ) -> None:
+        raise NotImplementedError("training ranks need a real backend")
+
+
+def make_run(
+    folder: Path,
+    *,
+    languages: tuple[str, ...] = ("eng_Latn", "deu_Latn"),
+    seed: int = 7,
+    name: str = "artifact",
+) -> StageRun:
+    """A stage run that writes to `folder/<name>` and works in `folder/work`."""
+    work = folder / "work"
+    work.mkdir(parents=True, exist_ok=True)
+    return StageRun(
+        seed=seed,
+        languages=languages,
+        out=folder / name,
+        work=work,
+        backend=SequentialBackend(),
+        progress=NullProgress(),
+    )

@@ -1,0 +1,24 @@
+from __future__ import annotations
+
+from polylm_core.cli import reference
+from polylm_core.params import Params
+from tests.architecture.closure import ROOT
+
+
+def test_the_reference_in_the_docs_is_that_of_the_code() -> None:
+    written = (ROOT / "docs/params.md").read_text(encoding="utf-8")
+    assert written == reference.markdown(), "run `make docs`"
+
+
+def test_every_section_and_nested_field_is_in_it() -> None:
+    text = reference.markdown()
+    for name, field in Params.model_fields.items():
+        assert f"`{name}`" in text, field
+    assert "| `optimizer.peak_learning_rate` | number, > 0 | (required) |" in text
+    assert "| `stages[].name` |" in text
+
+
+def test_a_row_has_exactly_four_cells() -> None:
+    rows = [line for line in reference.markdown().splitlines() if line.startswith("| `")]
+    assert len(rows) > 50
+    assert {line.replace("\\|", "").count("|") for line in rows} == {5}
