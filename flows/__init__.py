@@ -1,1 +1,1 @@
-"""When, how often and seen by whom: each DVC stage as one Prefect flow. Nothing is computed here."""
+"""When, how often and seen by whom: each DVC stage as a Prefect flow. Nothing is computed here."""

@@ -94,7 +94,7 @@ class PrefectProgress:
     def _start_task(self, unit: str) -> Callable[[BaseException | None], None]:
         """Start a Prefect task that lasts until the returned function is called with its outcome.
 
-        The work itself stays on the stage's thread, where signals and locks are; the task only waits.
+        The work stays on the stage's thread, where signals and locks are; the task only waits.
         """
         over = threading.Event()
         outcome: list[BaseException | None] = [None]

@@ -111,9 +111,7 @@ class Artifact:
 def _read_manifest(path: Path, stage: str) -> Manifest:
     file = path / MANIFEST
     if not file.is_file():
-        raise MissingArtifactError(
-            f"{path} has no {MANIFEST}; run `dvc repro {stage}` to make it"
-        )
+        raise MissingArtifactError(f"{path} has no {MANIFEST}; run `dvc repro {stage}` to make it")
     try:
         return Manifest.model_validate_json(file.read_bytes())
     except ValidationError as error:

@@ -15,8 +15,7 @@ ends each, because questions are given and only answers are learned.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from polylm_core.records import Message, Role
 
@@ -47,8 +46,7 @@ class ChatTokenizer(Protocol):
         """Ids of a text, without bos and eos."""
 
 
-@dataclass(frozen=True, slots=True)
-class EncodedChat:
+class EncodedChat(NamedTuple):
     """A chat as ids; both sequences have the same length."""
 
     ids: tuple[int, ...]

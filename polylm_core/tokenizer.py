@@ -216,7 +216,9 @@ def _merges(pieces: Sequence[str]) -> list[tuple[str, str]]:
 
 
 class HuggingFaceTwin:
-    """The exported tokenizer, to compare with SentencePiece."""
+    """The exported tokenizer, to compare with SentencePiece and to encode for its models."""
+
+    eos_id = EOS_ID
 
     def __init__(self, folder: Path) -> None:
         self._tokenizer = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 from polylm_core.progress import NullProgress
 from polylm_core.stages.base import StageRun
 
-I = TypeVar("I")  # noqa: E741
-O = TypeVar("O")  # noqa: E741
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 class SequentialBackend:
@@ -18,7 +18,7 @@ class SequentialBackend:
 
     training_workers = 1
 
-    def map(self, function: Callable[[I], O], items: Sequence[I]) -> Iterator[O]:
+    def map(self, function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
         return iter(map(function, items))
 
     def launch(

@@ -13,14 +13,14 @@ Worker = Callable[[WorkerContext, Mapping[str, Any]], None]
 """What runs once a rank, with the launch's JSON-able configuration."""
 
 
-I = TypeVar("I")
-O = TypeVar("O")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 class Backend(Protocol):
     """Where units of work and training ranks run."""
 
-    def map(self, function: Callable[[I], O], items: Sequence[I]) -> Iterator[O]:
+    def map(self, function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
         """Yield `function(item)` in the order of `items`, whatever order they finish in.
 
         `function` is a picklable module-level function (or a partial of one). An error in a unit

@@ -11,7 +11,7 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
-from polylm_core.compute.backend import I, O, resolve
+from polylm_core.compute.backend import Item, Result, resolve
 from polylm_core.compute.process import die_with_parent
 from polylm_core.errors import MachineError, TrainingError
 
@@ -37,7 +37,7 @@ class LocalBackend:
         """Ranks that `launch` runs."""
         return self._training_workers
 
-    def map(self, function: Callable[[I], O], items: Sequence[I]) -> Iterator[O]:
+    def map(self, function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
         """Yield results in the order of `items`; a dead worker raises MachineError."""
         if self._map_workers == 1 or len(items) <= 1:
             yield from map(function, items)

@@ -21,7 +21,7 @@ from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.util.queue import Empty, Queue
 
-from polylm_core.compute.backend import I, O, resolve
+from polylm_core.compute.backend import Item, Result, resolve
 from polylm_core.compute.process import die_with_process
 from polylm_core.errors import PolyLMError, TrainingError
 
@@ -53,7 +53,7 @@ class RayBackend:
         """Ranks that `launch` runs."""
         return self._training_workers
 
-    def map(self, function: Callable[[I], O], items: Sequence[I]) -> Iterator[O]:
+    def map(self, function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
         """Yield results in the order of `items`; Ray keeps as many under way as it has CPUs."""
         with self._cluster():
             task = ray.remote(num_cpus=1, max_retries=0)(function)
@@ -147,7 +147,7 @@ class _RayContext:
 
     def report(self, metrics: Mapping[str, float]) -> None:
         if self.rank == 0:
-            self._reports.put_async(dict(metrics))
+            self._reports.put(dict(metrics))
 
 
 def _rank_loop(loop: dict[str, Any]) -> None:
@@ -194,5 +194,3 @@ def _training_cause(error: Any) -> PolyLMError:
         if isinstance(cause, PolyLMError):
             return cause
     return TrainingError(f"training failed after {MAX_FAILURES} restarts: {error}")
-
-

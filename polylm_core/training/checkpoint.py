@@ -1,4 +1,4 @@
-"""Checkpoints that are whole or absent: hashed, renamed into place, verified before they are read."""
+"""Checkpoints that are whole or absent: hashed, renamed into place, verified before use."""
 
 from __future__ import annotations
 

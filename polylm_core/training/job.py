@@ -71,7 +71,7 @@ class TrainJob(_Part):
     init_from: Path | None = None
     """Hugging Face folder to start from."""
     validation_file: Path | None = None
-    """`.npz` of held-out rows: `ids` [N, T+1], `language` [N], and `languages`, `bytes` by language."""
+    """`.npz` of held-out rows: `ids` [N, T+1], `language` [N]; by language `languages`, `bytes`."""
     schedule: Schedule
     adamw: AdamW
     precision: Literal["float32", "bfloat16"]

@@ -83,7 +83,8 @@ class OutputHead(nn.Module):
         if self.training:
             counted_BT = targets_BT != IGNORED_TARGET
             hidden_NH, targets_N = hidden_BTH[counted_BT], targets_BT[counted_BT]
-            loss: torch.Tensor = LinearCrossEntropy.apply(hidden_NH, self.weight, targets_N)
+            apply: Any = LinearCrossEntropy.apply  # torch leaves it untyped
+            loss: torch.Tensor = apply(hidden_NH, self.weight, targets_N)
             return loss
         rows = [
             self._losses(hidden_TH, targets_T)
@@ -103,7 +104,8 @@ class LanguageModelLoss(nn.Module):
     def __init__(self, model: PreTrainedModel) -> None:
         super().__init__()
         self.model = model
-        self.head = OutputHead(model.get_output_embeddings().weight)
+        projection: Any = model.get_output_embeddings()  # type: ignore[no-untyped-call]
+        self.head = OutputHead(projection.weight)
 
     def forward(
         self,

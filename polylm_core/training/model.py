@@ -48,14 +48,13 @@ def load_model(folder: Path) -> PreTrainedModel:
     return model
 
 
-def export_model(
-    model: PreTrainedModel, state: dict[str, torch.Tensor], folder: Path
-) -> None:
+def export_model(model: PreTrainedModel, state: dict[str, torch.Tensor], folder: Path) -> None:
     """Write `model` with the weights `state` as a Hugging Face folder (safetensors).
 
     The configuration that is written allows the key-value cache again and stops at the end token.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    assert isinstance(model.config, GPT2Config)
     plain = GPT2LMHeadModel(model.config)
     plain.load_state_dict(state, strict=True)
     plain.config.use_cache = True

@@ -8,14 +8,10 @@ from dataclasses import replace
 from statistics import median
 from typing import NamedTuple
 
+from polylm_core.identify import can_identify, identifier_of, letters_only
 from polylm_core.records import Pair
 from polylm_core.stages.curate.config import CurateConfig, IdentifyConfig, PairsConfig
 from polylm_core.stages.curate.duplicates import drop_exact
-from polylm_core.stages.curate.identify import (
-    can_identify,
-    identifier_of,
-    letters_only,
-)
 from polylm_core.stages.curate.ledger import Ledger
 from polylm_core.stages.curate.normalise import normalise_line
 

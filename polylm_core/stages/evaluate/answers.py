@@ -14,9 +14,9 @@ from statistics import median
 import numpy as np
 
 from polylm_core.errors import StageError
+from polylm_core.identify import identify, is_in_language
 from polylm_core.records import Instruction
 from polylm_core.stages.evaluate.config import AnswersConfig
-from polylm_core.stages.evaluate.identify import identify, is_in_language
 from polylm_core.stages.evaluate.intervals import percentile_interval, resamples, wilson
 from polylm_core.stages.evaluate.model import Generated, LoadedModel, chat_prompt, generate
 from polylm_core.stages.evaluate.tables import ALL_LANGUAGES, Answer, Score

@@ -21,6 +21,7 @@ from polylm_core.errors import CorruptArtifactError
 TORCH_THREADS = 1
 """Threads of one unit: the width comes from units side by side, and sums depend on the threads."""
 
+NO_LIMIT = 10**9
 GENERATION_BATCH = 16
 """Prompts decoded at once: part of the result, as padding can turn a near-tie."""
 
@@ -61,7 +62,10 @@ def load_model(path: Path, fingerprint: str) -> LoadedModel:
     model: Any = AutoModelForCausalLM.from_pretrained(
         path, dtype=torch.float32, local_files_only=True
     )
-    tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
+    # Texts are cut into windows after they are encoded, so a long one is no reason to warn.
+    tokenizer = AutoTokenizer.from_pretrained(
+        path, local_files_only=True, model_max_length=NO_LIMIT
+    )
     return LoadedModel(
         model=model.to(device).eval(),
         tokenizer=tokenizer,

@@ -21,7 +21,7 @@ from polylm_core.artifacts import (
     TokenSet,
     partial_folder,
 )
-from polylm_core.errors import MismatchedArtifactError
+from polylm_core.errors import MismatchedArtifactError, StageError
 from polylm_core.records import write_table
 from polylm_core.stages.base import StageRun
 from polylm_core.stages.evaluate.answers import score_answers
@@ -53,27 +53,19 @@ def evaluate(
     instructions: InstructionSet,
     run: StageRun,
 ) -> Scores:
-    """Score both models; raises MismatchedArtifactError unless all artifacts are of one run."""
+    """Score both models; raises ArtifactError or StageError if they cannot be scored."""
     _require_one_run(base, chat, shards, tokens, instructions)
+    folders = {"base": base, "chat": chat}
     setting = Setting(
         config=config,
         seed=run.seed,
-        models={
-            "base": (base.path, base.fingerprint),
-            "chat": (chat.path, chat.fingerprint),
-        },
+        models={model: (it.path, it.fingerprint) for model, it in folders.items()},
         held_out=shards.path / "held_out",
         instructions=instructions.path / "held_out.parquet",
         work=run.work,
     )
     units = list(_units(run))
-    outcomes: list[Outcome] = []
-    with run.progress.track("evaluate", len(units), "units") as tracker:
-        for unit, outcome in zip(
-            units, run.backend.map(partial(run_unit, setting), units), strict=True
-        ):
-            outcomes.append(outcome)
-            tracker.advance(note=unit.name)
+    outcomes = _run_units(setting, units, run)
     scores = _scores(config, outcomes, run.seed)
     folder = partial_folder(run.out)
     with no_space_named(folder):
@@ -92,6 +84,17 @@ def evaluate(
         },
         counts=_counts(units, outcomes, scores),
     )
+
+
+def _run_units(setting: Setting, units: Sequence[Unit], run: StageRun) -> list[Outcome]:
+    outcomes: list[Outcome] = []
+    with run.progress.track("evaluate", len(units), "units") as tracker:
+        for unit, outcome in zip(
+            units, run.backend.map(partial(run_unit, setting), units), strict=True
+        ):
+            outcomes.append(outcome)
+            tracker.advance(note=unit.name)
+    return outcomes
 
 
 def _require_one_run(
@@ -122,6 +125,11 @@ def _require_one_run(
 def _units(run: StageRun) -> Iterator[Unit]:
     """All units, the longest first so that workers end together."""
     foreign = tuple(language for language in run.languages if language != ENGLISH)
+    if not foreign:
+        raise StageError(
+            f"`languages` is {', '.join(run.languages)} alone: there is nothing to translate; "
+            "add a language"
+        )
     yield Unit("translation_choice", "base", foreign)
     yield Unit("answers", "chat")
     for language in foreign:

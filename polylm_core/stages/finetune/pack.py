@@ -6,24 +6,16 @@ Legend: N rows, T tokens of context.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from polylm_core.chat import EncodedChat
 from polylm_core.storage import no_space_named
 
 IGNORED_TARGET = -100
 """Target of a token that teaches nothing, as in `training.loss`."""
 PADDING_SEGMENT = -1
-
-
-@dataclass(frozen=True)
-class EncodedChat:
-    """Ids of a chat, and which of them are answers (the only ones the loss counts)."""
-
-    ids: Sequence[int]
-    answer_mask: Sequence[int]
 
 
 def pack(chats: Sequence[EncodedChat], context_tokens: int) -> list[list[EncodedChat]]:

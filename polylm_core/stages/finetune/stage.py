@@ -8,12 +8,12 @@ from collections import Counter
 
 from polylm_core import tokenizer as tokenizers
 from polylm_core.artifacts import BaseModelFolder, ChatModelFolder, InstructionSet, partial_folder
-from polylm_core.chat import CHAT_TEMPLATE, encode_chat
+from polylm_core.chat import CHAT_TEMPLATE, EncodedChat, encode_chat
 from polylm_core.errors import StageError
 from polylm_core.records import Instruction, read_instructions
 from polylm_core.stages.base import StageRun
 from polylm_core.stages.finetune.config import FinetuneConfig
-from polylm_core.stages.finetune.pack import EncodedChat, pack, write_rows
+from polylm_core.stages.finetune.pack import pack, write_rows
 from polylm_core.storage import no_space_named
 from polylm_core.training.job import AdamW, PackedData, TrainJob
 from polylm_core.training.metrics import Measurement
@@ -37,8 +37,7 @@ def finetune(
     with run.progress.track("encode chats", len(chats), "chats") as tracker:
         encoded = []
         for chat in chats:
-            ids, mask = encode_chat(chat.messages, twin)
-            encoded.append(EncodedChat(ids, mask))
+            encoded.append(encode_chat(chat.messages, twin))
             tracker.advance()
     fitting = [chat for chat in encoded if len(chat.ids) <= context + 1]
     if not fitting:
@@ -61,9 +60,7 @@ def finetune(
     return _publish(config, base, instructions, run, curves, counts)
 
 
-def _too_long(
-    chats: list[Instruction], encoded: list[EncodedChat], context: int
-) -> dict[str, int]:
+def _too_long(chats: list[Instruction], encoded: list[EncodedChat], context: int) -> dict[str, int]:
     """Count the chats left out because they do not fit the context, by origin."""
     return dict(
         sorted(

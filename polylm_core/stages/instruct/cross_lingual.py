@@ -10,15 +10,16 @@ as soon as nothing is to be translated.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
 from polylm_core.artifacts import ShardSet
 from polylm_core.errors import StageError
 from polylm_core.languages import get_language
-from polylm_core.records import Document, Instruction, Message, Pair, read_documents, read_pairs
+from polylm_core.records import Document, Instruction, Message, Pair, read_documents
 from polylm_core.stages.instruct.config import InstructConfig
+from polylm_core.stages.instruct.pairs import Pairs, open_pairs
 from polylm_core.stages.instruct.selection import Harvest, draw, in_drawn_order, is_suitable, take
 from polylm_core.stages.instruct.templates import (
     ENGLISH,
@@ -68,86 +69,39 @@ def make_tasks(unit: Unit) -> Harvest:
 
 
 def _hub_tasks(unit: Unit, hub: str, most: int) -> Harvest:
-    def make(pair: Pair) -> Instruction | None:
-        to_hub = draw(unit.seed, "to hub", pair.id) < unit.config.cross_lingual.to_hub_share
-        target = hub if to_hub else unit.language
-        return translation(pair, target=target, config=unit.config, seed=unit.seed)
-
-    return take(
-        in_drawn_order(pairs_with(unit.shards, unit.language, hub), unit.seed, _pair_name),
-        make,
-        most=most,
-        max_bytes=unit.config.max_chat_bytes,
-        origin=TRANSLATION,
-        language=unit.language,
-    )
+    return _translations(unit, hub, most=most, max_bytes=unit.config.max_chat_bytes)
 
 
 def _further_tasks(unit: Unit) -> Harvest:
-    def make(pair: Pair) -> Instruction | None:
-        to_english = draw(unit.seed, "to hub", pair.id) < unit.config.cross_lingual.to_hub_share
-        target = pair.language_a if to_english else pair.language_b
-        return translation(pair, target=target, config=unit.config, seed=unit.seed)
-
     limits = unit.config.cross_lingual
-    return take(
-        in_drawn_order(pairs_with(unit.shards, unit.language, ENGLISH), unit.seed, _pair_name),
-        make,
+    return _translations(
+        unit,
+        ENGLISH,
         most=limits.pairs_per_further_language,
         max_bytes=min(limits.max_further_chat_bytes, unit.config.max_chat_bytes),
+    )
+
+
+def _translations(unit: Unit, hub: str, *, most: int, max_bytes: int) -> Harvest:
+    pairs = open_pairs(unit.shards, unit.language, hub)
+    to_hub_share = unit.config.cross_lingual.to_hub_share
+
+    def make(index: int) -> Instruction | None:
+        to_hub = draw(unit.seed, "to hub", pairs.names[index]) < to_hub_share
+        target = hub if to_hub else unit.language
+        pair = pairs.decode(index)
+        if pair is None:
+            return None
+        return translation(pair, target=target, config=unit.config, seed=unit.seed)
+
+    return take(
+        in_drawn_order(range(len(pairs.names)), unit.seed, pairs.names.__getitem__),
+        make,
+        most=most,
+        max_bytes=max_bytes,
         origin=TRANSLATION,
         language=unit.language,
     )
-
-
-def pairs_with(folder: Path, language: str, hub: str) -> Iterator[Pair]:
-    """Pairs of a hub and a language, from `<folder>/pairs`; side a is the hub."""
-    if hub == ENGLISH:
-        yield from _read(folder, language)
-    elif language == ENGLISH:
-        yield from map(_swapped, _read(folder, hub))
-    else:
-        own = {_key(pair): pair for pair in _read(folder, language)}
-        for pair in _read(folder, hub):
-            match = own.get(_key(pair))
-            if match is not None and match.text_a == pair.text_a:
-                yield _joined(pair, match)
-
-
-def _joined(pair: Pair, match: Pair) -> Pair:
-    """Leave out the English that two pairs share."""
-    source, unit_key = _key(pair)
-    return replace(
-        match,
-        id=f"{source}/{pair.language_b}-{match.language_b}/{unit_key}",
-        language_a=pair.language_b,
-        text_a=pair.text_b,
-    )
-
-
-def _swapped(pair: Pair) -> Pair:
-    return replace(
-        pair,
-        language_a=pair.language_b,
-        text_a=pair.text_b,
-        language_b=pair.language_a,
-        text_b=pair.text_a,
-    )
-
-
-def _read(folder: Path, language: str) -> Iterator[Pair]:
-    file = folder / "pairs" / f"{language}.parquet"
-    return read_pairs(file) if file.is_file() else iter(())
-
-
-def _key(pair: Pair) -> tuple[str, str]:
-    """Source and aligned unit: the same in the pairs of every language."""
-    source, _, unit_key = pair.id.split("/", 2)
-    return source, unit_key
-
-
-def _pair_name(pair: Pair) -> str:
-    return pair.id
 
 
 def translation(
@@ -241,22 +195,30 @@ def held_out_tasks(
     Raises StageError when a language has too few suitable pairs.
     """
     folder = shards.path / "held_out"
-    others = [code for code in languages if code != ENGLISH]
+    of_language = {code: open_pairs(folder, code, ENGLISH) for code in languages if code != ENGLISH}
     tasks: list[Instruction] = []
     for language in languages:
-        of_pairs = others if language == ENGLISH else [language]
-        pairs = [pair for code in of_pairs for pair in pairs_with(folder, code, ENGLISH)]
+        # English has no pairs with itself: it is the answer to every other language's.
+        pairs = list(of_language.values()) if language == ENGLISH else [of_language[language]]
         tasks += _held_out_of(language, pairs, config, seed)
     return tasks
 
 
 def _held_out_of(
-    language: str, pairs: list[Pair], config: InstructConfig, seed: int
+    language: str, sets: list[Pairs], config: InstructConfig, seed: int
 ) -> list[Instruction]:
     wanted = config.held_out_per_language
+    candidates = [(pairs, index) for pairs in sets for index in range(len(pairs.names))]
+
+    def make(candidate: tuple[Pairs, int]) -> Instruction | None:
+        pair = candidate[0].decode(candidate[1])
+        if pair is None:
+            return None
+        return translation(pair, target=language, config=config, seed=seed)
+
     found = take(
-        in_drawn_order(pairs, seed, _pair_name),
-        lambda pair: translation(pair, target=language, config=config, seed=seed),
+        in_drawn_order(candidates, seed, lambda candidate: candidate[0].names[candidate[1]]),
+        make,
         most=wanted,
         max_bytes=config.max_chat_bytes,
         origin=TRANSLATION,

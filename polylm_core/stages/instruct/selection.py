@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -61,7 +61,14 @@ def draw(seed: int, *names: object) -> float:
 
 def in_drawn_order(items: Iterable[T], seed: int, name: Callable[[T], str]) -> list[T]:
     """Items in an order that depends on the seed and their names only."""
-    return sorted(items, key=lambda item: (draw(seed, "order", name(item)), name(item)))
+    prefix = hashlib.sha256(f"{seed}\x1forder\x1f".encode())
+
+    def key(item: T) -> bytes:
+        digest = prefix.copy()
+        digest.update(name(item).encode())
+        return digest.digest()
+
+    return sorted(items, key=key)
 
 
 def is_suitable(text: str, language: str, config: InstructConfig) -> bool:
@@ -92,7 +99,7 @@ def fits(instruction: Instruction, max_bytes: int) -> bool:
 
 
 def take(
-    candidates: Iterable[T],
+    candidates: Sequence[T],
     make: Callable[[T], Instruction | None],
     *,
     most: int,
@@ -105,12 +112,12 @@ def take(
     `make` returns none for an unsuitable candidate. Candidates beyond the cap are counted too.
     """
     harvest = Harvest()
-    waiting: Iterator[T] = iter(candidates)
-    while len(harvest.instructions) < most:
-        try:
-            instruction = make(next(waiting))
-        except StopIteration:
+    num_seen = 0
+    for candidate in candidates:
+        if len(harvest.instructions) == most:
             break
+        num_seen += 1
+        instruction = make(candidate)
         if instruction is None:
             harvest.funnel.count(origin, language, "unsuitable")
         elif not fits(instruction, max_bytes):
@@ -118,7 +125,7 @@ def take(
         else:
             harvest.instructions.append(instruction)
             harvest.funnel.count(origin, language, KEPT)
-    harvest.funnel.count(origin, language, "over-the-cap", sum(1 for _ in waiting))
+    harvest.funnel.count(origin, language, "over-the-cap", len(candidates) - num_seen)
     return harvest
 
 

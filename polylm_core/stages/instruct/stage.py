@@ -50,10 +50,11 @@ def instruct(
     needs_seeds = config.taco is not None or config.self_instruct is not None
     seeds = read_seeds(sources) if needs_seeds else None
     held_out = cross_lingual.held_out_tasks(shards, run.languages, config, run.seed)
-    harvest = _cross_lingual(config, shards, run)
-    if seeds is not None:
-        harvest.add(_taco(config, shards, seeds, run))
+    harvest = Harvest()
+    if seeds is not None:  # first, because a missing teacher should be told at once
         harvest.add(_self_instruct(config, seeds, run))
+        harvest.add(_taco(config, shards, seeds, run))
+    harvest.add(_cross_lingual(config, shards, run))
     train = _without_held_out(harvest, held_out)
     partial = partial_folder(run.out)
     with no_space_named(partial):

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from polylm_core.languages import get_language
-from polylm_core.records import Instruction, Message, Pair
+from polylm_core.records import Instruction, Message
 from polylm_core.stages.instruct.config import InstructConfig, TacoConfig
-from polylm_core.stages.instruct.cross_lingual import pairs_with
+from polylm_core.stages.instruct.pairs import open_pairs
 from polylm_core.stages.instruct.seeds import Seed
 from polylm_core.stages.instruct.selection import Harvest, in_drawn_order, is_suitable, take
 from polylm_core.stages.instruct.templates import ENGLISH, has_wording, load_templates
@@ -75,7 +75,12 @@ def _from_pairs(unit: Unit) -> Harvest:
     own = load_templates().by_language[unit.language]
     english = load_templates().by_language[ENGLISH]
 
-    def make(pair: Pair) -> Instruction | None:
+    pairs = open_pairs(unit.shards, unit.language, ENGLISH)
+
+    def make(index: int) -> Instruction | None:
+        pair = pairs.decode(index)
+        if pair is None:
+            return None
         sides = ((pair.text_a, pair.language_a), (pair.text_b, pair.language_b))
         if not all(is_suitable(text, language, unit.config) for text, language in sides):
             return None
@@ -92,11 +97,9 @@ def _from_pairs(unit: Unit) -> Harvest:
         )
 
     return take(
+        # Another order than the translation tasks', which take the same pairs.
         in_drawn_order(
-            pairs_with(unit.shards, unit.language, ENGLISH),
-            unit.seed,
-            # Another order than the translation tasks', which take the same pairs.
-            lambda pair: f"{ORIGIN}/{pair.id}",
+            range(len(pairs.names)), unit.seed, lambda index: f"{ORIGIN}/{pairs.names[index]}"
         ),
         make,
         most=unit.taco.pairs_per_language,

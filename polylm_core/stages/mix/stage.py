@@ -66,7 +66,8 @@ def _solve_stage(
     bilingual = int(total * stage.bilingual_share) if pairs else 0
     others = {code: size for code, size in languages.items() if code != ENGLISH}
     monolingual = total - bilingual
-    non_english = int(monolingual * stage.non_english_share) if ENGLISH in languages else monolingual
+    share_of_others = stage.non_english_share if ENGLISH in languages else 1.0
+    non_english = int(monolingual * share_of_others)
     budgets = {
         "English": (monolingual - non_english, {ENGLISH: languages.get(ENGLISH, 0)}),
         "languages other than English": (non_english, others),

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from polylm_core.errors import CorruptArtifactError
+from polylm_core.stages.report import figures
 from polylm_core.stages.report.material import Material, Row
 
+ALL_LANGUAGES = ""
+"""The language of a score over all of them."""
 MODEL_NAMES = {"base": "base model", "chat": "chat model"}
 DIRECTIONS = {"from_english": "from English", "into_english": "into English"}
 """The suffixes of the translation metrics."""
@@ -27,7 +31,7 @@ class Figure:
     """A chart with what it says in words and its numbers."""
 
     id: str
-    json: str
+    chart: figures.Chart
     caption: str
     alt: str
     table: Table
@@ -40,3 +44,14 @@ def score_rows(material: Material, suite: str, metric: str, model: str) -> dict[
         for row in material.scores
         if (row["suite"], row["metric"], row["model"]) == (suite, metric, model)
     }
+
+
+def overall(material: Material, suite: str, metric: str, model: str) -> Row:
+    """The score over all languages; raises CorruptArtifactError when `evaluate` left it out."""
+    rows = score_rows(material, suite, metric, model)
+    if ALL_LANGUAGES not in rows:
+        raise CorruptArtifactError(
+            f"scores.parquet: no {metric} of {suite} over all languages for the {model} model, "
+            "which the report needs; run `dvc repro --force evaluate`"
+        )
+    return rows[ALL_LANGUAGES]

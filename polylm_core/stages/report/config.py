@@ -16,6 +16,6 @@ class ReportConfig(StageConfig):
     domain: str = Field(min_length=1)
     """What the training text is about, in a few words: the model speaks like that."""
     domain_warning: str = Field(min_length=1)
-    """What follows from it for whoever wants to use the model."""
+    """What else whoever wants to use the model should know first."""
     samples_per_language: int = Field(default=1, ge=1)
     """Answers shown of each language, the first by id: none is picked by hand."""

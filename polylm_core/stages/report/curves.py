@@ -62,7 +62,7 @@ def _both(
     ]
     return Figure(
         id=name,
-        json=figures.curves(shown, x_title="Optimizer step", y_title=title),
+        chart=figures.curves(shown, measure=f"{title}, by optimizer step"),
         caption=caption,
         alt=f"{title} over steps: {words.listed(ends)}.",
         table=Table(("Model", "Step", title), rows),
@@ -87,9 +87,7 @@ def bits_over_steps(material: Material, languages: Sequence[str]) -> Figure:
         rows.append((name, *(words.decimal(at.get(step)) for step in steps)))
     return Figure(
         id="bits-over-steps",
-        json=figures.curves(
-            shown, x_title="Optimizer step", y_title="Bits per byte on held-out text"
-        ),
+        chart=figures.curves(shown, measure="Bits per byte, by optimizer step"),
         caption="Each language's held-out text while the base model was trained; lower is better.",
         alt=f"Lines of {len(shown)} languages that fall with the steps.",
         table=Table(("Language", *(f"Step {step:,}" for step in steps)), rows),

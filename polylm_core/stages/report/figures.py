@@ -1,14 +1,15 @@
-"""The report's charts as Plotly figures: data in, one figure out, nothing read or written.
+"""The report's charts as Plotly figures: data in, one chart out, nothing read or written.
 
-All are horizontal by language, so that names are readable and a phone can show them. Colours
-differ in lightness as well as hue (Okabe and Ito's order, adapted), for readers who see few hues.
+All but the curves are horizontal by language, so that names are readable and a phone can show
+them; titles and legends are left to the page, where they wrap. Colours differ in lightness as well
+as hue (after Okabe and Ito), for readers who see few hues.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import plotly.graph_objects as go
 import plotly.io
@@ -18,11 +19,35 @@ Trace = dict[str, Any]
 BLUE, ORANGE, GREEN, PINK = "#1f5fbf", "#e08a1e", "#1a8f6b", "#c2527f"
 SKY, PLUM, OLIVE, GREY = "#6fb1e6", "#6a4c93", "#a3a533", "#8a94a6"
 PALETTE = (BLUE, ORANGE, GREEN, PINK, SKY, PLUM, OLIVE, GREY)
-INK, GRID = "#1c2430", "#e6e9ef"
+Mark = Literal["block", "dot", "tick", "solid", "dotted", "dashed"]
+DASHES: tuple[tuple[str, Mark], ...] = (("solid", "solid"), ("dot", "dotted"), ("dash", "dashed"))
+"""Plotly's name of a line's dash, and CSS's."""
+INK, SOFT, GRID = "#1c2430", "#5b6474", "#e6e9ef"
 
 ROW_PIXELS = 24
-FRAME_PIXELS = 110
-"""Height of a chart beside its rows: legend and axis."""
+AXIS_PIXELS = 60
+CURVE_PIXELS = 340
+MANY_CURVES_PIXELS = 460
+
+
+@dataclass(frozen=True)
+class Key:
+    """One entry of a legend."""
+
+    name: str
+    colour: str
+    mark: Mark
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A Plotly figure as JSON, with what the page writes around it."""
+
+    json: str
+    measure: str
+    """What the values are, with their unit."""
+    legend: tuple[Key, ...]
+    """Empty where there is one series only."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +59,9 @@ class Span:
     high: float | None = None
 
 
-def _figure(traces: Sequence[Trace], height: int, **layout: Any) -> str:
-    """The figure as JSON that is the same for the same data."""
+def _chart(
+    traces: Sequence[Trace], keys: Sequence[Key], measure: str, height: int, **layout: Any
+) -> Chart:
     figure = go.Figure(
         {
             "data": list(traces),
@@ -48,18 +74,18 @@ def _figure(traces: Sequence[Trace], height: int, **layout: Any) -> str:
                 "plot_bgcolor": "rgba(0,0,0,0)",
                 "dragmode": False,
                 "hovermode": "closest",
-                "legend": {"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom"},
+                "showlegend": False,
                 **layout,
             },
         }
     )
-    text = plotly.io.to_json(figure, engine="json", remove_uids=True)
-    return text if isinstance(text, str) else str(text)
+    # Without the json engine named, the bytes depend on whether orjson is installed.
+    text = str(plotly.io.to_json(figure, engine="json", remove_uids=True))
+    return Chart(text, measure, tuple(keys) if len(keys) > 1 else ())
 
 
-def _values(title: str, **more: Any) -> dict[str, Any]:
+def _values(**more: Any) -> dict[str, Any]:
     return {
-        "title": {"text": title, "standoff": 8},
         "gridcolor": GRID,
         "zerolinecolor": GRID,
         "automargin": True,
@@ -68,66 +94,47 @@ def _values(title: str, **more: Any) -> dict[str, Any]:
     }
 
 
-def _names(rows: Sequence[str]) -> dict[str, Any]:
+def _names(rows: Sequence[str], **more: Any) -> dict[str, Any]:
     return {
         "automargin": True,
         "fixedrange": True,
         "categoryorder": "array",
-        "categoryarray": list(reversed(rows)),
+        "categoryarray": list(rows),
+        "autorange": "reversed",
         "ticklabelstandoff": 6,
+        **more,
     }
 
 
 def bars(
-    rows: Sequence[str], series: Mapping[str, Sequence[float | None]], *, title: str, unit: str
-) -> str:
-    """Stacked horizontal bars: one row a name, one colour a series."""
+    rows: Sequence[str],
+    series: Mapping[str, Sequence[float]],
+    *,
+    measure: str,
+    side_by_side: bool = False,
+) -> Chart:
+    """Horizontal bars: one row a name, one colour a series, stacked or side by side."""
+    keys = [Key(name, PALETTE[n % len(PALETTE)], "block") for n, name in enumerate(series)]
     traces = [
         {
             "type": "bar",
             "orientation": "h",
-            "name": name,
+            "name": key.name,
             "y": list(rows),
             "x": list(values),
-            "marker": {"color": PALETTE[number % len(PALETTE)]},
-            "hovertemplate": f"%{{y}}, {name}: %{{x:,.4~g}} {unit}<extra></extra>",
+            "marker": {"color": key.colour},
+            "hovertemplate": f"%{{y}}, {key.name}: %{{x:,.4~g}}<extra></extra>",
         }
-        for number, (name, values) in enumerate(series.items())
+        for key, values in zip(keys, series.values(), strict=True)
     ]
-    return _figure(
+    return _chart(
         traces,
-        FRAME_PIXELS + ROW_PIXELS * len(rows),
-        barmode="stack",
+        keys,
+        measure,
+        AXIS_PIXELS + ROW_PIXELS * len(rows),
+        barmode="group" if side_by_side else "stack",
         bargap=0.28,
-        showlegend=len(series) > 1,
-        xaxis=_values(title),
-        yaxis=_names(rows),
-    )
-
-
-def groups(rows: Sequence[str], series: Mapping[str, Sequence[float]], *, title: str) -> str:
-    """Horizontal bars side by side: one row a name, one bar a series."""
-    traces = [
-        {
-            "type": "bar",
-            "orientation": "h",
-            "name": name,
-            "y": list(rows),
-            "x": list(values),
-            "marker": {"color": PALETTE[number % len(PALETTE)]},
-            "hovertemplate": f"%{{y}}, {name}: %{{x:,.4~g}}<extra></extra>",
-        }
-        for number, (name, values) in enumerate(series.items())
-    ]
-    return _figure(
-        traces,
-        FRAME_PIXELS + (ROW_PIXELS + 4) * len(rows),
-        barmode="group",
-        bargap=0.3,
-        bargroupgap=0.08,
-        # Plotly draws the first series of a group at the bottom; the legend should agree.
-        legend={"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom", "traceorder": "normal"},
-        xaxis=_values(title),
+        xaxis=_values(),
         yaxis=_names(rows),
     )
 
@@ -136,112 +143,106 @@ def dots(
     rows: Sequence[str],
     series: Mapping[str, Sequence[Span | None]],
     *,
-    title: str,
-    hollow: Sequence[str] = (),
+    measure: str,
+    baselines: Sequence[str] = (),
     line_at: tuple[float, str] | None = None,
-) -> str:
-    """Dots with intervals: one row a name, one colour a series; baselines are hollow."""
-    traces = []
-    for number, (name, spans) in enumerate(series.items()):
-        known = [(row, span) for row, span in zip(rows, spans, strict=True) if span is not None]
-        is_hollow = name in hollow
-        colour = GREY if is_hollow else PALETTE[number % len(PALETTE)]
-        trace: Trace = {
-            "type": "scatter",
-            "mode": "markers",
-            "name": name,
-            "y": [row for row, _ in known],
-            "x": [span.value for _, span in known],
-            "marker": {
-                "color": colour,
-                "size": 9,
-                "symbol": "line-ns-open" if is_hollow else "circle",
-                "line": {"width": 2, "color": colour},
-            },
-            "hovertemplate": f"%{{y}}, {name}: %{{x:.4~g}}<extra></extra>",
-        }
-        if any(span.low is not None for _, span in known):
-            trace["error_x"] = {
-                "type": "data",
-                "symmetric": False,
-                "array": [(span.high or span.value) - span.value for _, span in known],
-                "arrayminus": [
-                    span.value - (span.value if span.low is None else span.low) for _, span in known
-                ],
-                "thickness": 1.5,
-                "width": 0,
-                "color": colour,
-            }
-        traces.append(trace)
-    layout: dict[str, Any] = {"xaxis": _values(title, rangemode="tozero"), "yaxis": _names(rows)}
-    layout["yaxis"] |= {"showgrid": True, "gridcolor": GRID}
-    if line_at is not None:
-        layout |= _marked(*line_at)
-    return _figure(
-        traces, FRAME_PIXELS + ROW_PIXELS * len(rows), showlegend=len(traces) > 1, **layout
+) -> Chart:
+    """Dots with intervals: one row a name, one colour a series; baselines are grey ticks."""
+    keys = [
+        Key(name, GREY, "tick") if name in baselines else Key(name, PALETTE[n], "dot")
+        for n, name in enumerate(series)
+    ]
+    traces = [_dots(key, rows, spans) for key, spans in zip(keys, series.values(), strict=True)]
+    return _chart(
+        traces,
+        keys,
+        measure,
+        AXIS_PIXELS + ROW_PIXELS * len(rows),
+        xaxis=_values(rangemode="tozero"),
+        yaxis=_names(rows, showgrid=True, gridcolor=GRID),
+        **(_marked(*line_at) if line_at else {}),
     )
+
+
+def _dots(key: Key, rows: Sequence[str], spans: Sequence[Span | None]) -> Trace:
+    known = [(row, span) for row, span in zip(rows, spans, strict=True) if span is not None]
+    above = [0.0 if span.high is None else span.high - span.value for _, span in known]
+    below = [0.0 if span.low is None else span.value - span.low for _, span in known]
+    error = {
+        "type": "data",
+        "symmetric": False,
+        "array": above,
+        "arrayminus": below,
+        "thickness": 1.5,
+        "width": 0,
+        "color": key.colour,
+    }
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "cliponaxis": False,
+        "name": key.name,
+        "y": [row for row, _ in known],
+        "x": [span.value for _, span in known],
+        "marker": {
+            "color": key.colour,
+            "size": 9,
+            "symbol": "line-ns-open" if key.mark == "tick" else "circle",
+            "line": {"width": 2, "color": key.colour},
+        },
+        "hovertemplate": f"%{{y}}, {key.name}: %{{x:.4~g}}<extra></extra>",
+        **({"error_x": error} if any(above) or any(below) else {}),
+    }
 
 
 def _marked(value: float, label: str) -> dict[str, Any]:
     """A vertical line with a label at its foot."""
-    return {
-        "shapes": [
-            {
-                "type": "line",
-                "x0": value,
-                "x1": value,
-                "y0": 0,
-                "y1": 1,
-                "yref": "paper",
-                "line": {"color": GREY, "width": 2, "dash": "dot"},
-            }
-        ],
-        "annotations": [
-            {
-                "x": value,
-                "y": 0,
-                "yref": "paper",
-                "xanchor": "left",
-                "yanchor": "bottom",
-                "text": f" {label}",
-                "showarrow": False,
-                "font": {"color": "#5b6474", "size": 12},
-            }
-        ],
+    line = {
+        "type": "line",
+        "x0": value,
+        "x1": value,
+        "y0": 0,
+        "y1": 1,
+        "yref": "paper",
+        "line": {"color": SOFT, "width": 2, "dash": "dot"},
     }
+    note = {
+        "x": value,
+        "y": 0,
+        "yref": "paper",
+        "xanchor": "left",
+        "yanchor": "bottom",
+        "text": f" {label}",
+        "showarrow": False,
+        "font": {"color": SOFT, "size": 12},
+    }
+    return {"shapes": [line], "annotations": [note]}
 
 
-def curves(
-    series: Mapping[str, tuple[Sequence[float], Sequence[float]]], *, x_title: str, y_title: str
-) -> str:
-    """Lines of (x, y) points, one colour a series; past eight series the dash changes."""
-    dashes = ("solid", "dot", "dash")
-    traces = [
-        {
-            "type": "scatter",
-            "mode": "lines" if len(x) > 40 else "lines+markers",
-            "name": name,
-            "x": list(x),
-            "y": list(y),
-            "line": {
-                "width": 2,
-                "color": PALETTE[number % len(PALETTE)],
-                "dash": dashes[number // len(PALETTE) % len(dashes)],
-            },
-            "marker": {"size": 5},
-            "hovertemplate": f"{name}, step %{{x:,}}: %{{y:.4~g}}<extra></extra>",
-        }
-        for number, (name, (x, y)) in enumerate(series.items())
-    ]
-    crowded = len(traces) > len(PALETTE)
-    return _figure(
+def curves(series: Mapping[str, tuple[Sequence[float], Sequence[float]]], *, measure: str) -> Chart:
+    """Lines of (step, value) points, one colour a series; past eight series the dash changes."""
+    keys, traces = [], []
+    for number, (name, (x, y)) in enumerate(series.items()):
+        colour = PALETTE[number % len(PALETTE)]
+        dash, mark = DASHES[number // len(PALETTE) % len(DASHES)]
+        keys.append(Key(name, colour, mark))
+        traces.append(
+            {
+                "type": "scatter",
+                "mode": "lines" if len(x) > 40 else "lines+markers",
+                "name": name,
+                "x": list(x),
+                "y": list(y),
+                "line": {"width": 2, "color": colour, "dash": dash},
+                "marker": {"size": 5},
+                "hovertemplate": f"{name}, step %{{x:,}}: %{{y:.4~g}}<extra></extra>",
+            }
+        )
+    return _chart(
         traces,
-        520 if crowded else 340,
-        showlegend=len(traces) > 1,
-        # Many names go below the chart, where they may take as many lines as they need.
-        legend={"orientation": "h", "x": 0, "y": -0.16, "yanchor": "top"}
-        if crowded
-        else {"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom"},
-        xaxis=_values(x_title),
-        yaxis=_values(y_title),
+        keys,
+        measure,
+        CURVE_PIXELS if len(traces) <= len(PALETTE) else MANY_CURVES_PIXELS,
+        xaxis=_values(rangemode="tozero"),
+        yaxis=_values(),
     )

@@ -80,64 +80,43 @@ class Material:
     scores: list[Row]
     funnel: list[Row]
     answers: list[Row]
-    translations: list[Row]
     lineage: list[Row]
     """artifact, folder, stage, fingerprint, inputs (stage, fingerprint), bytes."""
     parameters: int
     """Weights of the base model."""
 
 
+ATTRITION_COLUMNS = ("language", "kind", "filter", "reason", "items", "bytes")
+FERTILITY_COLUMNS = (
+    *("language", "bytes", "tokens", "words", "tokens_per_word", "bytes_per_token"),
+    *("byte_fallback_share", "parity"),
+)
 CURVE_COLUMNS = ("step", "metric", "language", "value")
+SCORE_COLUMNS = (
+    *("model", "suite", "metric", "language"),
+    *("value", "low", "high", "items", "baseline"),
+)
+FUNNEL_COLUMNS = ("origin", "language", "reason", "count")
+ANSWER_COLUMNS = (
+    *("id", "language", "prompt_language", "prompt", "reference", "answer"),
+    *("stopped", "identified_label", "in_language"),
+)
 
 
 def read_material(inputs: Inputs, languages: Sequence[str]) -> Material:
     """Read all that the report shows; raises ArtifactError."""
-    lineage = _lineage(inputs.all())
-    scores = inputs.scores
     return Material(
+        lineage=_lineage(inputs.all()),
         sources=_sources(inputs.documents, languages),
         kept=[_kept(inputs.shards, language) for language in languages],
-        attrition=_rows(
-            inputs.shards,
-            "attrition.parquet",
-            ("language", "kind", "filter", "reason", "items", "bytes"),
-        ),
-        fertility=_rows(
-            inputs.tokenizer,
-            "fertility.parquet",
-            (
-                *("language", "bytes", "tokens", "words", "tokens_per_word", "bytes_per_token"),
-                *("byte_fallback_share", "parity"),
-            ),
-        ),
+        attrition=_rows(inputs.shards, "attrition.parquet", ATTRITION_COLUMNS),
+        fertility=_rows(inputs.tokenizer, "fertility.parquet", FERTILITY_COLUMNS),
         mixture=_mixture(inputs.mixture),
         base_curves=_rows(inputs.base, "curves.parquet", CURVE_COLUMNS),
         chat_curves=_rows(inputs.chat, "curves.parquet", CURVE_COLUMNS),
-        scores=_rows(
-            scores,
-            "scores.parquet",
-            (
-                *("model", "suite", "metric", "language", "value", "low", "high"),
-                *("items", "baseline"),
-            ),
-        ),
-        funnel=_rows(
-            inputs.instructions, "funnel.parquet", ("origin", "language", "reason", "count")
-        ),
-        answers=_rows(
-            scores,
-            "predictions/answers.parquet",
-            (
-                *("id", "language", "prompt_language", "prompt", "reference", "answer"),
-                *("stopped", "identified_label", "in_language"),
-            ),
-        ),
-        translations=_rows(
-            scores,
-            "predictions/translations.parquet",
-            ("language", "direction", "id", "source", "reference", "output"),
-        ),
-        lineage=lineage,
+        scores=_rows(inputs.scores, "scores.parquet", SCORE_COLUMNS),
+        funnel=_rows(inputs.instructions, "funnel.parquet", FUNNEL_COLUMNS),
+        answers=_rows(inputs.scores, "predictions/answers.parquet", ANSWER_COLUMNS),
         parameters=_parameters(inputs.base),
     )
 

@@ -14,6 +14,10 @@ from polylm_core.stages.report.blocks import (
 )
 from polylm_core.stages.report.material import Material, Row
 
+COUNTING = "counting tokens (baseline)"
+ABOVE = "above chance"
+UNTOUCHED = "source left as it is (from English)"
+
 
 def _span(row: Row | None, factor: float = 1) -> figures.Span | None:
     if row is None:
@@ -32,47 +36,44 @@ def bits_per_byte(material: Material, languages: Sequence[str]) -> Figure:
         model: score_rows(material, "bits_per_byte", "bits_per_byte", model)
         for model in MODEL_NAMES
     }
-    gains = score_rows(material, "bits_per_byte", "gain_over_unigram_percent", "base")
     base = scores["base"]
     shown = [code for code in languages if code in base]
     series = {
         MODEL_NAMES[model]: [_span(rows.get(code)) for code in shown]
         for model, rows in scores.items()
     }
-    series["counting tokens (baseline)"] = [
-        None if base[code]["baseline"] is None else figures.Span(base[code]["baseline"])
-        for code in shown
-    ]
+    series[COUNTING] = [figures.Span(base[code]["baseline"]) for code in shown]
+    return Figure(
+        id="bits-per-byte",
+        chart=figures.dots(
+            [words.name(code) for code in shown],
+            series,
+            measure="Bits per byte; lower is better",
+            baselines=(COUNTING,),
+        ),
+        caption="Bits a model needs for one byte of unseen text, with 95 % intervals. The baseline "
+        "knows how often each token occurs, and nothing of their order.",
+        alt="Dots by language: base and chat model, and the baseline beside them.",
+        table=_bits_table(material, base, scores["chat"], shown),
+    )
+
+
+def _bits_table(
+    material: Material, base: dict[str, Row], chat: dict[str, Row], shown: Sequence[str]
+) -> Table:
+    gains = score_rows(material, "bits_per_byte", "gain_over_unigram_percent", "base")
     rows = [
         (
             words.name(code),
             words.decimal(base[code]["value"]),
             words.interval(base[code]),
-            words.decimal(scores["chat"][code]["value"])
-            if code in scores["chat"]
-            else words.NOTHING,
+            words.decimal(chat[code]["value"]) if code in chat else words.NOTHING,
             words.decimal(base[code]["baseline"]),
             f"{gains[code]['value']:.1f} %" if code in gains else words.NOTHING,
         )
-        for code in ["", *shown]
-        if code in base
+        for code in ("", *shown)
     ]
-    return Figure(
-        id="bits-per-byte",
-        json=figures.dots(
-            [words.name(code) for code in shown],
-            series,
-            title="Bits per byte of held-out text (lower is better)",
-            hollow=("counting tokens (baseline)",),
-        ),
-        caption="Bits a model needs for one byte of unseen text, with 95 % intervals. The baseline "
-        "knows how often each token occurs, and nothing of their order.",
-        alt="Dots by language: base and chat model below the baseline where they know more than "
-        "word frequencies.",
-        table=Table(
-            ("Language", "Base", "95 % interval", "Chat", "Baseline", "Saved by base"), rows
-        ),
-    )
+    return Table(("Language", "Base", "95 % interval", "Chat", "Baseline", "Saved by base"), rows)
 
 
 def translation(material: Material, languages: Sequence[str]) -> Figure:
@@ -87,9 +88,27 @@ def translation(material: Material, languages: Sequence[str]) -> Figure:
         for direction, label in DIRECTIONS.items()
     }
     first = scores["from_english"]
-    series["source left as it is"] = [
+    series[UNTOUCHED] = [
         figures.Span(first[code]["baseline"]) if code in first else None for code in shown
     ]
+    return Figure(
+        id="translation",
+        chart=figures.dots(
+            [words.name(code) for code in shown],
+            series,
+            measure="chrF; the reference itself has 100",
+            baselines=(UNTOUCHED,),
+        ),
+        caption="Held-out sentences translated by the chat model. A score no better than leaving "
+        "the English sentence as it is means that the model does not translate.",
+        alt="Dots by language: chrF from and into English, beside the copied source.",
+        table=_translation_table(material, scores, shown),
+    )
+
+
+def _translation_table(
+    material: Material, scores: dict[str, dict[str, Row]], shown: Sequence[str]
+) -> Table:
     bleu = {d: score_rows(material, "translation", f"bleu_{d}", "chat") for d in DIRECTIONS}
     rows = [
         (
@@ -100,26 +119,14 @@ def translation(material: Material, languages: Sequence[str]) -> Figure:
                 for cell in _translation_cells(scores[d].get(code), bleu[d].get(code))
             ),
         )
-        for code in ["", *shown]
+        for code in ("", *shown)
     ]
     heads = [
         head
         for label in DIRECTIONS.values()
         for head in (f"chrF {label}", "95 % interval", "Source as it is", f"BLEU {label}")
     ]
-    return Figure(
-        id="translation",
-        json=figures.dots(
-            [words.name(code) for code in shown],
-            series,
-            title="chrF (100 is the reference itself)",
-            hollow=("source left as it is",),
-        ),
-        caption="Held-out sentences translated by the chat model. A score no better than leaving "
-        "the English sentence as it is means that the model does not translate.",
-        alt="Dots by language: chrF from and into English, beside the copied source.",
-        table=Table(("Language", *heads), rows),
-    )
+    return Table(("Language", *heads), rows)
 
 
 def _translation_cells(chrf: Row | None, bleu: Row | None) -> tuple[str, str, str, str]:
@@ -134,7 +141,7 @@ def _translation_cells(chrf: Row | None, bleu: Row | None) -> tuple[str, str, st
 
 def choice_verdict(row: Row) -> str:
     """What an accuracy means beside chance."""
-    return "above chance" if row["low"] > row["baseline"] else "not above chance"
+    return ABOVE if row["low"] > row["baseline"] else f"not {ABOVE}"
 
 
 def choice(material: Material, languages: Sequence[str]) -> Figure:
@@ -157,10 +164,10 @@ def choice(material: Material, languages: Sequence[str]) -> Figure:
     ]
     return Figure(
         id="choice",
-        json=figures.dots(
+        chart=figures.dots(
             [words.name(code) for code in shown],
             {"right": [_span(rows_by[code], 100) for code in shown]},
-            title="Right of four (%), 95 % interval",
+            measure="Right answers in %",
             line_at=(100 * baseline, "chance"),
         ),
         caption="The base model picks the translation of an English sentence out of four of like "
@@ -194,10 +201,10 @@ def answers(material: Material, languages: Sequence[str]) -> Figure:
     ]
     return Figure(
         id="answers",
-        json=figures.dots(
+        chart=figures.dots(
             [words.name(code) for code in shown],
             {"in the language asked for": [_span(right[code], 100) for code in shown]},
-            title="Answers in the language asked for (%), 95 % interval",
+            measure="Answers in the language asked for, in %",
         ),
         caption="Answers of the chat model to held-out instructions, their language identified by "
         "fastText's lid.176.",

@@ -46,7 +46,7 @@ def attrition(material: Material, languages: Sequence[str]) -> Figure:
     reasons = sorted(totals, key=lambda reason: (-totals[reason], reason))
     largest, others = reasons[: LARGEST_REASONS - 2], reasons[LARGEST_REASONS - 2 :]
     kept = {row["language"]: row for row in material.kept}
-    series: dict[str, list[float | None]] = {
+    series: dict[str, list[float]] = {
         "kept": [kept[code]["bytes"] / 1e6 for code in languages],
         "held out for evaluation": [kept[code]["held_out_bytes"] / 1e6 for code in languages],
     }
@@ -61,7 +61,7 @@ def attrition(material: Material, languages: Sequence[str]) -> Figure:
     share = total_kept / (total_kept + sum(dropped.values()))
     return Figure(
         id="attrition",
-        json=figures.bars(names, series, title="Text (MB)", unit="MB"),
+        chart=figures.bars(names, series, measure="Text in MB"),
         caption=f"Curation kept {words.percent(share)} of the text. Everything else left for a "
         "counted reason.",
         alt=f"Bars by language: text kept, held out, and dropped by reason; {words.percent(share)} "
@@ -103,7 +103,7 @@ def pairs(material: Material, languages: Sequence[str]) -> Figure:
     kept = {row["language"]: row["pairs"] for row in material.kept}
     shown = [code for code in languages if kept[code]]
     reasons = sorted({reason for _, reason in lost})
-    series: dict[str, list[float | None]] = {"kept": [kept[code] for code in shown]}
+    series: dict[str, list[float]] = {"kept": [kept[code] for code in shown]}
     if reasons:
         series["left out"] = [
             sum(lost.get((code, reason), 0) for reason in reasons) for code in shown
@@ -119,21 +119,63 @@ def pairs(material: Material, languages: Sequence[str]) -> Figure:
     names = [words.name(code) for code in shown]
     return Figure(
         id="pairs",
-        json=figures.bars(names, series, title="Sentence pairs with English", unit="pairs"),
+        chart=figures.bars(names, series, measure="Pairs"),
         caption="Sentences with their English counterpart: what translation is learned from.",
         alt=f"Bars by language: pairs kept, {words.count(sum(kept.values()))} in all.",
         table=Table(("Language", "Kept", *reasons), rows),
     )
 
 
-def fertility(material: Material, languages: Sequence[str]) -> tuple[Figure, Figure]:
-    """What the vocabulary costs each language: parity with English, and bytes a token."""
+def parity(material: Material, languages: Sequence[str]) -> Figure:
+    """Tokens of each language for the same sentences, beside English."""
+    by_language = _fertility(material, languages)
+    values = {code: row["parity"] for code, row in by_language.items()}
+    worst = max((value for value in values.values() if value is not None), default=1.0)
+    return Figure(
+        id="parity",
+        chart=figures.dots(
+            [words.name(code) for code in by_language],
+            {
+                "tokens": [
+                    None if value is None else figures.Span(value) for value in values.values()
+                ]
+            },
+            measure="Tokens for the same sentences; English is 1",
+            line_at=(1.0, "English"),
+        ),
+        caption="The same sentences cost more tokens in some languages, and so more of the "
+        "context and of the training budget.",
+        alt=f"Dots by language; the costliest takes {worst:.2f} times English's tokens.",
+        table=_fertility_table(by_language),
+    )
+
+
+def bytes_per_token(material: Material, languages: Sequence[str]) -> Figure:
+    """Text that a token covers."""
+    by_language = _fertility(material, languages)
+    return Figure(
+        id="bytes-per-token",
+        chart=figures.bars(
+            [words.name(code) for code in by_language],
+            {"bytes": [row["bytes_per_token"] for row in by_language.values()]},
+            measure="Bytes a token",
+        ),
+        caption="Text that one token covers, on held-out documents. Scripts of two or three "
+        "bytes a character start higher.",
+        alt="Bars by language: mean bytes of text in one token.",
+        table=_fertility_table(by_language),
+    )
+
+
+def _fertility(material: Material, languages: Sequence[str]) -> dict[str, Row]:
+    """Rows of `fertility.parquet` by language, in the recipe's order."""
     by_language = {row["language"]: row for row in material.fertility}
-    shown = [code for code in languages if code in by_language]
-    names = [words.name(code) for code in shown]
+    return {code: by_language[code] for code in languages if code in by_language}
+
+
+def _fertility_table(by_language: Mapping[str, Row]) -> Table:
     rows = []
-    for code in shown:
-        row = by_language[code]
+    for code, row in by_language.items():
         unit = "word" if get_language(code).words == "spaces" else "character"
         rows.append(
             (
@@ -144,39 +186,8 @@ def fertility(material: Material, languages: Sequence[str]) -> tuple[Figure, Fig
                 words.percent(row["byte_fallback_share"]),
             )
         )
-    table = Table(
+    return Table(
         ("Language", "Tokens", "Bytes a token", "Tokens vs English", "Spelled in bytes"), rows
-    )
-    parity = [by_language[code]["parity"] for code in shown]
-    known = [value for value in parity if value is not None]
-    worst = max(known, default=1.0)
-    return (
-        Figure(
-            id="parity",
-            json=figures.dots(
-                names,
-                {"tokens": [None if value is None else figures.Span(value) for value in parity]},
-                title="Tokens for the same sentences, English = 1",
-                line_at=(1.0, "English"),
-            ),
-            caption="The same sentences cost more tokens in some languages, and so more of the "
-            "context and of the training budget.",
-            alt=f"Dots by language; the costliest takes {worst:.2f} times English's tokens.",
-            table=table,
-        ),
-        Figure(
-            id="bytes-per-token",
-            json=figures.bars(
-                names,
-                {"bytes": [by_language[code]["bytes_per_token"] for code in shown]},
-                title="Bytes a token",
-                unit="bytes",
-            ),
-            caption="Text that one token covers, on held-out documents. Scripts of two or three "
-            "bytes a character start higher.",
-            alt="Bars by language: mean bytes of text in one token.",
-            table=table,
-        ),
     )
 
 
@@ -202,7 +213,9 @@ def mixture(material: Material, languages: Sequence[str]) -> Figure:
     ]
     return Figure(
         id="mixture",
-        json=figures.groups(labels, series, title="Share of the stage's tokens (%)"),
+        chart=figures.bars(
+            labels, series, measure="Share of a stage's tokens in %", side_by_side=True
+        ),
         caption=f"What the base model read, in {len(stages)} stages: {words.listed(stages)}.",
         alt="Bars by language: its share of the tokens of each curriculum stage.",
         table=Table(("Stage", "Stream", "Tokens", "Epochs"), rows, left=(0, 1)),
@@ -227,11 +240,10 @@ def funnel(material: Material) -> Figure:
     what = "of the teacher's tasks" if generated else "of the instructions looked at"
     return Figure(
         id="funnel",
-        json=figures.bars(
+        chart=figures.bars(
             names,
             {reason: [sums.get((label, reason), 0) for label in labels] for reason in reasons},
-            title="Tasks the teacher wrote" if generated else "Instructions",
-            unit="tasks",
+            measure="Tasks the teacher wrote" if generated else "Instructions",
         ),
         caption=f"{words.count(kept)} {what} passed every filter, of {words.count(asked)}.",
         alt=f"Bars: {words.count(kept)} of {words.count(asked)} kept, the rest by reason.",

@@ -109,9 +109,11 @@ def _markdown(table: Table) -> str:
 
 def _context(config: ReportConfig, material: Material, languages: Sequence[str]) -> dict[str, Any]:
     """What the page and the card share."""
+    registered = [get_language(code) for code in languages]
     return {
         "config": config,
-        "languages": [get_language(code) for code in languages],
+        "languages": registered,
+        "hub_languages": list(dict.fromkeys(row.bcp47.split("-")[0] for row in registered)),
         "headlines": summary.headlines(material, languages),
         "findings": summary.findings(material, languages, config),
         "sources": sections.sources(material),
@@ -126,12 +128,11 @@ def _context(config: ReportConfig, material: Material, languages: Sequence[str])
 
 def _page(config: ReportConfig, material: Material, languages: Sequence[str]) -> dict[str, Any]:
     """What only the page shows."""
-    parity, bytes_per_token = sections.fertility(material, languages)
     return {
         "attrition": sections.attrition(material, languages),
         "pairs": sections.pairs(material, languages),
-        "parity": parity,
-        "bytes_per_token": bytes_per_token,
+        "parity": sections.parity(material, languages),
+        "bytes_per_token": sections.bytes_per_token(material, languages),
         "mixture": sections.mixture(material, languages),
         "loss": curves.loss(material),
         "learning_rate": curves.learning_rate(material),

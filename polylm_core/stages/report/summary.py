@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from polylm_core.languages import get_language
 from polylm_core.stages.report import words
-from polylm_core.stages.report.blocks import score_rows
+from polylm_core.stages.report.blocks import overall, score_rows
 from polylm_core.stages.report.config import ReportConfig
 from polylm_core.stages.report.material import Material, Row
-from polylm_core.stages.report.scores import choice_verdict
+from polylm_core.stages.report.scores import ABOVE, choice_verdict
 
-MAX_SAMPLE_CHARACTERS = 600
+MAX_SAMPLE_CHARACTERS = 300
 
 
 @dataclass(frozen=True)
@@ -38,24 +38,21 @@ class Sample:
     verdict: str
 
 
-def _overall(material: Material, suite: str, metric: str, model: str) -> Row:
-    return score_rows(material, suite, metric, model)[""]
-
-
 def headlines(material: Material, languages: Sequence[str]) -> list[Headline]:
     """Six figures for somebody in a hurry."""
-    bits = _overall(material, "bits_per_byte", "bits_per_byte", "base")
-    gain = _overall(material, "bits_per_byte", "gain_over_unigram_percent", "base")
-    choice = _overall(material, "translation_choice", "acc_norm", "base")
-    right = _overall(material, "answers", "in_language_share", "chat")
-    stopped = _overall(material, "answers", "stopped_share", "chat")
+    bits = overall(material, "bits_per_byte", "bits_per_byte", "base")
+    gain = overall(material, "bits_per_byte", "gain_over_unigram_percent", "base")
+    choice = overall(material, "translation_choice", "acc_norm", "base")
+    right = overall(material, "answers", "in_language_share", "chat")
+    stopped = overall(material, "answers", "stopped_share", "chat")
     trained = sum(row["tokens"] for row in material.mixture)
+    text = sum(row["bytes"] for row in material.kept)
     return [
         Headline(str(len(languages)), "languages", f"{words.short_count(trained)} tokens read"),
         Headline(
             words.short_count(material.parameters),
             "parameters",
-            "a small model" if material.parameters < 1e9 else "a large model",
+            f"trained from scratch on {words.size(text)} of text",
         ),
         Headline(
             words.decimal(bits["value"]),
@@ -70,7 +67,7 @@ def headlines(material: Material, languages: Sequence[str]) -> list[Headline]:
         Headline(
             f"{100 * right['value']:.0f} %",
             "answers in the language asked for",
-            f"95 % interval {words.interval(right, 0, 100)} %",
+            words.unbroken(f"95 % interval {words.interval(right, 0, 100)} %"),
         ),
         Headline(
             f"{100 * stopped['value']:.0f} %",
@@ -84,7 +81,7 @@ def findings(material: Material, languages: Sequence[str], config: ReportConfig)
     """What was done and what came of it, in sentences."""
     text = sum(row["bytes"] for row in material.kept)
     tokens = sum(row["tokens"] for row in material.mixture)
-    return [
+    sentences = [
         f"{config.model_name} is a language model of {words.short_count(material.parameters)} "
         f"parameters for {len(languages)} languages. It was trained from scratch on "
         f"{words.short_count(tokens)} tokens drawn from {words.size(text)} of {config.domain}, "
@@ -94,55 +91,57 @@ def findings(material: Material, languages: Sequence[str], config: ReportConfig)
         _translation(material),
         _answers(material),
     ]
+    return [words.unbroken(sentence) for sentence in sentences]
 
 
 def _compression(material: Material, languages: Sequence[str]) -> str:
     gains = score_rows(material, "bits_per_byte", "gain_over_unigram_percent", "base")
     ordered = sorted((gains[code]["value"], code) for code in languages if code in gains)
-    overall = gains[""]["value"]
+    mean = gains[""]["value"]
     (worst, last), (best, first) = ordered[0], ordered[-1]
     return (
-        f"It has learned more than which tokens are frequent: unseen text takes it {overall:.0f} % "
+        f"It has learned more than which tokens are frequent: unseen text takes it {mean:.0f} % "
         f"fewer bits than a count of tokens does, from {worst:.0f} % in {words.name(last)} to "
         f"{best:.0f} % in {words.name(first)}."
-        if worst > 0
+        if gains[last]["low"] > 0
         else f"In {words.name(last)} it predicts unseen text no better than a count of tokens."
     )
 
 
 def _choice(material: Material, languages: Sequence[str]) -> str:
     rows = score_rows(material, "translation_choice", "acc_norm", "base")
-    above = [code for code in languages if code in rows and rows[code]["low"] > 0.25]
-    overall = rows[""]
+    above = [code for code in languages if code in rows and choice_verdict(rows[code]) == ABOVE]
+    pooled = overall(material, "translation_choice", "acc_norm", "base")
     own = f" ({words.listed([words.name(code) for code in above])})" if 0 < len(above) <= 6 else ""
     return (
         f"Asked for the translation of an English sentence among four, it is right in "
-        f"{100 * overall['value']:.0f} % (95 % interval {words.interval(overall, 0, 100)} %, "
-        f"chance {100 * overall['baseline']:.0f} %), which is {choice_verdict(overall)}; taken "
+        f"{100 * pooled['value']:.0f} % (95 % interval {words.interval(pooled, 0, 100)} %, "
+        f"chance {100 * pooled['baseline']:.0f} %), which is {choice_verdict(pooled)}; taken "
         f"alone, {len(above)} of {len(rows) - 1} languages are above chance{own}."
     )
 
 
 def _translation(material: Material) -> str:
-    out = _overall(material, "translation", "chrf_from_english", "chat")
-    into = _overall(material, "translation", "chrf_into_english", "chat")
-    better = [
-        f"{label} (chrF {row['value']:.0f}, the untouched source {row['baseline']:.0f})"
+    out = overall(material, "translation", "chrf_from_english", "chat")
+    into = overall(material, "translation", "chrf_into_english", "chat")
+    parts = [
+        f"chrF {row['value']:.0f} {label}, where leaving the sentence untouched has "
+        f"{row['baseline']:.0f}"
         for label, row in (("from English", out), ("into English", into))
     ]
-    verdict = (
-        "It is no translator"
-        if max(out["value"] - out["baseline"], into["value"] - into["baseline"]) < 10
-        else "It translates in part"
+    better = [row["low"] > row["baseline"] for row in (out, into)]
+    verdict = {2: "better", 1: "better in one direction only"}.get(sum(better), "no better")
+    return (
+        f"Its translations are {verdict} than no translation: {words.listed(parts)} "
+        "(100 is the reference itself)."
     )
-    return f"{verdict}: {words.listed(better)}."
 
 
 def _answers(material: Material) -> str:
-    right = _overall(material, "answers", "in_language_share", "chat")
-    stopped = _overall(material, "answers", "stopped_share", "chat")
-    same = _overall(material, "answers", "identical_share", "chat")
-    length = _overall(material, "answers", "median_answer_tokens", "chat")
+    right = overall(material, "answers", "in_language_share", "chat")
+    stopped = overall(material, "answers", "stopped_share", "chat")
+    same = overall(material, "answers", "identical_share", "chat")
+    length = overall(material, "answers", "median_answer_tokens", "chat")
     return (
         f"Of {words.count(right['items'])} answers, {100 * right['value']:.0f} % are in the "
         f"language asked for, {100 * stopped['value']:.0f} % end by themselves and "

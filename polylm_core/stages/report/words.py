@@ -57,6 +57,11 @@ def name(language: str) -> str:
     return " + ".join(get_language(code).english_name for code in codes)
 
 
+def unbroken(text: str) -> str:
+    """A text whose percent signs stay on the line of their number."""
+    return text.replace(" %", "\u00a0%")
+
+
 def listed(words: list[str]) -> str:
     """`a, b and c`."""
     return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))

@@ -52,4 +52,4 @@ def test_a_full_disk_is_named_with_both_sizes(monkeypatch: pytest.MonkeyPatch) -
     assert problem is not None
     assert problem.startswith("2.5 GB free")
     assert "3 GB needed to run" in problem
-    assert "8 GB needed to install" in (machine.disk_to_install() or "")
+    assert "10 GB needed to install" in (machine.disk_to_install() or "")

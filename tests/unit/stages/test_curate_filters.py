@@ -188,7 +188,7 @@ def test_the_rules_let_prose_pass_in_every_script(language: str) -> None:
     ],
 )
 def test_each_rule_gives_its_reason(text: str, reason: str) -> None:
-    limits = {"max_top_ngram_share": {3: 0.18}, "max_symbol_to_word_ratio": 0.12}
+    limits: dict[str, Any] = {"max_top_ngram_share": {3: 0.18}, "max_symbol_to_word_ratio": 0.12}
     assert objection(text, **limits) == reason
 
 

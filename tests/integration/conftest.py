@@ -1,0 +1,22 @@
+"""One small checkout, reproduced once for all tests that look at a finished pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.clone import Clone, make_clone
+
+
+@pytest.fixture(scope="session")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
+    """A checkout in which everything has been made."""
+    clone = make_clone(tmp_path_factory.mktemp("pipeline").resolve() / "checkout")
+    try:
+        status, output = clone.repro()
+        assert status == 0, output
+        yield clone
+    finally:
+        clone.stop()
+    assert clone.processes() == []

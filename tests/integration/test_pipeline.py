@@ -1,0 +1,95 @@
+"""The whole chain through the real `dvc repro`, at the size of a test.
+
+One checkout is reproduced once for all tests; each test then changes one thing and looks at what
+that does. They run in the order they stand in.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from polylm_core.pipeline import STAGES
+from tests.clone import Clone
+
+pytestmark = pytest.mark.timeout(900)
+
+
+def test_every_artifact_exists_with_its_manifest(clone: Clone) -> None:
+    for stage in STAGES.values():
+        stage.load(clone.path)
+
+
+def test_a_second_run_does_nothing(clone: Clone) -> None:
+    status, output = clone.repro()
+    assert status == 0
+    assert "Running stage" not in output
+    assert clone.run("dvc", "status")[1].strip().endswith("up to date.")
+
+
+def test_every_stage_left_its_provenance_and_no_clock_in_an_artifact(clone: Clone) -> None:
+    records = [
+        json.loads(file.read_text()) for file in (clone.path / "runs").glob("*/provenance.json")
+    ]
+    assert {record["stage"] for record in records} == set(STAGES)
+    assert len({record["run_tag"] for record in records}) == 1
+    assert all(record["flow_run_url"].startswith("http://127.0.0.1") for record in records)
+    for stage in STAGES.values():
+        manifest = (clone.path / stage.out / "manifest.json").read_text()
+        assert str(clone.path) not in manifest
+
+
+def test_another_learning_rate_makes_only_the_last_three_stages_stale(clone: Clone) -> None:
+    clone.edit_params("  learning_rate: 0.002", "  learning_rate: 0.003")
+    status, output = clone.repro("--dry")
+    clone.edit_params("  learning_rate: 0.003", "  learning_rate: 0.002")
+    assert status == 0
+    running = [line for line in output.splitlines() if line.startswith("Running stage")]
+    assert running == [
+        "Running stage 'finetune':",
+    ] or [line.split("'")[1] for line in running] == ["finetune", "evaluate", "report"]
+
+
+def test_a_deleted_artifact_comes_back_from_the_cache(clone: Clone) -> None:
+    before = clone.artifacts()
+    shutil.rmtree(clone.path / "data/03_tokenizer")
+    status, output = clone.repro()
+    assert status == 0, output
+    assert clone.artifacts() == before
+    assert "> python -m flows." not in output
+
+
+def test_a_flipped_byte_is_refused_before_use_and_the_file_is_named(clone: Clone) -> None:
+    file = clone.path / "data/04_tokens/train/eng_Latn.bin"
+    whole = file.read_bytes()
+    file.unlink()
+    file.write_bytes(bytes([whole[0] ^ 1]) + whole[1:])
+    status, output = clone.run("python", "-m", "flows.mix")
+    file.write_bytes(whole)
+    assert status == 1
+    assert "data/04_tokens/train/eng_Latn.bin: sha256 is" in output
+    assert "Traceback" not in output
+    assert not list((clone.path / "data").glob(".*.partial"))
+
+
+def test_three_mistakes_in_the_recipe_are_told_at_once(clone: Clone) -> None:
+    recipe = clone.path / "params.yaml"
+    text = recipe.read_text()
+    clone.edit_params("languages: [eng_Latn, deu_Latn, tha_Thai]", "languages: [eng_Latn, deu]")
+    clone.edit_params("  vocab_size: 1500", "  vocab_size: -5")
+    clone.edit_params("  learning_rate: 0.002", "  learning_rat: 0.002")
+    status, output = clone.run("python", "-m", "flows.ingest")
+    recipe.write_text(text)
+    assert status == 1
+    assert "Traceback" not in output
+    for part in ("languages.1", "'deu'", "vocab.vocab_size", "-5", "finetune.learning_rat:"):
+        assert part in output
+
+
+def test_the_report_and_the_chat_model_are_usable(clone: Clone) -> None:
+    assert (clone.path / "data/10_report/report.html").stat().st_size > 10_000
+    assert (clone.path / "data/08_chat/model.safetensors").is_file()
+    assert Path(clone.path / "data/08_chat/tokenizer.json").is_file()

@@ -1,0 +1,123 @@
+"""Ray Train and ZeRO-3 for real: the same weights whoever dies on the way.
+
+Each test runs two ranks on this machine; the runs are seconds long, the starts of Ray are most of
+the time.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+from polylm_core.compute.local import LocalBackend
+from polylm_core.compute.process import command_of
+from polylm_core.training.checkpoint import latest
+from polylm_core.training.metrics import MetricsFile
+from tests.training_job import make_job, train, weights
+
+pytestmark = pytest.mark.timeout(400)
+STEPS = 300
+LOCAL = LocalBackend(map_workers=1, training_workers=2, threads_per_worker=1)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Weights of the run nobody disturbed."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    result = start(folder).communicate(timeout=300)
+    assert result
+    return weights(make_job(folder, steps=STEPS))
+
+
+@pytest.fixture(autouse=True)
+def _no_process_left(tmp_path: Path) -> Iterator[None]:
+    yield
+    wait_until(lambda: not processes_of(tmp_path), "a process of the test is still alive")
+
+
+def start(folder: Path) -> subprocess.Popen[str]:
+    """Start the run of a folder as a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.training_job", str(folder), str(STEPS)],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_until(condition: Callable[[], object], message: str, seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, message
+        time.sleep(0.1)
+
+
+def processes_of(folder: Path) -> list[int]:
+    """Pids whose command line names the folder."""
+    pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
+    return [pid for pid in pids if str(folder) in command_of(pid)]
+
+
+def trainers(folder: Path) -> list[int]:
+    """Pids that hold the locks of a run's ranks."""
+    files = sorted((folder / "run").glob("trainer-*.lock"))
+    return [int(file.read_text()) for file in files if file.read_text()]
+
+
+def wait_for_checkpoint(folder: Path) -> None:
+    wait_until(
+        lambda: latest(folder / "run" / "checkpoints") is not None, "no checkpoint was written"
+    )
+
+
+def test_two_runs_give_the_same_bytes_and_a_falling_loss(undisturbed: str, tmp_path: Path) -> None:
+    job = make_job(tmp_path, steps=STEPS)
+    assert train(job, LOCAL) == undisturbed
+    rows = MetricsFile(job.work / "metrics.jsonl").read()
+    losses = [row.value for row in rows if row.metric == "loss"]
+    assert len(losses) == STEPS
+    assert losses[-1] < losses[0]
+    assert {row.language for row in rows if row.metric == "bits_per_byte"} == {
+        "eng_Latn",
+        "deu_Latn",
+    }
+    tensors = load_file(job.work / "export" / "model.safetensors")
+    assert tensors["transformer.wte.weight"].shape == (64, 32)
+
+
+def test_a_killed_worker_is_replaced_and_the_weights_are_the_same(
+    undisturbed: str, tmp_path: Path
+) -> None:
+    process = start(tmp_path)
+    wait_for_checkpoint(tmp_path)
+    first = trainers(tmp_path)
+    os.kill(first[1], signal.SIGKILL)
+    process.communicate(timeout=300)
+    assert process.returncode == 0
+    assert set(trainers(tmp_path)).isdisjoint(first)
+    assert weights(make_job(tmp_path, steps=STEPS)) == undisturbed
+
+
+def test_ranks_die_with_their_driver_and_the_next_run_goes_on(
+    undisturbed: str, tmp_path: Path
+) -> None:
+    process = start(tmp_path)
+    wait_for_checkpoint(tmp_path)
+    ranks = trainers(tmp_path)
+    process.kill()
+    process.wait()
+    wait_until(lambda: not any(command_of(pid) for pid in ranks), "a rank outlived its driver", 30)
+    found = latest(tmp_path / "run" / "checkpoints")
+    assert found is not None
+    assert 0 < found[0] < STEPS
+    again = start(tmp_path)
+    again.communicate(timeout=300)
+    assert again.returncode == 0
+    assert weights(make_job(tmp_path, steps=STEPS)) == undisturbed

