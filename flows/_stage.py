@@ -146,6 +146,7 @@ def _work(prepared: Prepared, progress: Progress, outcome: Outcome) -> None:
         backend=make_backend(prepared.profile),
         progress=progress,
         micro_batch_sequences=prepared.profile.micro_batch_sequences,
+        persistent_parameter_elements=prepared.profile.persistent_parameter_elements,
     )
     sources = (SOURCES,) if stage.reads_sources else ()
     try:

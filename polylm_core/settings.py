@@ -37,6 +37,9 @@ class Profile(BaseModel):
     """What a training rank computes on."""
     micro_batch_sequences: int = Field(default=8, ge=1)
     """Sequences of one forward and backward pass of one rank."""
+    persistent_parameter_elements: int = Field(default=100_000, ge=0)
+    """Parameters of at most so many elements stay gathered under ZeRO-3 (DeepSpeed's default);
+    gradients and optimizer state are sharded all the same."""
     ray_address: str | None = None
     """Address of a Ray cluster to join; without one a private local Ray is started."""
     lock_wait_seconds: float = Field(default=30.0, ge=0)

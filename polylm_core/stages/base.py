@@ -36,6 +36,8 @@ class StageRun:
     progress: Progress
     micro_batch_sequences: int = 8
     """Profile's micro-batch, for the stages that train."""
+    persistent_parameter_elements: int = 100_000
+    """Profile's bound on parameters that stay gathered, for the stages that train."""
 
     def publish(
         self,

@@ -77,5 +77,8 @@ class TrainJob(_Part):
     precision: Literal["float32", "bfloat16"]
     micro_batch_sequences: int
     """At most this many sequences of a pass; lowered to divide a rank's share of the batch."""
+    persistent_parameter_elements: int
+    """Parameters of at most so many elements are not sharded between passes (their gradients and
+    optimizer state are)."""
     checkpoint_every_steps: int
     validate_every_steps: int

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import deepspeed
@@ -38,6 +39,10 @@ def zero3_config(job: TrainJob, *, micro_batch: int, accumulation_steps: int) ->
             "stage": 3,
             "overlap_comm": False,
             "contiguous_gradients": True,
+            # Parameters this small stay gathered between passes: a model that fits the machine many
+            # times over pays for each gathering and gains nothing by it.
+            "stage3_param_persistence_threshold": job.persistent_parameter_elements,
+            "stage3_model_persistence_threshold": sys.maxsize,
             "stage3_gather_16bit_weights_on_model_save": True,
         },
         "zero_allow_untested_optimizer": True,

@@ -101,19 +101,25 @@ def _job(
             peak=config.learning_rate,
             final=0.0,
         ),
-        adamw=AdamW(
-            beta1=0.9,
-            beta2=0.95,
-            epsilon=1e-8,
-            weight_decay=config.weight_decay,
-            max_gradient_norm=config.max_gradient_norm,
-        ),
+        adamw=_adamw(config),
         precision=config.precision,
         micro_batch_sequences=run.micro_batch_sequences,
+        persistent_parameter_elements=run.persistent_parameter_elements,
         checkpoint_every_steps=config.checkpoint_every_steps,
         validate_every_steps=max(1, num_steps),
     )
     return job, num_steps
+
+
+def _adamw(config: FinetuneConfig) -> AdamW:
+    """Return the optimizer; betas and epsilon as in pretraining, the paper names none."""
+    return AdamW(
+        beta1=0.9,
+        beta2=0.95,
+        epsilon=1e-8,
+        weight_decay=config.weight_decay,
+        max_gradient_norm=config.max_gradient_norm,
+    )
 
 
 def _publish(

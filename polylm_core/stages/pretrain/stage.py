@@ -53,22 +53,22 @@ def pretrain(
         context_tokens=config.model.context_tokens,
         tokens_per_language=config.validation_tokens_per_language,
     )
+    steps = order.num_steps
     job = TrainJob(
         work=run.work.absolute(),
         seed=run.seed,
         data=data,
         new_model=_shape(config, pieces),
         validation_file=validation.absolute(),
-        schedule=_schedule(config, order.num_steps),
+        schedule=_schedule(config, steps),
         adamw=_adamw(config),
         precision=config.precision,
         micro_batch_sequences=run.micro_batch_sequences,
+        persistent_parameter_elements=run.persistent_parameter_elements,
         checkpoint_every_steps=config.checkpoint_every_steps,
         validate_every_steps=config.validate_every_steps,
     )
-    curves = run_job(
-        job, run.backend, run.progress, num_steps=order.num_steps, what="pretrain steps"
-    )
+    curves = run_job(job, run.backend, run.progress, num_steps=steps, what="pretrain steps")
     return _publish(config, tokenizer, tokens, mixture, run, order, curves)
 
 
