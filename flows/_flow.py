@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from prefect import flow, tags
 from prefect.context import FlowRunContext
+from prefect.logging.handlers import PrefectConsoleHandler
 from prefect.settings import get_current_settings
 
 from flows._watch import PrefectProgress
@@ -18,6 +19,14 @@ class HasUrl(Protocol):
     """Where the address of the flow run is kept."""
 
     url: str
+
+
+def _keep_off_the_terminal() -> None:
+    """Leave the terminal to the stage: what it raises is told there once, without a traceback."""
+    for name in ("prefect", "prefect.flow_runs", "prefect.task_runs"):
+        for handler in logging.getLogger(name).handlers:
+            if isinstance(handler, PrefectConsoleHandler):
+                handler.setLevel(logging.CRITICAL)
 
 
 def run_as_flow(
@@ -34,8 +43,7 @@ def run_as_flow(
 
     `when_done` is called as soon as the work itself has ended, well or not.
     """
-    for handler in logging.getLogger("prefect").handlers:
-        handler.setLevel(logging.WARNING)
+    _keep_off_the_terminal()
 
     def body(config: dict[str, Any]) -> None:
         progress = PrefectProgress(stage)

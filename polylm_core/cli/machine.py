@@ -11,7 +11,6 @@ import importlib.util
 import os
 import shutil
 import sys
-import sysconfig
 from collections.abc import Callable, Sequence
 
 OLDEST = (3, 11)
@@ -44,20 +43,11 @@ def virtual_environments() -> str | None:
 
 
 def compilers() -> str | None:
-    """Whether gcc and g++ are there; DeepSpeed builds one small operator when training starts."""
+    """Whether gcc and g++ are there; pip builds DeepSpeed and its like from source."""
     missing = [name for name in ("gcc", "g++") if shutil.which(name) is None]
     if not missing:
         return None
     return f"no {' and no '.join(missing)} on PATH: apt install {' '.join(missing)}"
-
-
-def python_headers() -> str | None:
-    """Whether that operator finds `Python.h`."""
-    folder = sysconfig.get_paths()["include"]
-    if os.path.isfile(os.path.join(folder, "Python.h")):
-        return None
-    package = f"python{sys.version_info[0]}.{sys.version_info[1]}-dev"
-    return f"no Python.h in {folder}, needed to compile: apt install {package}"
 
 
 def disk_to_install() -> str | None:
@@ -80,14 +70,8 @@ def _disk(needed: int, what: str) -> str | None:
     )
 
 
-BEFORE_INSTALL = (
-    python_version,
-    virtual_environments,
-    compilers,
-    python_headers,
-    disk_to_install,
-)
-BEFORE_RUN = (python_version, compilers, python_headers, disk_to_run)
+BEFORE_INSTALL = (python_version, virtual_environments, compilers, disk_to_install)
+BEFORE_RUN = (python_version, compilers, disk_to_run)
 
 
 def first_problem(checks: Sequence[Callable[[], str | None]]) -> str | None:

@@ -134,7 +134,6 @@ def _worker_environment(threads: int) -> dict[str, str]:
         "OMP_NUM_THREADS": str(threads),
         "PATH": os.environ["PATH"],
         "PYTHONPATH": str(Path(__file__).parents[2]),
-        **{name: os.environ[name] for name in ("DS_ACCELERATOR",) if name in os.environ},
     }
 
 

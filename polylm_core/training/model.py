@@ -24,7 +24,7 @@ def build_model(shape: ModelShape, *, seed: int) -> PreTrainedModel:
         n_layer=shape.num_layers,
         n_head=shape.num_heads,
         n_inner=4 * shape.hidden_size,
-        activation_function="gelu_new",
+        activation_function="gelu_pytorch_tanh",  # GPT-2's GELU, in one operation
         resid_pdrop=0.0,
         embd_pdrop=0.0,
         attn_pdrop=0.0,

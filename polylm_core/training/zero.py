@@ -58,6 +58,8 @@ def shard(model: torch.nn.Module, job: TrainJob, *, micro_batch: int, steps: int
         betas=(job.adamw.beta1, job.adamw.beta2),
         eps=job.adamw.epsilon,
     )
+    # This operator serves inference only; compiling it takes half a minute and Python's headers.
+    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
     engine, *_ = deepspeed.initialize(
         model=model,
         optimizer=optimizer,

@@ -13,7 +13,7 @@ from polylm_core.stages.base import StageRun
 from polylm_core.stages.mix.config import CurriculumStageConfig, MixConfig
 from polylm_core.stages.mix.solve import Draw, share
 from polylm_core.storage import no_space_named
-from polylm_core.token_files import TokenFile
+from polylm_core.token_files import TokenFile, list_streams
 
 ENGLISH = "eng_Latn"
 MIXTURE_FILE = "mixture.json"
@@ -25,10 +25,11 @@ def mix(config: MixConfig, tokens: TokenSet, run: StageRun) -> Mixture:
     Raises StageError when a language has no tokens or the text cannot fill the budget.
     """
     languages = {code: _size(tokens, code) for code in run.languages}
+    streams = list_streams(tokens.path / "train")
     pairs = {
-        f"{ENGLISH}-{code}": _size(tokens, f"{ENGLISH}-{code}")
-        for code in run.languages
-        if code != ENGLISH
+        name: _size(tokens, name)
+        for name in (f"{ENGLISH}-{code}" for code in run.languages)
+        if name in streams
     }
     stages = [
         {

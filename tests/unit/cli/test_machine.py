@@ -36,15 +36,6 @@ def test_a_missing_compiler_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert machine.compilers() == "no g++ on PATH: apt install g++"
 
 
-def test_missing_headers_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sysconfig.get_paths", lambda: {"include": str(tmp_path)})
-    problem = machine.python_headers()
-    assert problem is not None
-    assert problem.startswith(f"no Python.h in {tmp_path}")
-    (tmp_path / "Python.h").touch()
-    assert machine.python_headers() is None
-
-
 def test_a_full_disk_is_named_with_both_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil.disk_usage(".")._replace(free=2_500_000_000)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
