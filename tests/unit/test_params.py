@@ -1,0 +1,70 @@
+"""The recipe: every mistake at once, with its dotted path and the value seen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from polylm_core.errors import ParamsError
+from polylm_core.params import load_params
+
+TINY = Path(__file__).parents[1] / "recipes/tiny.yaml"
+
+
+def written(folder: Path, **changes: Any) -> Path:
+    content = yaml.safe_load(TINY.read_text(encoding="utf-8"))
+    for dotted, value in changes.items():
+        *parents, last = dotted.split("__")
+        section = content
+        for name in parents:
+            section = section[name]
+        section[last] = value
+    file = folder / "params.yaml"
+    file.write_text(yaml.safe_dump(content), encoding="utf-8")
+    return file
+
+
+def test_three_mistakes_are_told_together(tmp_path: Path) -> None:
+    file = written(
+        tmp_path, languages=["eng_Latn", "por_Latin"], mix__tokens=0, finetune__epochs="many"
+    )
+    with pytest.raises(ParamsError) as caught:
+        load_params(file)
+    assert {problem.location for problem in caught.value.problems} == {
+        "languages.1",
+        "mix.tokens",
+        "finetune.epochs",
+    }
+    text = str(caught.value)
+    assert "por_Latn" in text, "the nearest known code is offered"
+    assert "(got 0)" in text
+    assert "'many'" in text
+
+
+def test_a_name_that_does_not_exist_is_told_with_its_path(tmp_path: Path) -> None:
+    file = written(tmp_path, pretrain__optimizer__peak_learning_rat=0.1)
+    with pytest.raises(ParamsError, match=r"pretrain\.optimizer\.peak_learning_rat"):
+        load_params(file)
+
+
+def test_a_language_listed_twice_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ParamsError, match="deu_Latn is listed more than once"):
+        load_params(written(tmp_path, languages=["eng_Latn", "deu_Latn", "deu_Latn"]))
+
+
+@pytest.mark.parametrize("content", ["", "- a\n", "seed: [1\n"])
+def test_what_is_no_mapping_of_yaml_is_refused_without_a_traceback(
+    tmp_path: Path, content: str
+) -> None:
+    file = tmp_path / "params.yaml"
+    file.write_text(content)
+    with pytest.raises(ParamsError, match=r"params\.yaml has 1 problem"):
+        load_params(file)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ParamsError, match="does not exist"):
+        load_params(tmp_path / "params.yaml")

@@ -1,0 +1,90 @@
+"""Locks, atomic writes and fingerprints."""
+
+from __future__ import annotations
+
+import errno
+import multiprocessing
+import os
+import signal
+import time
+from multiprocessing.synchronize import Event
+from pathlib import Path
+
+import pytest
+
+from polylm_core.errors import LockedError, MachineError
+from polylm_core.storage import (
+    canonical_json,
+    exclusive_lock,
+    fingerprint,
+    no_space_named,
+    write_atomic,
+)
+
+
+def hold(path: Path, held: Event) -> None:
+    with exclusive_lock(path, what="x", wait_seconds=0):
+        held.set()
+        time.sleep(60)
+
+
+def start_holder(path: Path) -> multiprocessing.Process:
+    held = multiprocessing.Event()
+    process = multiprocessing.Process(target=hold, args=(path, held), daemon=True)
+    process.start()
+    assert held.wait(10)
+    return process
+
+
+def test_a_lock_held_by_a_living_process_names_its_pid(tmp_path: Path) -> None:
+    lock = tmp_path / "stage.lock"
+    holder = start_holder(lock)
+    began = time.monotonic()
+    with (
+        pytest.raises(LockedError, match=f"data/06_base is already being built by.*{holder.pid}"),
+        exclusive_lock(lock, what="data/06_base", wait_seconds=0.5),
+    ):
+        pass
+    assert time.monotonic() - began >= 0.5
+    holder.kill()
+
+
+def test_a_lock_ends_with_its_holder_however_that_ends(tmp_path: Path) -> None:
+    lock = tmp_path / "stage.lock"
+    holder = start_holder(lock)
+    assert holder.pid is not None
+    os.kill(holder.pid, signal.SIGKILL)
+    with exclusive_lock(lock, what="x", wait_seconds=10):
+        assert lock.read_text() == str(os.getpid())
+
+
+def test_an_atomic_write_leaves_no_partial_file(tmp_path: Path) -> None:
+    target = tmp_path / "record.json"
+    write_atomic(target, b"old")
+    write_atomic(target, b"new")
+    assert [file.name for file in tmp_path.iterdir()] == ["record.json"]
+    assert target.read_bytes() == b"new"
+
+
+def test_a_full_disk_is_named_with_the_place(tmp_path: Path) -> None:
+    with (
+        pytest.raises(MachineError, match=r"no space left while writing .*shard.*bytes free"),
+        no_space_named(tmp_path / "shard"),
+    ):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_other_errors_of_the_system_pass_unchanged(tmp_path: Path) -> None:
+    with pytest.raises(PermissionError), no_space_named(tmp_path):
+        raise PermissionError(errno.EACCES, "denied")
+
+
+def test_equal_values_have_equal_fingerprints_whatever_their_order() -> None:
+    assert fingerprint({"a": 1, "b": [1, 2]}) == fingerprint({"b": [1, 2], "a": 1})
+    assert fingerprint({"a": [1, 2]}) != fingerprint({"a": [2, 1]})
+
+
+@pytest.mark.parametrize("value", [{1, 2}, Path("x"), float("nan"), object()])
+def test_a_value_without_a_stable_identity_has_no_fingerprint(value: object) -> None:
+    with pytest.raises((TypeError, ValueError)):
+        canonical_json({"value": value})
