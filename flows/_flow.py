@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from prefect import flow, tags
 from prefect.context import FlowRunContext
-from prefect.logging.handlers import PrefectConsoleHandler
 from prefect.settings import get_current_settings
 
 from flows._watch import PrefectProgress
@@ -19,14 +17,6 @@ class HasUrl(Protocol):
     """Where the address of the flow run is kept."""
 
     url: str
-
-
-def _keep_off_the_terminal() -> None:
-    """Leave the terminal to the stage: what it raises is told there once, without a traceback."""
-    for name in ("prefect", "prefect.flow_runs", "prefect.task_runs"):
-        for handler in logging.getLogger(name).handlers:
-            if isinstance(handler, PrefectConsoleHandler):
-                handler.setLevel(logging.CRITICAL)
 
 
 def run_as_flow(
@@ -43,7 +33,6 @@ def run_as_flow(
 
     `when_done` is called as soon as the work itself has ended, well or not.
     """
-    _keep_off_the_terminal()
 
     def body(config: dict[str, Any]) -> None:
         progress = PrefectProgress(stage)

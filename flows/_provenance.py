@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
 
-from polylm_core.compute.process import command_of, parent_of
+from polylm_core.compute.process import command_of, parent_of, start_time
 
 PACKAGES = (
     "torch",
@@ -45,14 +45,9 @@ def ancestor_runner() -> Runner | None:
     while pid > 1:
         words = command_of(pid).split()
         if any(os.path.basename(word) == "dvc" for word in words[:3]) and "repro" in words:
-            started = time.strftime("%Y%m%d-%H%M%S", time.gmtime(_started(pid)))
-            return Runner(pid, os.environ.get(TAG_VARIABLE, f"repro-{started}-{pid}"))
+            return Runner(pid, os.environ.get(TAG_VARIABLE, f"repro-{pid}-{start_time(pid)}"))
         pid = parent_of(pid)
     return None
-
-
-def _started(pid: int) -> float:
-    return os.stat(f"/proc/{pid}").st_mtime
 
 
 def provenance(

@@ -27,6 +27,7 @@ DEFAULT_PORT = 4200
 START_SECONDS = 60.0
 STOP_SECONDS = 10.0
 ANSWER_SECONDS = 5.0
+CONSOLE_LEVEL = "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"
 
 
 def configure(root: Path) -> None:
@@ -36,11 +37,16 @@ def configure(root: Path) -> None:
     os.environ.setdefault("DO_NOT_TRACK", "1")
     os.environ.setdefault("PREFECT_CLIENT_MAX_RETRIES", "1")
     os.environ.setdefault("PREFECT_API_REQUEST_TIMEOUT", "10")
+    # The terminal is the stage's: what it raises is told there once, without a traceback.
+    os.environ.setdefault(CONSOLE_LEVEL, "CRITICAL")
 
 
 def port() -> int:
-    """Return the port this checkout's server listens on."""
-    return int(os.environ.get("PREFECT_SERVER_API_PORT", DEFAULT_PORT))
+    """Return the port this checkout's server listens on; raises MachineError when it is none."""
+    given = os.environ.get("PREFECT_SERVER_API_PORT", str(DEFAULT_PORT))
+    if not given.isdigit():
+        raise MachineError(f"PREFECT_SERVER_API_PORT is {given!r}, not a number: set a free port")
+    return int(given)
 
 
 def _record(root: Path) -> Path:
@@ -89,9 +95,10 @@ def ensure(root: Path) -> str:
         with exclusive_lock(
             root / ".prefect" / "start.lock", what="the Prefect server", wait_seconds=START_SECONDS
         ):
-            if running(root) is None or not answers(url):
+            if running(root) is None:
                 check_port(root)
-                _start(root, url)
+                _start(root)
+            _wait_for_answer(root, url)
     except LockedError as error:
         raise MachineError(f"the Prefect server is not coming up: {error}") from error
     os.environ["PREFECT_API_URL"] = url
@@ -107,15 +114,15 @@ def answers(url: str) -> bool:
         return False
 
 
-def _start(root: Path, url: str) -> None:
-    log = root / ".prefect" / "server.log"
+def _start(root: Path) -> None:
+    """Start the server and write down its pid at once, so that it is found however this ends."""
     environment = {
-        **os.environ,
+        **{name: value for name, value in os.environ.items() if name != CONSOLE_LEVEL},
         "PREFECT_SERVER_API_HOST": HOST,
         "PREFECT_SERVER_API_PORT": str(port()),
-        "PREFECT_UI_API_URL": url,
+        "PREFECT_UI_API_URL": f"http://{HOST}:{port()}/api",
     }
-    with log.open("ab") as output:
+    with _log(root).open("ab") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "prefect", "server", "start"],
             env=environment,
@@ -125,16 +132,24 @@ def _start(root: Path, url: str) -> None:
             stderr=output,
             start_new_session=True,
         )
-    deadline = time.monotonic() + START_SECONDS
-    while not answers(url):
-        if process.poll() is not None or time.monotonic() > deadline:
-            process.terminate()
-            raise MachineError(
-                f"the Prefect server did not come up within {START_SECONDS:.0f} s; see {log}"
-            )
-        time.sleep(0.2)
     record = {"pid": process.pid, "port": port()}
     write_atomic(_record(root), json.dumps(record).encode())
+
+
+def _wait_for_answer(root: Path, url: str) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while not answers(url):
+        if running(root) is None:
+            raise MachineError(f"the Prefect server ended as it started; see {_log(root)}")
+        if time.monotonic() > deadline:
+            raise MachineError(
+                f"the Prefect server does not answer after {START_SECONDS:.0f} s; see {_log(root)}"
+            )
+        time.sleep(0.2)
+
+
+def _log(root: Path) -> Path:
+    return root / ".prefect" / "server.log"
 
 
 def stop(root: Path) -> bool:

@@ -71,17 +71,34 @@ def main(name: str) -> None:
     if runner is not None:
         die_with_process(runner.pid)
     try:
-        prepared = prepare(name)
-        with exclusive_lock(
-            prepared.work / "stage.lock",
-            what=f"{prepared.stage.out}",
-            wait_seconds=prepared.profile.lock_wait_seconds,
-        ):
-            code = _run_watched(prepared, tag=runner.tag if runner else "by-hand")
+        code = _run_alone(name, tag=runner.tag if runner else "by-hand")
     except PolyLMError as error:
         print(f"error: {error}", file=sys.stderr)
         code = 1
+    except BaseException as error:
+        code = _unexpected(error)
     _leave(code)
+
+
+def _run_alone(name: str, *, tag: str) -> int:
+    """Run the stage under its lock: one process at a time builds an artifact."""
+    prepared = prepare(name)
+    with exclusive_lock(
+        RUNS / f"{name}.lock",
+        what=str(prepared.stage.out),
+        wait_seconds=prepared.profile.lock_wait_seconds,
+    ):
+        prepared.work.mkdir(parents=True, exist_ok=True)
+        return _run_watched(prepared, tag=tag)
+
+
+def _unexpected(error: BaseException) -> int:
+    """Tell of an interruption in one line, of a defect in full; return the exit status."""
+    if isinstance(error, KeyboardInterrupt) or type(error).__name__ == "TerminationSignal":
+        print("interrupted; run again to go on from here", file=sys.stderr)
+        return 130
+    traceback.print_exception(error)
+    return 1
 
 
 def prepare(name: str, root: Path = Path()) -> Prepared:
@@ -167,9 +184,10 @@ def _run_watched(prepared: Prepared, *, tag: str) -> int:
     try:
         _server.ensure(root)
     except MachineError as error:
-        if _server.port_taken():
+        if _server.running(root) is None and _server.port_taken():
             raise
         print(f"warning: {error}; the stage runs unwatched", file=sys.stderr)
+    conclude = _Conclusion(prepared, outcome, started, tag)
     try:
         watched = importlib.import_module("flows._flow")
         watched.run_as_flow(
@@ -179,57 +197,82 @@ def _run_watched(prepared: Prepared, *, tag: str) -> int:
             parameters=prepared.stage.config(prepared.params).model_dump(mode="json"),
             run_name=f"{prepared.stage.name}-{prepared.identity[:8]}",
             tag=tag,
-            when_done=lambda: _bound_teardown(prepared, outcome, started, tag),
+            when_done=conclude.within_bound,
         )
     except BaseException as error:
-        if outcome.error is None and outcome.artifact is None:
+        if not outcome.started:
             _fall_back(prepared, outcome, error)
         elif outcome.error is None:
             print(f"warning: Prefect did not take the end of the stage: {error}", file=sys.stderr)
-    return _conclude(prepared, outcome, started, tag)
+    return conclude()
 
 
 def _fall_back(prepared: Prepared, outcome: Outcome, error: BaseException) -> None:
     """Do the work unwatched when Prefect failed before it began."""
-    if outcome.started or not isinstance(error, Exception):
+    if not isinstance(error, Exception):
         raise error
     print(f"warning: Prefect is not usable ({error}); the stage runs unwatched", file=sys.stderr)
     try:
         _work(prepared, TerminalProgress(), outcome)
-    except PolyLMError:
-        return
+    except Exception:
+        return  # kept in the outcome, and told by the conclusion
 
 
-def _conclude(prepared: Prepared, outcome: Outcome, started: float, tag: str) -> int:
-    if isinstance(outcome.error, PolyLMError):
-        print(f"error: {outcome.error}", file=sys.stderr)
-        return 1
-    if outcome.error is not None or outcome.artifact is None:
-        traceback.print_exception(outcome.error)
-        return 1
-    record = provenance(
-        stage=prepared.stage.name,
-        identity=prepared.identity,
-        fingerprint=outcome.artifact.fingerprint,
-        profile=prepared.profile.model_dump(mode="json"),
-        flow_run_url=outcome.url,
-        tag=tag,
-        started=started,
-    )
-    text = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
-    write_atomic(prepared.work / "provenance.json", text.encode())
-    return 0
+class _Conclusion:
+    """What is said and written once the work has ended, exactly once."""
 
+    def __init__(self, prepared: Prepared, outcome: Outcome, started: float, tag: str) -> None:
+        self._prepared = prepared
+        self._outcome = outcome
+        self._started = started
+        self._tag = tag
+        self._lock = threading.Lock()
+        self._code: int | None = None
 
-def _bound_teardown(prepared: Prepared, outcome: Outcome, started: float, tag: str) -> None:
-    """Give Prefect a bounded time to end, then end the process with the status of the work."""
+    def __call__(self) -> int:
+        """Return the exit status of the work, after telling its error or writing provenance."""
+        with self._lock:
+            if self._code is None:
+                self._code = self._conclude()
+            return self._code
 
-    def end() -> None:
-        time.sleep(TEARDOWN_SECONDS)
-        print("warning: Prefect did not close in time; left as it is", file=sys.stderr)
-        _leave(_conclude(prepared, outcome, started, tag))
+    def within_bound(self) -> None:
+        """Give Prefect a bounded time to end, then end the process with the work's status."""
 
-    threading.Thread(target=end, name="bounded-teardown", daemon=True).start()
+        def end() -> None:
+            time.sleep(TEARDOWN_SECONDS)
+            print("warning: Prefect did not close in time; left as it is", file=sys.stderr)
+            _leave(self())
+
+        threading.Thread(target=end, name="bounded-teardown", daemon=True).start()
+
+    def _conclude(self) -> int:
+        error = self._outcome.error
+        if isinstance(error, PolyLMError):
+            print(f"error: {error}", file=sys.stderr)
+            return 1
+        if error is not None:
+            return _unexpected(error)
+        try:
+            self._write_provenance()
+        except (PolyLMError, OSError) as failure:
+            print(f"warning: no provenance was written: {failure}", file=sys.stderr)
+        return 0
+
+    def _write_provenance(self) -> None:
+        prepared = self._prepared
+        assert self._outcome.artifact is not None
+        record = provenance(
+            stage=prepared.stage.name,
+            identity=prepared.identity,
+            fingerprint=self._outcome.artifact.fingerprint,
+            profile=prepared.profile.model_dump(mode="json"),
+            flow_run_url=self._outcome.url,
+            tag=self._tag,
+            started=self._started,
+        )
+        text = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
+        write_atomic(prepared.work / "provenance.json", text.encode())
 
 
 def _leave(code: int) -> None:

@@ -7,7 +7,6 @@ says so once and drops what follows.
 from __future__ import annotations
 
 import contextvars
-import logging
 import queue
 import re
 import threading
@@ -119,9 +118,9 @@ class PrefectProgress:
                 message()
             except Exception as error:  # watching must never end the work
                 self._gone = True
-                logging.getLogger("polylm").warning(
-                    "Prefect does not answer (%s); the stage goes on unwatched",
-                    type(error).__name__,
+                self._terminal.say(
+                    f"warning: Prefect does not answer ({type(error).__name__}); "
+                    "the stage goes on unwatched"
                 )
                 return
 

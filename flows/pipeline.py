@@ -36,6 +36,7 @@ def reproduce(target: str | None, tag: str, *, tell: Callable[[str], None]) -> N
         command,
         env={**os.environ, TAG_VARIABLE: tag},
         stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
         preexec_fn=die_with_parent,
@@ -43,6 +44,7 @@ def reproduce(target: str | None, tag: str, *, tell: Callable[[str], None]) -> N
     try:
         assert process.stdout is not None
         for line in process.stdout:
+            print(line, end="", flush=True)
             tell(line.rstrip())
         if process.wait() != 0:
             raise StageError(
@@ -54,7 +56,7 @@ def reproduce(target: str | None, tag: str, *, tell: Callable[[str], None]) -> N
 
 
 def _end_group(process: subprocess.Popen[str]) -> None:
-    """End what is left of the process group, gently at first."""
+    """End what is left of the process group: DVC ends at SIGTERM, and its stage dies with it."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         try:
             os.killpg(process.pid, number)

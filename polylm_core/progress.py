@@ -7,7 +7,6 @@ its results. The terminal shows bars; the flows add a watcher that mirrors both 
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Protocol
@@ -87,19 +86,3 @@ class NullProgress:
 
     def say(self, message: str) -> None:
         """Drop the line."""
-
-
-class Stopwatch:
-    """Seconds spent in named parts of a stage, for provenance (never for an artifact)."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-
-    @contextmanager
-    def time(self, part: str) -> Iterator[None]:
-        """Add the block's wall-clock seconds to `part`."""
-        start = time.monotonic()
-        try:
-            yield
-        finally:
-            self.seconds[part] = self.seconds.get(part, 0.0) + time.monotonic() - start

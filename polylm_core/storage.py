@@ -17,9 +17,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from polylm_core.errors import LockedError, MachineError
+from polylm_core.errors import LockedError, MachineError, PolyLMError
 
 HASH_CHUNK_BYTES = 1 << 20
+FULL_DISK_BYTES = 1 << 14
 
 
 def sha256_file(path: Path) -> str:
@@ -63,11 +64,13 @@ def no_space_named(path: Path) -> Iterator[None]:
     """Turn "no space left" into an error that names the place and the bytes free."""
     try:
         yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
+    except Exception as error:
         existing = next(parent for parent in [path, *path.parents] if parent.exists())
         free = shutil.disk_usage(existing).free
+        named = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        # torch and safetensors raise errors of their own that do not carry the system's number.
+        if isinstance(error, PolyLMError) or not (named or free < FULL_DISK_BYTES):
+            raise
         raise MachineError(
             f"no space left while writing {path} ({free:,} bytes free); "
             "free some space there and run again, finished work is kept"

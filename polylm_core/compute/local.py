@@ -8,19 +8,21 @@ import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.managers import SyncManager
 from pathlib import Path
 from typing import Any
 
 from polylm_core.compute.backend import Item, Result, resolve
-from polylm_core.compute.process import die_with_parent
+from polylm_core.compute.process import die_with_parent, die_with_process
 from polylm_core.errors import MachineError, TrainingError
 
 MAX_RESTARTS = 3
 """How often a group of ranks is restarted after one of them died."""
 
 
-def _start_unit_worker() -> None:
-    die_with_parent()
+def _start_unit_worker(stage_pid: int) -> None:
+    """Tie a worker to its stage: its parent is the fork server, which outlives a killed stage."""
+    die_with_process(stage_pid)
     os.environ["OMP_NUM_THREADS"] = "1"
 
 
@@ -47,6 +49,7 @@ class LocalBackend:
             max_workers=min(self._map_workers, len(items)),
             mp_context=context,
             initializer=_start_unit_worker,
+            initargs=(os.getpid(),),
         ) as pool:
             futures = [pool.submit(function, item) for item in items]
             try:
@@ -87,7 +90,8 @@ class LocalBackend:
         on_report: Callable[[Mapping[str, float]], None],
     ) -> None:
         context = multiprocessing.get_context("spawn")
-        manager = context.Manager()
+        manager = SyncManager(ctx=context)
+        manager.start(initializer=die_with_parent)
         reports = manager.Queue()
         world = self._training_workers
         port = _free_port()

@@ -23,7 +23,7 @@ from ray.util.queue import Empty, Queue
 
 from polylm_core.compute.backend import Item, Result, resolve
 from polylm_core.compute.process import die_with_process
-from polylm_core.errors import PolyLMError, TrainingError
+from polylm_core.errors import MachineError, PolyLMError, TrainingError
 
 MAX_FAILURES = 3
 """How often a group of ranks is restarted after one of them died."""
@@ -62,6 +62,11 @@ class RayBackend:
                     yield ray.get(reference)
                 except ray.exceptions.RayTaskError as error:
                     raise _cause(error) from error
+                except ray.exceptions.RayError as error:
+                    raise MachineError(
+                        f"a unit of work was lost with its machine ({last_line(error)}); "
+                        "run again, finished work is kept"
+                    ) from error
 
     def launch(
         self,
@@ -105,7 +110,13 @@ class RayBackend:
         """Join the declared cluster, or run a private one for the block."""
         environment = {"env_vars": _worker_environment(self._threads_per_worker)}
         if self._address is not None:
-            ray.init(address=self._address, log_to_driver=True, runtime_env=environment)
+            try:
+                ray.init(address=self._address, log_to_driver=True, runtime_env=environment)
+            except (ConnectionError, ValueError) as error:
+                raise MachineError(
+                    f"no Ray cluster answers at {self._address} ({last_line(error)}); start it, or "
+                    "take ray_address out of the profile for a private one"
+                ) from error
         else:
             ray.init(
                 address="local",
@@ -150,10 +161,10 @@ class _RayContext:
 
 
 def _rank_loop(loop: dict[str, Any]) -> None:
-    import torch  # costs 2 s; only ranks need it here
-
     if loop["driver_pid"] is not None:
         die_with_process(loop["driver_pid"])
+    import torch  # costs 2 s; only ranks need it here
+
     torch.set_num_threads(loop["threads"])
     resolve(loop["worker"])(_RayContext(loop["reports"]), loop["config"])
 
@@ -192,4 +203,13 @@ def _training_cause(error: Any) -> PolyLMError:
         cause = getattr(failure, "cause", failure)
         if isinstance(cause, PolyLMError):
             return cause
-    return TrainingError(f"training failed after {MAX_FAILURES} restarts: {error}")
+    return TrainingError(
+        f"training failed after {MAX_FAILURES} restarts: {last_line(error)}; "
+        f"the ranks' logs are in {private_ray_folder()}"
+    )
+
+
+def last_line(error: BaseException) -> str:
+    """Return what an error says without the traceback Ray puts before it."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__

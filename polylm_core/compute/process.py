@@ -32,18 +32,23 @@ def die_with_process(pid: int) -> None:
     A shell between a runner and its command outlives the runner, so the parent's death signal
     alone would come too late.
     """
-    started = _start_time(pid)
+    started = start_time(pid)
+    if started is None:
+        os.kill(os.getpid(), signal.SIGKILL)
 
     def watch() -> None:
-        while _start_time(pid) == started:
+        while start_time(pid) == started:
             time.sleep(POLL_SECONDS)
         os.kill(os.getpid(), signal.SIGKILL)
 
     threading.Thread(target=watch, name="die-with-process", daemon=True).start()
 
 
-def _start_time(pid: int) -> str | None:
-    """Return the kernel's start time of a living process, which tells reused pids apart."""
+def start_time(pid: int) -> str | None:
+    """Return the clock ticks after boot at which a living process started; none once it ended.
+
+    It tells a reused pid from the process that had it before.
+    """
     try:
         with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
             fields = file.read().rpartition(")")[2].split()

@@ -40,8 +40,9 @@ def save(engine: Any, folder: Path, step: int) -> None:
             for file in sorted(partial.rglob("*"))
             if file.is_file()
         }
+        index = {"step": step, "world_size": torch.distributed.get_world_size(), "files": files}
         with no_space_named(partial):
-            (partial / INDEX).write_text(json.dumps({"step": step, "files": files}, indent=1))
+            (partial / INDEX).write_text(json.dumps(index, indent=1))
         final = folder / f"step-{step:08d}"
         if final.exists():
             shutil.rmtree(final)
@@ -75,7 +76,15 @@ def load(engine: Any, checkpoint: Path, step: int) -> None:
     """Restore the engine; every rank must call it.
 
     Pickled code is never run: torch is told to load weights only, whatever DeepSpeed asks for.
+    Raises TrainingError when another number of ranks wrote it, or DeepSpeed cannot read it.
     """
+    written = json.loads((checkpoint / INDEX).read_text())["world_size"]
+    world_size = torch.distributed.get_world_size()
+    if written != world_size:
+        raise TrainingError(
+            f"{checkpoint} was written by {written} ranks and cannot be continued by {world_size}; "
+            f"set training_workers to {written} in the profile, or delete {checkpoint.parent}"
+        )
     os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"
     torch.serialization.add_safe_globals(_safe_classes())
     path, state = engine.load_checkpoint(str(checkpoint), tag=TAG)

@@ -13,6 +13,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from polylm_core.errors import StageError
+
 Ids = NDArray[np.int64]
 
 
@@ -54,9 +56,18 @@ class StageDraw:
 def windows_of_stage(
     tokens_by_stream: Mapping[str, int], *, context_tokens: int, global_batch_windows: int
 ) -> dict[str, int]:
-    """Turn a stage's tokens into windows that fill whole steps, by largest remainder."""
+    """Turn a stage's tokens into windows that fill whole steps, by largest remainder.
+
+    Raises StageError when they do not fill one.
+    """
     total = sum(tokens_by_stream.values()) // context_tokens
     total -= total % global_batch_windows
+    if total == 0:
+        raise StageError(
+            f"a curriculum stage of {sum(tokens_by_stream.values()):,} tokens does not fill one "
+            f"step of {global_batch_windows * context_tokens:,}; raise mix.tokens or the stage's "
+            "share_of_tokens, or lower pretrain.global_batch_tokens"
+        )
     weight = sum(tokens_by_stream.values())
     exact = {name: total * tokens / weight for name, tokens in sorted(tokens_by_stream.items())}
     windows = {name: int(value) for name, value in exact.items()}
@@ -98,11 +109,6 @@ class CurriculumOrder:
     def num_steps(self) -> int:
         """Optimizer steps of the run."""
         return len(self._plan) // self._batch_windows
-
-    @property
-    def stream_names(self) -> list[str]:
-        """Streams by the number they have in the plan."""
-        return self._names
 
     def batch(self, step: int) -> Batch:
         """Return the step's windows as [B, T] inputs and targets."""
@@ -152,12 +158,20 @@ class CurriculumOrder:
 
 
 class PackedOrder:
-    """Packed chats, reshuffled each epoch; the rows of a step are whole windows of context."""
+    """Packed chats, reshuffled each epoch; the rows of a step are whole windows of context.
+
+    Raises StageError when the rows do not fill one step.
+    """
 
     def __init__(self, rows: Batch, *, seed: int, epochs: float, global_batch_windows: int) -> None:
         self._rows = rows
-        self._batch_windows = min(global_batch_windows, len(rows.ids_BT))
+        self._batch_windows = global_batch_windows
         wanted = int(len(rows.ids_BT) * epochs)
+        if wanted < global_batch_windows:
+            raise StageError(
+                f"{len(rows.ids_BT)} packed rows for {epochs:g} epochs do not fill one step of "
+                f"{global_batch_windows}; lower finetune.global_batch_tokens or add instructions"
+            )
         order: list[NDArray[np.int64]] = []
         for epoch in range(-(-wanted // len(rows.ids_BT))):
             random = np.random.Generator(np.random.Philox(key=[seed, 2_000_003 + epoch]))

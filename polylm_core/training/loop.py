@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from polylm_core.errors import TrainingError
-from polylm_core.storage import exclusive_lock
+from polylm_core.storage import exclusive_lock, no_space_named
 from polylm_core.training import checkpoint, zero
 from polylm_core.training.dataset import Batch
 from polylm_core.training.job import TrainJob
@@ -105,13 +105,13 @@ class _Trainer:
         mine = batch.rows(slice(self.context.rank, None, world))
         for group in self.engine.optimizer.param_groups:
             group["lr"] = self.job.schedule.learning_rate(step)
-        total = torch.zeros(())
+        total = torch.zeros((), device=self.engine.device)
         for begin in range(0, len(mine.ids_BT), self.micro_batch):
             micro = mine.rows(slice(begin, begin + self.micro_batch))
             loss = self._losses(micro)
             self.engine.backward(loss * scale)
             self.engine.step()
-            total += loss.detach().cpu()
+            total += loss.detach()
         torch.distributed.all_reduce(total)
         mean = float(total) / num_targets
         if not math.isfinite(mean):
@@ -153,7 +153,8 @@ class _Trainer:
         with np.load(_required(self.job.validation_file), allow_pickle=False) as data:
             rows, language = data["ids"], data["language"]
             names, num_bytes = data["languages"], data["bytes"]
-        nats = torch.zeros(len(names), dtype=torch.float64)
+        device = self.engine.device
+        nats = torch.zeros(len(names), dtype=torch.float64, device=device)
         world, size = self.context.world_size, self.micro_batch
         self.engine.eval()
         with torch.no_grad():
@@ -163,9 +164,9 @@ class _Trainer:
                 real = chosen < len(rows)
                 chosen = np.where(real, chosen, 0)
                 scored = Batch(rows[chosen, :-1], rows[chosen, 1:])
-                losses = self._losses(scored).double().sum(1).cpu()
-                losses[torch.from_numpy(~real)] = 0.0
-                nats.index_add_(0, torch.from_numpy(language[chosen]), losses)
+                losses = self._losses(scored).double().sum(1)
+                losses[torch.from_numpy(~real).to(device)] = 0.0
+                nats.index_add_(0, torch.from_numpy(language[chosen]).to(device), losses)
         self.engine.train()
         torch.distributed.all_reduce(nats)
         return [
@@ -176,7 +177,9 @@ class _Trainer:
     def _export(self) -> None:
         state = zero.gathered_state(self.engine)
         if state is not None:
-            export_model(self.engine.module.model, state, self.job.work / "export")
+            folder = self.job.work / "export"
+            with no_space_named(folder):
+                export_model(self.engine.module.model, state, folder)
         torch.distributed.barrier()
 
 

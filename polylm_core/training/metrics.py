@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from polylm_core.storage import write_atomic
+from polylm_core.storage import no_space_named, write_atomic
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,5 +47,5 @@ class MetricsFile:
 
     def append(self, rows: list[Measurement]) -> None:
         """Add measurements."""
-        with self.path.open("a", encoding="utf-8") as file:
+        with no_space_named(self.path), self.path.open("a", encoding="utf-8") as file:
             file.writelines(json.dumps(asdict(row)) + "\n" for row in rows)

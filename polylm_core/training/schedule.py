@@ -15,7 +15,7 @@ class Schedule(BaseModel):
     num_steps: int
     warmup_steps: int
     start: float
-    """Learning rate of the first warm-up step; PolyLM begins at 1e-7."""
+    """Learning rate the warm-up rises from; PolyLM begins at 1e-7."""
     peak: float
     final: float
     """Learning rate the cosine ends at; PolyLM ends at 10 % of the peak."""

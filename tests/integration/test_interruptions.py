@@ -63,7 +63,7 @@ def test_a_second_trainer_beside_a_living_one_is_refused_by_pid(clone: Clone) ->
     profile = clone.path / "infra/profiles/impatient.yaml"
     profile.write_text("lock_wait_seconds: 1\nmap_workers: 2\n")
     first = clone.start("python", "-m", "flows.curate")
-    lock = next((clone.path / "runs").glob("curate-*/stage.lock"))
+    lock = clone.path / "runs/curate.lock"
     wait_until(lambda: lock.read_text() == str(first.pid), "the first did not take the lock")
     status, output = clone.run("python", "-m", "flows.curate", POLYLM_PROFILE="impatient")
     first.communicate(timeout=300)

@@ -59,12 +59,14 @@ def test_the_ui_shows_the_runs_of_all_stages_as_completed(
 
 
 def test_the_ui_shows_progress_and_the_result_table_of_a_stage(clone: Clone, page: object) -> None:
-    record = provenance(clone, "vocab")
-    page.goto(f"{record['flow_run_url']}?tab=Artifacts")
-    page.get_by_text("fertility", exact=False).first.wait_for(timeout=30_000)
+    page.goto(provenance(clone, "vocab")["flow_run_url"])
+    page.get_by_text("Artifacts", exact=True).first.click()
+    page.get_by_text("vocab-fertility", exact=True).first.wait_for(timeout=30_000)
     text = page.inner_text("body")
-    assert "100%" in text
-    assert "tha_Thai" in page.content() or "Table" in text
+    assert "vocab-learn-vocabulary" in text
+    assert "PROGRESS" in text.upper()
+    page.get_by_text("vocab-fertility", exact=True).first.click()
+    page.get_by_text("tha_Thai", exact=True).first.wait_for(timeout=30_000)
 
 
 def test_a_server_that_dies_in_mid_stage_does_not_hurt_the_stage(clone: Clone) -> None:

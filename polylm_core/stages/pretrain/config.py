@@ -25,7 +25,7 @@ class OptimizerConfig(StageConfig):
 
     peak_learning_rate: float = Field(gt=0)
     warmup_start_learning_rate: float = Field(default=1e-7, ge=0)
-    """First learning rate of the warm-up (PolyLM §3.3)."""
+    """Learning rate the warm-up rises from (PolyLM §3.3)."""
     warmup_tokens: int = Field(ge=0)
     final_learning_rate_share: float = Field(default=0.1, ge=0, le=1)
     """The cosine ends at this share of the peak (PolyLM §3.3)."""
