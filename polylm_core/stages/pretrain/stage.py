@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 
 from polylm_core import tokenizer as tokenizers
 from polylm_core.artifacts import (
@@ -44,22 +45,14 @@ def pretrain(
     pieces = tokenizers.load(tokenizer.path / tokenizers.MODEL_FILE)
     data = _data(config, tokens, mixture)
     order = curriculum_order(data, run.seed)
-    validation = run.work / "validation.npz"
-    write_validation(
-        validation,
-        tokens,
-        pieces,
-        languages=run.languages,
-        context_tokens=config.model.context_tokens,
-        tokens_per_language=config.validation_tokens_per_language,
-    )
+    validation = _validation(config, tokens, pieces, run)
     steps = order.num_steps
     job = TrainJob(
         work=run.work.absolute(),
         seed=run.seed,
         data=data,
         new_model=_shape(config, pieces),
-        validation_file=validation.absolute(),
+        validation_file=validation,
         schedule=_schedule(config, steps),
         adamw=_adamw(config),
         precision=config.precision,
@@ -70,6 +63,25 @@ def pretrain(
     )
     curves = run_job(job, run.backend, run.progress, num_steps=steps, what="pretrain steps")
     return _publish(config, tokenizer, tokens, mixture, run, order, curves)
+
+
+def _validation(
+    config: PretrainConfig,
+    tokens: TokenSet,
+    pieces: tokenizers.SentencePieceTokenizer,
+    run: StageRun,
+) -> Path:
+    """Write the held-out rows the run is scored on; return their file."""
+    file = (run.work / "validation.npz").absolute()
+    write_validation(
+        file,
+        tokens,
+        pieces,
+        languages=run.languages,
+        context_tokens=config.model.context_tokens,
+        tokens_per_language=config.validation_tokens_per_language,
+    )
+    return file
 
 
 def _publish(

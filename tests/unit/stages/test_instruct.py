@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,90 +11,23 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from polylm_core.artifacts import InstructionSet, ShardSet, partial_folder, publish
+from polylm_core.artifacts import InstructionSet, ShardSet
 from polylm_core.errors import MachineError, ParamsError, SourceError, StageError
 from polylm_core.records import (
-    DOCUMENT_SCHEMA,
-    PAIR_SCHEMA,
-    Document,
     Instruction,
-    Pair,
     read_instructions,
-    write_table,
 )
 from polylm_core.stages.instruct import self_instruct, teacher
 from polylm_core.stages.instruct.config import InstructConfig, TeacherConfig
 from polylm_core.stages.instruct.stage import instruct
 from polylm_core.stages.instruct.teacher import Answer
 from tests.support import make_run
-
-LANGUAGES = ("eng_Latn", "deu_Latn", "zho_Hans")
-THINGS = {
-    "eng_Latn": ["house", "garden", "river", "window", "letter", "forest", "table", "street"],
-    "deu_Latn": ["Haus", "Garten", "Fluss", "Fenster", "Brief", "Wald", "Tisch", "Straße"],
-    "zho_Hans": ["房子", "花园", "河流", "窗户", "信件", "森林", "桌子", "街道"],
-    "swh_Latn": ["nyumba", "bustani", "mto", "dirisha", "barua", "msitu", "meza", "mtaa"],
-}
-SENTENCES = {
-    "eng_Latn": "The {} and the {} can be seen from here",
-    "deu_Latn": "Von hier aus sieht man das {} und das {}",
-    "zho_Hans": "从这里可以看到{}和{}",
-    "swh_Latn": "Unaweza kuona {} na {} kutoka hapa",
-}
-
-
-def sentences(language: str) -> list[str]:
-    things = THINGS[language]
-    return [SENTENCES[language].format(a, b) for a in things for b in things if a != b]
-
-
-def make_shards(folder: Path) -> ShardSet:
-    """56 sentences in four languages, the last 16 held out."""
-    partial = partial_folder(folder)
-    for language in ("deu_Latn", "zho_Hans", "swh_Latn"):
-        pairs = [
-            Pair(
-                id=f"help/eng_Latn-{language}/page{number // 4}#{number}",
-                language_a="eng_Latn",
-                text_a=english,
-                language_b=language,
-                text_b=other,
-                source="help",
-                license="MPL-2.0",
-            )
-            for number, (english, other) in enumerate(
-                zip(sentences("eng_Latn"), sentences(language), strict=True)
-            )
-        ]
-        write_table(partial / "pairs" / f"{language}.parquet", pairs[:40], PAIR_SCHEMA)
-        write_table(partial / "held_out/pairs" / f"{language}.parquet", pairs[40:], PAIR_SCHEMA)
-    for language in LANGUAGES:
-        text = "\n".join(sentences(language)[:20])
-        document = Document(f"help/{language}/page", text, language, "help", "MPL-2.0")
-        write_table(partial / "documents" / f"{language}.parquet", [document], DOCUMENT_SCHEMA)
-    return publish(ShardSet, partial, folder, inputs={}, params={}, counts={})
-
-
-def make_sources(folder: Path) -> Path:
-    """Three seed tasks in English and German."""
-    texts = {
-        "eng_Latn": [("Name two colours.", "Red and blue."), ("Where is Rome?", "In Italy.")],
-        "deu_Latn": [("Nenne zwei Farben.", "Rot und Blau."), ("Wo liegt Rom?", "In Italien.")],
-    }
-    seeds = folder / "seed_tasks"
-    seeds.mkdir(parents=True)
-    files = {}
-    for language, tasks in texts.items():
-        rows = [
-            {"id": f"seed-{i}", "instruction": q, "input": "", "output": a, "keep": False}
-            for i, (q, a) in enumerate(tasks)
-        ]
-        content = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
-        (seeds / f"{language}.jsonl").write_bytes(content)
-        files[f"{language}.jsonl"] = {"sha256": hashlib.sha256(content).hexdigest(), "lines": 2}
-    declaration = {"name": "seed_tasks", "licence": "Apache-2.0", "files": files}
-    (seeds / "source.yaml").write_text(yaml.safe_dump(declaration), encoding="utf-8")
-    return folder
+from tests.unit.stages.instruct_inputs import (
+    LANGUAGES,
+    make_shards,
+    make_sources,
+    sentences,
+)
 
 
 def make_config(**changes: Any) -> InstructConfig:
