@@ -91,6 +91,11 @@ def _folder_of(pid: int) -> Path | None:
         return None
 
 
+def executed(output: str) -> list[str]:
+    """Stages whose command DVC ran, rather than taking them from a cache."""
+    return [line.split(".")[-1] for line in output.splitlines() if line.startswith("> python -m")]
+
+
 def free_port() -> int:
     """Return a port nothing listens on."""
     with socket.socket() as probe:

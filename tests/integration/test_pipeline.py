@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from polylm_core.pipeline import STAGES
-from tests.clone import Clone
+from tests.clone import Clone, executed
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -43,13 +43,18 @@ def test_every_stage_left_its_provenance_and_no_clock_in_an_artifact(clone: Clon
         assert str(clone.path) not in manifest
 
 
-def test_another_learning_rate_makes_only_the_last_three_stages_stale(clone: Clone) -> None:
+def test_another_learning_rate_runs_only_the_last_three_stages(clone: Clone) -> None:
+    before = clone.artifacts()
     clone.edit_params("  learning_rate: 0.002", "  learning_rate: 0.003")
-    status, output = clone.repro("--dry")
+    status, output = clone.repro()
+    assert status == 0, output
+    assert executed(output) == ["finetune", "evaluate", "report"]
+    changed = {name for name, sha in clone.artifacts().items() if before.get(name) != sha}
+    assert {name.split("/")[1] for name in changed} == {"08_chat", "09_scores", "10_report"}
     clone.edit_params("  learning_rate: 0.003", "  learning_rate: 0.002")
-    assert status == 0
-    running = [line for line in output.splitlines() if line.startswith("Running stage")]
-    assert [line.split("'")[1] for line in running] == ["finetune", "evaluate", "report"]
+    status, output = clone.repro()
+    assert status == 0, output
+    assert clone.artifacts() == before
 
 
 def test_a_deleted_artifact_comes_back_from_the_cache(clone: Clone) -> None:
@@ -116,3 +121,20 @@ def test_a_full_disk_is_named_and_nothing_half_written_counts(clone: Clone) -> N
     assert "no space left while writing" in output
     assert "Traceback" not in output
     assert not published
+
+
+MODEL_CARD_CALL = """
+from transformers import pipeline
+generator = pipeline("text-generation", model="data/08_chat")
+prompt = generator.tokenizer.decode(generator.tokenizer.encode("Save the file. " * 60)[:100])
+answers = generator(
+    prompt, do_sample=False, num_beams=4, max_new_tokens=128, early_stopping=True
+)
+print("answered", len(answers[0]["generated_text"]) >= len(prompt))
+"""
+
+
+def test_transformers_answers_the_call_of_the_model_card(clone: Clone) -> None:
+    status, output = clone.run("python", "-c", MODEL_CARD_CALL, HF_HUB_OFFLINE="1")
+    assert status == 0, output
+    assert "answered True" in output
