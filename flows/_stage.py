@@ -128,7 +128,7 @@ def make_backend(profile: Profile) -> Backend:
         return local
     on_ray = importlib.import_module("polylm_core.compute.on_ray")
     cluster: Backend = on_ray.RayBackend(
-        address=profile.ray_address,
+        address=profile.ray_address or os.environ.get("RAY_ADDRESS"),
         training_workers=profile.training_workers,
         threads_per_worker=profile.threads_per_worker,
         use_gpu=profile.accelerator == "gpu",
