@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from polylm_core.compute.process import command_of, parent_of
+from polylm_core.compute.process import command_of
 from tests.clone import Clone
 
 pytestmark = [pytest.mark.timeout(900), pytest.mark.slow]
@@ -53,7 +53,6 @@ def test_pretraining_goes_on_and_ends_in_the_same_bytes(clone: Clone, victim: st
         wait_until(lambda: not command_of(stage), "the stage outlived its parent", 30)
         wait_until(lambda: not any(map(command_of, ranks)), "a rank outlived its stage", 60)
         assert process.returncode != 0
-        assert parent_of(stage) == 0
         status, output = clone.repro("--force", "--single-item", "pretrain")
         assert status == 0, output
     assert clone.artifacts() == undisturbed, output
