@@ -20,7 +20,8 @@ from tqdm import tqdm
 
 from polylm_core.artifacts import BaseModelFolder
 from polylm_core.tokenizer import HuggingFaceTwin
-from polylm_core.training.loss import IGNORED_TARGET, LanguageModelLoss
+from polylm_core.training.dataset import IGNORED_TARGET
+from polylm_core.training.loss import LanguageModelLoss
 from polylm_core.training.model import load_model
 
 CEILING_BITS_PER_BYTE = 3.30

@@ -1,8 +1,9 @@
 """The one bridge between a stage and everything around it: DVC above, Prefect beside, Ray below.
 
-`python -m flows.<stage>` loads the recipe, the profile and the input artifacts, takes the lock of
-the stage's work folder `runs/<stage>-<identity>/`, and runs the stage inside a Prefect flow. The
-exit status is that of the work: 0 once the artifact is published, whatever becomes of Prefect.
+`python -m flows.<stage>` loads the recipe, the profile and the input artifacts, takes the
+stage's lock `runs/<stage>.lock`, and runs the stage inside a Prefect flow, working in
+`runs/<stage>-<identity>/`. The exit status is that of the work: 0 once the
+artifact is published, whatever becomes of Prefect.
 """
 
 from __future__ import annotations

@@ -17,6 +17,9 @@ from polylm_core.errors import StageError
 
 Ids = NDArray[np.int64]
 
+IGNORED_TARGET = -100
+"""Target of a position that teaches nothing: padding, and prompts in fine-tuning."""
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -24,7 +27,7 @@ class Batch:
 
     ids_BT: Ids
     targets_BT: Ids
-    """Next token of each position, or `loss.IGNORED_TARGET`."""
+    """Next token of each position, or `IGNORED_TARGET`."""
     segments_BT: Ids | None = None
     """Which chat of a packed row a position belongs to; none when attention is plainly causal."""
 

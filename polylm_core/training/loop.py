@@ -16,9 +16,9 @@ import torch
 from polylm_core.errors import TrainingError
 from polylm_core.storage import exclusive_lock, no_space_named
 from polylm_core.training import checkpoint, zero
-from polylm_core.training.dataset import Batch
+from polylm_core.training.dataset import IGNORED_TARGET, Batch
 from polylm_core.training.job import TrainJob
-from polylm_core.training.loss import IGNORED_TARGET, LanguageModelLoss
+from polylm_core.training.loss import LanguageModelLoss
 from polylm_core.training.metrics import Measurement, MetricsFile
 from polylm_core.training.model import build_model, export_model, load_model
 from polylm_core.training.order import build_order

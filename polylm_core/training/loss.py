@@ -15,8 +15,8 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-IGNORED_TARGET = -100
-"""Target of a position that teaches nothing: padding, and prompts in fine-tuning."""
+from polylm_core.training.dataset import IGNORED_TARGET
+
 CHUNK_POSITIONS = 256
 """Positions whose logits exist at once; 256 x 8,000 float32 are 8 MB."""
 

@@ -12,9 +12,8 @@ import numpy as np
 
 from polylm_core.chat import EncodedChat
 from polylm_core.storage import no_space_named
+from polylm_core.training.dataset import IGNORED_TARGET
 
-IGNORED_TARGET = -100
-"""Target of a token that teaches nothing, as in `training.loss`."""
 PADDING_SEGMENT = -1
 
 

@@ -112,7 +112,7 @@ def _job(
 
 
 def _adamw(config: FinetuneConfig) -> AdamW:
-    """Return the optimizer; betas and epsilon as in pretraining, the paper names none."""
+    """Return the optimizer; betas and epsilon of PolyLM's pretraining, it names none here."""
     return AdamW(
         beta1=0.9,
         beta2=0.95,

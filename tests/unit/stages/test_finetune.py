@@ -8,11 +8,11 @@ import numpy as np
 
 from polylm_core.chat import EncodedChat
 from polylm_core.stages.finetune.pack import (
-    IGNORED_TARGET,
     PADDING_SEGMENT,
     pack,
     write_rows,
 )
+from polylm_core.training.dataset import IGNORED_TARGET
 
 CHATS = [
     EncodedChat([10, 11, 12, 2], [0, 0, 1, 1]),
