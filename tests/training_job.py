@@ -65,6 +65,7 @@ def make_job(folder: Path, *, steps: int = 12, checkpoint_every_steps: int = 4) 
         schedule=Schedule(num_steps=steps, warmup_steps=2, start=1e-7, peak=1e-2, final=1e-3),
         adamw=AdamW(beta1=0.9, beta2=0.95, epsilon=1e-8, weight_decay=0.1, max_gradient_norm=1.0),
         precision="float32",
+        matmul_precision="medium",
         micro_batch_sequences=2,
         persistent_parameter_elements=100,
         checkpoint_every_steps=checkpoint_every_steps,

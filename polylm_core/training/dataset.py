@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polylm_core.errors import StageError
+from polylm_core.rounding import largest_remainder
 
 Ids = NDArray[np.int64]
 
@@ -73,10 +74,7 @@ def windows_of_stage(
         )
     weight = sum(tokens_by_stream.values())
     exact = {name: total * tokens / weight for name, tokens in sorted(tokens_by_stream.items())}
-    windows = {name: int(value) for name, value in exact.items()}
-    by_remainder = sorted(exact, key=lambda name: (windows[name] - exact[name], name))
-    for name in by_remainder[: total - sum(windows.values())]:
-        windows[name] += 1
+    windows = largest_remainder(exact, total)
     return {name: count for name, count in windows.items() if count > 0}
 
 

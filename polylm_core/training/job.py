@@ -75,6 +75,8 @@ class TrainJob(_Part):
     schedule: Schedule
     adamw: AdamW
     precision: Literal["float32", "bfloat16"]
+    matmul_precision: Literal["highest", "high", "medium"]
+    """How float32 matrices are multiplied, as `torch.set_float32_matmul_precision` takes it."""
     micro_batch_sequences: int
     """At most this many sequences of a pass; lowered to divide a rank's share of the batch."""
     persistent_parameter_elements: int

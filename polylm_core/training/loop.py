@@ -36,6 +36,7 @@ def train_rank(context: WorkerContext, config: Mapping[str, Any]) -> None:
     step has no finite loss.
     """
     job = TrainJob.model_validate(config)
+    torch.set_float32_matmul_precision(job.matmul_precision)
     lock = job.work / f"trainer-{context.rank}.lock"
     with exclusive_lock(lock, what=str(job.work), wait_seconds=TRAINER_LOCK_SECONDS):
         _Trainer(context, job).run()

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from polylm_core.errors import StageError
+from polylm_core.rounding import largest_remainder
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ def share(
         offer = {name: left * available[name] ** exponent / weight for name in open_streams}
         full = [name for name in open_streams if offer[name] >= capacity[name]]
         if not full:
-            drawn.update(_whole(offer, left))
+            drawn |= largest_remainder(offer, left)
             break
         for name in full:
             drawn[name] = capacity[name]
@@ -57,12 +58,3 @@ def share(
         name: Draw(tokens, round(tokens / available[name], 6))
         for name, tokens in sorted(drawn.items())
     }
-
-
-def _whole(exact: Mapping[str, float], total: int) -> dict[str, int]:
-    """Round to integers that add to `total`, by largest remainder."""
-    whole = {name: int(value) for name, value in exact.items()}
-    by_remainder = sorted(exact, key=lambda name: (whole[name] - exact[name], name))
-    for name in by_remainder[: total - sum(whole.values())]:
-        whole[name] += 1
-    return whole

@@ -44,6 +44,10 @@ class PretrainConfig(StageConfig):
     model: ModelConfig
     optimizer: OptimizerConfig
     precision: Literal["float32", "bfloat16"]
+    matmul_precision: Literal["highest", "high", "medium"]
+    """How float32 matrices are multiplied: `highest` in float32, `medium` with factors rounded to
+    bfloat16 and sums in float32 where the processor has units for it (AMX, tensor cores), `high` in
+    between; as `torch.set_float32_matmul_precision`."""
     global_batch_tokens: int = Field(gt=0)
     """Tokens of one optimizer step over all ranks; accumulation is derived."""
     checkpoint_every_steps: int = Field(gt=0)

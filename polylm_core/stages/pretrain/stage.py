@@ -56,6 +56,7 @@ def pretrain(
         schedule=_schedule(config, steps),
         adamw=_adamw(config),
         precision=config.precision,
+        matmul_precision=config.matmul_precision,
         micro_batch_sequences=run.micro_batch_sequences,
         persistent_parameter_elements=run.persistent_parameter_elements,
         checkpoint_every_steps=config.checkpoint_every_steps,

@@ -56,6 +56,7 @@ def make_config(**changes: object) -> PretrainConfig:
     values: dict[str, object] = {
         "revision": 1,
         "precision": "float32",
+        "matmul_precision": "highest",
         "global_batch_tokens": 32,
         "checkpoint_every_steps": 5,
         "validate_every_steps": 5,

@@ -1,0 +1,39 @@
+"""Units of work as tasks of a private Ray: the same behaviour as processes of this machine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from polylm_core.compute.on_ray import RayBackend
+from polylm_core.errors import MachineError, SourceError
+from tests.unit.compute.test_local import die, fail_on_three, slow_square
+
+pytestmark = pytest.mark.timeout(180)
+BACKEND = RayBackend(
+    address=None, training_workers=1, threads_per_worker=1, use_gpu=False, private_cpus=2
+)
+
+
+@pytest.fixture(autouse=True)
+def _own_ray_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.chdir(tmp_path)  # a private Ray's folder is named after the checkout
+    assert "RAY_ADDRESS" not in os.environ
+    yield
+
+
+def test_results_come_in_the_order_of_the_items() -> None:
+    assert list(BACKEND.map(slow_square, range(6))) == [0, 1, 4, 9, 16, 25]
+
+
+def test_an_error_of_a_unit_is_raised_unchanged() -> None:
+    with pytest.raises(SourceError, match="line 3"):
+        list(BACKEND.map(fail_on_three, range(6)))
+
+
+def test_a_killed_task_is_told_as_a_loss_of_the_machine() -> None:
+    with pytest.raises(MachineError, match="finished work is kept"):
+        list(BACKEND.map(die, range(2)))
