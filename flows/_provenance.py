@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
 
-from polylm_core.compute.process import command_of, parent_of, start_time
+from polylm_core.compute.process import arguments_of, parent_of, start_time
 
 PACKAGES = (
     "torch",
@@ -43,7 +43,7 @@ def ancestor_runner() -> Runner | None:
     """Return the nearest `dvc` among this process's ancestors, or none."""
     pid = os.getppid()
     while pid > 1:
-        words = command_of(pid).split()
+        words = arguments_of(pid)
         if any(os.path.basename(word) == "dvc" for word in words[:3]) and "repro" in words:
             return Runner(pid, os.environ.get(TAG_VARIABLE, f"repro-{pid}-{start_time(pid)}"))
         pid = parent_of(pid)

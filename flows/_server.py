@@ -16,6 +16,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from dataclasses import dataclass
 from pathlib import Path
 
 from polylm_core.compute.process import command_of
@@ -53,15 +54,27 @@ def _record(root: Path) -> Path:
     return root / ".prefect" / "polylm-server.json"
 
 
-def running(root: Path) -> int | None:
-    """Return the pid of this checkout's server on `port()`, or none."""
+@dataclass(frozen=True)
+class Server:
+    """The server of a checkout, wherever it listens: there is one database, so there is one."""
+
+    pid: int
+    port: int
+
+    @property
+    def url(self) -> str:
+        """Address of its API."""
+        return f"http://{HOST}:{self.port}/api"
+
+
+def running(root: Path) -> Server | None:
+    """Return this checkout's living server, or none."""
     try:
         record = json.loads(_record(root).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    pid = int(record["pid"])
-    alive = record["port"] == port() and "prefect" in command_of(pid)
-    return pid if alive else None
+    server = Server(pid=int(record["pid"]), port=int(record["port"]))
+    return server if "prefect" in command_of(server.pid) else None
 
 
 def port_taken() -> bool:
@@ -90,7 +103,6 @@ def ensure(root: Path) -> str:
     given = os.environ.get("PREFECT_API_URL")
     if given:
         return given
-    url = f"http://{HOST}:{port()}/api"
     try:
         with exclusive_lock(
             root / ".prefect" / "start.lock", what="the Prefect server", wait_seconds=START_SECONDS
@@ -98,7 +110,7 @@ def ensure(root: Path) -> str:
             if running(root) is None:
                 check_port(root)
                 _start(root)
-            _wait_for_answer(root, url)
+            url = _wait_for_answer(root)
     except LockedError as error:
         raise MachineError(f"the Prefect server is not coming up: {error}") from error
     os.environ["PREFECT_API_URL"] = url
@@ -136,11 +148,14 @@ def _start(root: Path) -> None:
     write_atomic(_record(root), json.dumps(record).encode())
 
 
-def _wait_for_answer(root: Path, url: str) -> None:
+def _wait_for_answer(root: Path) -> str:
     deadline = time.monotonic() + START_SECONDS
-    while not answers(url):
-        if running(root) is None:
+    while True:
+        server = running(root)
+        if server is None:
             raise MachineError(f"the Prefect server ended as it started; see {_log(root)}")
+        if answers(server.url):
+            return server.url
         if time.monotonic() > deadline:
             raise MachineError(
                 f"the Prefect server does not answer after {START_SECONDS:.0f} s; see {_log(root)}"
@@ -154,9 +169,10 @@ def _log(root: Path) -> Path:
 
 def stop(root: Path) -> bool:
     """End this checkout's server and its children; return whether there was one."""
-    pid = running(root)
-    if pid is None:
+    server = running(root)
+    if server is None:
         return False
+    pid = server.pid
     os.killpg(pid, signal.SIGTERM)
     deadline = time.monotonic() + STOP_SECONDS
     while command_of(pid) and time.monotonic() < deadline:

@@ -78,7 +78,7 @@ def main(name: str) -> None:
         code = 1
     except BaseException as error:
         code = _unexpected(error)
-    _leave(code)
+    leave(code)
 
 
 def _run_alone(name: str, *, tag: str) -> int:
@@ -243,7 +243,7 @@ class _Conclusion:
         def end() -> None:
             time.sleep(TEARDOWN_SECONDS)
             print("warning: Prefect did not close in time; left as it is", file=sys.stderr)
-            _leave(self())
+            leave(self())
 
         threading.Thread(target=end, name="bounded-teardown", daemon=True).start()
 
@@ -276,7 +276,7 @@ class _Conclusion:
         write_atomic(prepared.work / "provenance.json", text.encode())
 
 
-def _leave(code: int) -> None:
+def leave(code: int) -> None:
     """End at once: Prefect's exit handlers can wait minutes for a server that is gone."""
     sys.stdout.flush()
     sys.stderr.flush()

@@ -50,18 +50,27 @@ class ParamsError(PolyLMError):
         lines = "\n".join(f"  {problem}" for problem in problems)
         super().__init__(f"{file} has {len(problems)} {noun}; correct and run again:\n{lines}")
 
+    def __reduce__(self) -> tuple[type, tuple[object, ...]]:
+        """Cross to another process whole."""
+        return type(self), (self.file, self.problems)
+
 
 class UnknownLanguageError(PolyLMError):
     """A language code is not in the registry."""
 
     def __init__(self, code: str, known: Iterable[str]) -> None:
         self.code = code
-        close = difflib.get_close_matches(code, list(known), n=3, cutoff=0.4)
+        self.known = tuple(known)
+        close = difflib.get_close_matches(code, self.known, n=3, cutoff=0.4)
         hint = f"; did you mean {', '.join(close)}?" if close else "."
         super().__init__(
             f"unknown language {code!r}{hint} "
             "Codes are ISO 639-3 + script as in FLORES-200, for example por_Latn."
         )
+
+    def __reduce__(self) -> tuple[type, tuple[object, ...]]:
+        """Cross to another process whole."""
+        return type(self), (self.code, self.known)
 
 
 class SourceError(PolyLMError):
@@ -96,10 +105,15 @@ class PromptTooLongError(PolyLMError):
     """A prompt and the tokens asked for do not fit the model's context."""
 
     def __init__(self, name: str, prompt_tokens: int, max_tokens: int) -> None:
+        self.counted = (name, prompt_tokens, max_tokens)
         super().__init__(
             f"{name}: the prompt has {prompt_tokens} tokens, but at most {max_tokens} fit "
             "the context beside the tokens to generate; shorten it or ask for fewer new tokens"
         )
+
+    def __reduce__(self) -> tuple[type, tuple[object, ...]]:
+        """Cross to another process whole."""
+        return type(self), self.counted
 
 
 class MachineError(PolyLMError):

@@ -30,7 +30,9 @@ from polylm_core.stages.vocab.config import VocabConfig
 class Params(BaseModel):
     """A complete recipe."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
+    )
 
     seed: int = Field(ge=0, lt=2**32)
     """Seeds every random choice of every stage."""

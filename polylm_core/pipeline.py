@@ -17,7 +17,7 @@ from polylm_core.artifacts import Artifact
 from polylm_core.errors import MissingArtifactError
 from polylm_core.params import Params
 from polylm_core.stages.base import StageConfig
-from polylm_core.storage import fingerprint
+from polylm_core.storage import fingerprint, sha256_file
 
 DATA = Path("data")
 SOURCES = DATA / "00_sources"
@@ -125,4 +125,4 @@ def sources_fingerprint(sources: Path) -> str:
             f"{sources} holds no source (no */source.yaml); restore it with "
             f"`git checkout -- {sources}` or rebuild it with `python -m infra.sources rebuild`"
         )
-    return fingerprint({file.parent.name: file.read_text(encoding="utf-8") for file in files})
+    return fingerprint({file.parent.name: sha256_file(file) for file in files})

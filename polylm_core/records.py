@@ -116,7 +116,7 @@ def _read_rows(path: Path, schema: pa.Schema) -> Iterator[dict[str, Any]]:
                 "run the stage that makes it again"
             )
         yield from table.to_pylist()
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise CorruptArtifactError(
             f"{path}: not a readable Parquet file ({error}); run the stage that makes it again"
         ) from error

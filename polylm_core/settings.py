@@ -71,7 +71,7 @@ def load_profile(folder: Path, name: str | None = None) -> Profile:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
         return Profile.model_validate(content)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ParamsError(str(path), [Problem("(top level)", f"not YAML: {error}")]) from error
     except ValidationError as error:
         raise describe_validation(str(path), error) from error

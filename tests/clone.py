@@ -16,6 +16,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -32,6 +33,8 @@ class Clone:
 
     path: Path
     environment: dict[str, str]
+    provenance: tuple[dict[str, Any], ...] = ()
+    """What the first run wrote of each stage; later runs of a stage write over it."""
 
     def start(self, *command: str, **changes: str) -> subprocess.Popen[str]:
         """Start a command in the checkout, in a session of its own."""
@@ -70,6 +73,11 @@ class Clone:
             for file in sorted(folder.rglob("*"))
             if folder.name != "00_sources" and file.is_file()
         }
+
+    def read_provenance(self) -> tuple[dict[str, Any], ...]:
+        """Return what the last run of each stage wrote."""
+        files = sorted((self.path / "runs").glob("*/provenance.json"))
+        return tuple(json.loads(file.read_text()) for file in files)
 
     def processes(self) -> list[int]:
         """Pids that work in this checkout, or name it."""

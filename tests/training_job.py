@@ -5,12 +5,16 @@ As a program it runs the job of a folder on Ray Train, so that tests can kill it
 
 from __future__ import annotations
 
+import json
 import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from polylm_core.compute.backend import Backend
+from polylm_core.compute.backend import Backend, Item, Result
 from polylm_core.progress import NullProgress
 from polylm_core.storage import sha256_file
 from polylm_core.token_files import TokenFileWriter
@@ -85,17 +89,49 @@ def weights(job: TrainJob) -> str:
     return sha256_file(job.work / "export" / "model.safetensors")
 
 
+@dataclass
+class Watched:
+    """A backend that notes the steps its ranks report."""
+
+    backend: Backend
+    steps: list[int] = field(default_factory=list)
+
+    @property
+    def training_workers(self) -> int:
+        return self.backend.training_workers
+
+    def map(self, function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
+        return self.backend.map(function, items)
+
+    def launch(
+        self,
+        worker: str,
+        config: Mapping[str, Any],
+        *,
+        work: Path,
+        on_report: Callable[[Mapping[str, float]], None],
+    ) -> None:
+        def note(metrics: Mapping[str, float]) -> None:
+            self.steps.append(int(metrics["step"]))
+            on_report(metrics)
+
+        self.backend.launch(worker, config, work=work, on_report=note)
+
+
 def main() -> None:
-    """Run the job of the folder named on the command line, with so many steps."""
+    """Run the job of the folder named on the command line; print the steps its ranks reported."""
     from polylm_core.compute.on_ray import RayBackend
     from polylm_core.compute.process import die_with_parent
 
     die_with_parent()
     job = make_job(Path(sys.argv[1]), steps=int(sys.argv[2]))
-    backend = RayBackend(
-        address=None, training_workers=2, threads_per_worker=1, use_gpu=False, private_cpus=2
+    backend = Watched(
+        RayBackend(
+            address=None, training_workers=2, threads_per_worker=1, use_gpu=False, private_cpus=2
+        )
     )
-    print(train(job, backend))
+    train(job, backend)
+    print(json.dumps(backend.steps))
 
 
 if __name__ == "__main__":

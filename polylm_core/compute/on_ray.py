@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -56,8 +55,9 @@ class RayBackend:
     def map(self, function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
         """Yield results in the order of `items`; Ray keeps as many under way as it has CPUs."""
         with self._cluster():
-            task = ray.remote(num_cpus=1, max_retries=0)(function)
-            for reference in [task.remote(item) for item in items]:
+            task: Any = ray.remote(num_cpus=1, max_retries=0)(_in_folder)
+            here = str(Path.cwd())
+            for reference in [task.remote(here, function, item) for item in items]:
                 try:
                     yield ray.get(reference)
                 except ray.exceptions.RayTaskError as error:
@@ -76,34 +76,47 @@ class RayBackend:
         work: Path,
         on_report: Callable[[Mapping[str, float]], None],
     ) -> None:
-        """Run the ranks under Ray Train, which restarts the group when one of them dies."""
+        """Run the ranks under Ray Train; the group starts again when one of them dies.
+
+        Ray's own restarts are off: it repeats every error, also those a restart cannot mend.
+        """
         with self._cluster(), _reports_to(on_report) as reports:
-            trainer = TorchTrainer(
-                _rank_loop,
-                train_loop_config={
-                    "worker": worker,
-                    "config": dict(config),
-                    "reports": reports,
-                    "threads": self._threads_per_worker,
-                    "driver_pid": os.getpid() if self._address is None else None,
-                },
-                torch_config=TorchConfig(backend="nccl" if self._use_gpu else "gloo"),
-                scaling_config=ScalingConfig(
-                    num_workers=self._training_workers,
-                    use_gpu=self._use_gpu,
-                    resources_per_worker={"CPU": self._threads_per_worker}
-                    | ({"GPU": 1} if self._use_gpu else {}),
-                ),
-                run_config=RunConfig(
-                    name=work.name,
-                    storage_path=str((work / "ray").absolute()),
-                    failure_config=FailureConfig(max_failures=MAX_FAILURES),
-                ),
-            )
-            try:
-                trainer.fit()
-            except ray.train.TrainingFailedError as error:
-                raise _training_cause(error) from error
+            loop = {
+                "worker": worker,
+                "config": dict(config),
+                "reports": reports,
+                "threads": self._threads_per_worker,
+                "driver_pid": os.getpid() if self._address is None else None,
+            }
+            for failures in range(MAX_FAILURES + 1):
+                try:
+                    self._trainer(loop, work).fit()
+                except ray.train.TrainingFailedError as error:
+                    cause = _training_cause(error)
+                    if cause is not None:
+                        raise cause from error
+                    if failures == MAX_FAILURES:
+                        raise _gave_up(error) from error
+                else:
+                    return
+
+    def _trainer(self, loop: dict[str, Any], work: Path) -> TorchTrainer:
+        gpu = {"GPU": 1} if self._use_gpu else {}
+        return TorchTrainer(
+            _rank_loop,
+            train_loop_config=loop,
+            torch_config=TorchConfig(backend="nccl" if self._use_gpu else "gloo"),
+            scaling_config=ScalingConfig(
+                num_workers=self._training_workers,
+                use_gpu=self._use_gpu,
+                resources_per_worker={"CPU": self._threads_per_worker, **gpu},
+            ),
+            run_config=RunConfig(
+                name=work.name,
+                storage_path=str((work / "ray").absolute()),
+                failure_config=FailureConfig(max_failures=0),
+            ),
+        )
 
     @contextmanager
     def _cluster(self) -> Iterator[None]:
@@ -118,24 +131,37 @@ class RayBackend:
                     "take ray_address out of the profile for a private one"
                 ) from error
         else:
-            ray.init(
-                address="local",
-                num_cpus=self._private_cpus,
-                include_dashboard=False,
-                log_to_driver=False,
-                _temp_dir=str(private_ray_folder()),
-                runtime_env=environment,
-            )
+            self._start_private(environment)
         try:
             yield
         finally:
             ray.shutdown()
 
+    def _start_private(self, environment: dict[str, Any]) -> None:
+        folder = private_ray_folder()
+        try:
+            ray.init(
+                address="local",
+                num_cpus=self._private_cpus,
+                include_dashboard=False,
+                log_to_driver=False,
+                _temp_dir=str(folder),
+                runtime_env=environment,
+            )
+        except (OSError, RuntimeError) as error:
+            raise MachineError(
+                f"a private Ray does not start in {folder} ({last_line(error)}); its logs are "
+                f"there, `make stop` ends what an earlier one left"
+            ) from error
+
 
 def private_ray_folder() -> Path:
-    """Return this checkout's folder for private Rays: short, because sockets lie in it."""
+    """Return this checkout's folder for private Rays.
+
+    It lies in /tmp whatever TMPDIR says: a socket's path may have 107 characters, and Ray adds 64.
+    """
     checkout = hashlib.sha256(str(Path.cwd()).encode()).hexdigest()[:8]
-    folder = Path(tempfile.gettempdir()) / f"polylm-ray-{os.getuid()}-{checkout}"
+    folder = Path("/tmp") / f"polylm-ray-{os.getuid()}-{checkout}"
     folder.mkdir(mode=0o700, exist_ok=True)
     return folder
 
@@ -146,6 +172,12 @@ def _worker_environment(threads: int) -> dict[str, str]:
         "PATH": os.environ["PATH"],
         "PYTHONPATH": str(Path(__file__).parents[2]),
     }
+
+
+def _in_folder(folder: str, function: Callable[[Item], Result], item: Item) -> Result:
+    """Work where the driver works: a joined cluster's workers stand where it was started."""
+    os.chdir(folder)
+    return function(item)
 
 
 class _RayContext:
@@ -197,12 +229,16 @@ def _cause(error: ray.exceptions.RayTaskError) -> BaseException:
     return cause if isinstance(cause, BaseException) else error
 
 
-def _training_cause(error: Any) -> PolyLMError:
-    """Return the project's own error behind a failed run, or one that tells Ray's."""
+def _training_cause(error: Any) -> PolyLMError | None:
+    """Return the project's own error behind a failed run, if there is one."""
     for failure in getattr(error, "worker_failures", {}).values():
         cause = getattr(failure, "cause", failure)
         if isinstance(cause, PolyLMError):
             return cause
+    return None
+
+
+def _gave_up(error: Exception) -> TrainingError:
     return TrainingError(
         f"training failed after {MAX_FAILURES} restarts: {last_line(error)}; "
         f"the ranks' logs are in {private_ray_folder()}"

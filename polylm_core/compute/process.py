@@ -66,10 +66,15 @@ def parent_of(pid: int) -> int:
         return 0
 
 
-def command_of(pid: int) -> str:
-    """Return a process's command line, words joined by spaces (empty when it has ended)."""
+def arguments_of(pid: int) -> list[str]:
+    """Return the words of a process's command line (none when it has ended)."""
     try:
         with open(f"/proc/{pid}/cmdline", "rb") as file:
-            return file.read().replace(b"\0", b" ").decode(errors="replace").strip()
+            return file.read().decode(errors="replace").rstrip("\0").split("\0")
     except OSError:
-        return ""
+        return []
+
+
+def command_of(pid: int) -> str:
+    """Return a process's command line, words joined by spaces (empty when it has ended)."""
+    return " ".join(arguments_of(pid)).strip()

@@ -17,7 +17,9 @@ from polylm_core.progress import Progress
 class StageConfig(BaseModel):
     """Base of a stage's section of `params.yaml`: frozen, and strict about names."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
+    )
 
 
 @dataclass(frozen=True)

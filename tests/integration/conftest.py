@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -16,7 +17,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
     try:
         status, output = clone.repro()
         assert status == 0, output
-        yield clone
+        yield replace(clone, provenance=clone.read_provenance())
     finally:
         clone.stop()
     assert clone.processes() == []

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 
@@ -27,9 +29,24 @@ def find(clone: Clone, words: str) -> list[int]:
     return [pid for pid in clone.processes() if words in command_of(pid)]
 
 
-def checkpoints(clone: Clone) -> list[str]:
-    folder = clone.path / "runs"
-    return [str(path) for path in folder.glob("pretrain-*/checkpoints/step-*")]
+def checkpoints(clone: Clone) -> set[tuple[str, int]]:
+    """Name and time of writing of each checkpoint."""
+    found = set()
+    for path in (clone.path / "runs").glob("pretrain-*/checkpoints/step-*"):
+        with suppress(FileNotFoundError):
+            found.add((path.name, path.stat().st_mtime_ns))
+    return found
+
+
+def watch_checkpoints(clone: Clone, process: subprocess.Popen[str]) -> set[tuple[str, int]]:
+    """All checkpoints that were seen while a process ran."""
+    seen: set[tuple[str, int]] = set()
+    deadline = time.monotonic() + 300
+    while process.poll() is None:
+        assert time.monotonic() < deadline
+        seen |= checkpoints(clone)
+        time.sleep(0.02)
+    return seen
 
 
 @pytest.mark.parametrize("victim", ["worker", "stage", "dvc"])
@@ -53,8 +70,12 @@ def test_pretraining_goes_on_and_ends_in_the_same_bytes(clone: Clone, victim: st
         wait_until(lambda: not command_of(stage), "the stage outlived its parent", 30)
         wait_until(lambda: not any(map(command_of, ranks)), "a rank outlived its stage", 60)
         assert process.returncode != 0
-        status, output = clone.repro("--force", "--single-item", "pretrain")
-        assert status == 0, output
+        kept = checkpoints(clone)
+        again = clone.start("python", "-m", "dvc", "repro", "--force", "--single-item", "pretrain")
+        written = watch_checkpoints(clone, again) - kept
+        output, _ = again.communicate()
+        assert again.returncode == 0, output
+        assert min(written)[0] > max(kept)[0], "trained from the start again"
     assert clone.artifacts() == undisturbed, output
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from polylm_core.compute.on_ray import RayBackend
+from polylm_core.compute.on_ray import RayBackend, private_ray_folder
 from polylm_core.errors import MachineError, SourceError
 from tests.unit.compute.test_local import die, fail_on_three, slow_square
 
@@ -21,8 +22,17 @@ BACKEND = RayBackend(
 @pytest.fixture(autouse=True)
 def _own_ray_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.chdir(tmp_path)  # a private Ray's folder is named after the checkout
-    assert "RAY_ADDRESS" not in os.environ
+    folder = private_ray_folder()
     yield
+    shutil.rmtree(folder)
+
+
+def folder_of(_: int) -> str:
+    return os.getcwd()
+
+
+def test_a_unit_works_where_the_driver_works(tmp_path: Path) -> None:
+    assert list(BACKEND.map(folder_of, [1])) == [str(tmp_path)]
 
 
 def test_results_come_in_the_order_of_the_items() -> None:

@@ -6,6 +6,7 @@ the time.
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -13,12 +14,15 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from safetensors.torch import load_file
 
 from polylm_core.compute.local import LocalBackend
+from polylm_core.compute.on_ray import RayBackend
 from polylm_core.compute.process import command_of
+from polylm_core.errors import TrainingError
 from polylm_core.training.checkpoint import latest
 from polylm_core.training.metrics import MetricsFile
 from tests.training_job import make_job, train, weights
@@ -32,8 +36,7 @@ LOCAL = LocalBackend(map_workers=1, training_workers=2, threads_per_worker=1)
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Weights of the run nobody disturbed."""
     folder = tmp_path_factory.mktemp("undisturbed")
-    result = start(folder).communicate(timeout=300)
-    assert result
+    assert max(reported_steps(start(folder))) == STEPS
     return weights(make_job(folder, steps=STEPS))
 
 
@@ -50,6 +53,14 @@ def start(folder: Path) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         text=True,
     )
+
+
+def reported_steps(process: subprocess.Popen[str]) -> list[int]:
+    """Wait for a run's good end; return the steps its ranks reported, in order."""
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0
+    steps: list[int] = json.loads(output.splitlines()[-1])
+    return steps
 
 
 def wait_until(condition: Callable[[], object], message: str, seconds: float = 120) -> None:
@@ -99,9 +110,9 @@ def test_a_killed_worker_is_replaced_and_the_weights_are_the_same(
     wait_for_checkpoint(tmp_path)
     first = trainers(tmp_path)
     os.kill(first[1], signal.SIGKILL)
-    process.communicate(timeout=300)
-    assert process.returncode == 0
+    steps = reported_steps(process)
     assert set(trainers(tmp_path)).isdisjoint(first)
+    assert steps.count(min(steps)) == 1, f"trained from the start again: {steps}"
     assert weights(make_job(tmp_path, steps=STEPS)) == undisturbed
 
 
@@ -117,7 +128,26 @@ def test_ranks_die_with_their_driver_and_the_next_run_goes_on(
     found = latest(tmp_path / "run" / "checkpoints")
     assert found is not None
     assert 0 < found[0] < STEPS
-    again = start(tmp_path)
-    again.communicate(timeout=300)
-    assert again.returncode == 0
+    assert min(reported_steps(start(tmp_path))) > found[0]
     assert weights(make_job(tmp_path, steps=STEPS)) == undisturbed
+
+
+def test_an_error_that_a_restart_cannot_mend_is_told_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = make_job(tmp_path, steps=4)
+    uneven = job.data.model_copy(update={"global_batch_windows": 1})
+    backend = RayBackend(
+        address=None, training_workers=2, threads_per_worker=1, use_gpu=False, private_cpus=2
+    )
+    attempts: list[Path] = []
+    trainer = backend._trainer
+
+    def counted(loop: dict[str, Any], work: Path) -> Any:
+        attempts.append(work)
+        return trainer(loop, work)
+
+    monkeypatch.setattr(backend, "_trainer", counted)
+    with pytest.raises(TrainingError, match="1 sequences cannot be shared by 2 ranks"):
+        train(job.model_copy(update={"data": uneven}), backend)
+    assert len(attempts) == 1

@@ -50,6 +50,11 @@ def test_a_name_that_does_not_exist_is_told_with_its_path(tmp_path: Path) -> Non
         load_params(file)
 
 
+def test_a_budget_without_end_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ParamsError, match=r"mix\.max_epochs.*finite"):
+        load_params(written(tmp_path, mix__max_epochs=float("inf")))
+
+
 def test_a_language_listed_twice_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ParamsError, match="deu_Latn is listed more than once"):
         load_params(written(tmp_path, languages=["eng_Latn", "deu_Latn", "deu_Latn"]))

@@ -39,6 +39,12 @@ def test_mistakes_of_a_profile_are_told_together(tmp_path: Path) -> None:
     }
 
 
+def test_a_profile_that_is_not_utf8_is_named(tmp_path: Path) -> None:
+    (tmp_path / "bad.yaml").write_bytes(b"ray_address: \xff\n")
+    with pytest.raises(ParamsError, match=r"bad\.yaml.*\n.*not YAML"):
+        load_profile(tmp_path, "bad")
+
+
 def test_a_profile_shares_no_name_with_the_recipe() -> None:
     """What executes must not be mistakable for what identifies."""
     params = load_params(ROOT / "params.yaml")

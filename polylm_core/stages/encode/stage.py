@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
+from polylm_core import records, token_files
+from polylm_core import tokenizer as tokenizers
 from polylm_core.artifacts import ShardSet, Tokenizer, TokenSet, partial_folder
 from polylm_core.errors import StageError
 from polylm_core.stages.base import StageRun
+from polylm_core.stages.encode import stream
 from polylm_core.stages.encode.config import EncodeConfig
 from polylm_core.stages.encode.stream import (
     SPLITS,
@@ -22,15 +26,15 @@ from polylm_core.stages.encode.stream import (
     encode_stream,
     split_files,
 )
-from polylm_core.storage import no_space_named
-from polylm_core.tokenizer import MODEL_FILE
+from polylm_core.storage import fingerprint, no_space_named, sha256_file
 
 FOLDER_BY_SPLIT = {"train": "", "held_out": "held_out"}
 
 
 def encode(config: EncodeConfig, shards: ShardSet, tokenizer: Tokenizer, run: StageRun) -> TokenSet:
     """Encode every stream of the shards."""
-    work = run.work / "streams"
+    streams = run.work / "streams"
+    work = streams / _made_by()
     work.mkdir(parents=True, exist_ok=True)
     units = _units(config, shards, tokenizer, run, work)
     counts: dict[str, dict[str, SplitCounts]] = {}
@@ -47,7 +51,7 @@ def encode(config: EncodeConfig, shards: ShardSet, tokenizer: Tokenizer, run: St
             for split in splits:
                 _copy_split(work, partial, split, stream)
     run.progress.table("tokens", _rows(counts), "Tokens by stream")
-    return run.publish(
+    made = run.publish(
         TokenSet,
         partial,
         config,
@@ -61,6 +65,15 @@ def encode(config: EncodeConfig, shards: ShardSet, tokenizer: Tokenizer, run: St
             for split in SPLITS
         },
     )
+    shutil.rmtree(streams)
+    return made
+
+
+def _made_by() -> str:
+    """Name what writes a stream: a stream that other code finished is not taken for ours."""
+    modules = (stream, token_files, tokenizers, records)
+    code = {module.__name__: sha256_file(Path(str(module.__file__))) for module in modules}
+    return fingerprint({**code, "sentencepiece": version("sentencepiece")})[:16]
 
 
 def _units(
@@ -77,7 +90,7 @@ def _units(
             stream=stream,
             kind=kind,
             sources=tuple((split, file) for split, file in files.items() if file.is_file()),
-            model=tokenizer.path / MODEL_FILE,
+            model=tokenizer.path / tokenizers.MODEL_FILE,
             out=work,
             seed=run.seed,
             max_tokens=config.max_tokens_per_document,

@@ -14,7 +14,7 @@ from statistics import median
 import numpy as np
 
 from polylm_core.errors import StageError
-from polylm_core.identify import identify, is_in_language
+from polylm_core.identify import can_identify, identify, is_in_language
 from polylm_core.records import Instruction
 from polylm_core.stages.evaluate.config import AnswersConfig
 from polylm_core.stages.evaluate.intervals import percentile_interval, resamples, wilson
@@ -82,8 +82,12 @@ def _row(instruction: Instruction, answer: Generated) -> Answer:
         answer_tokens=answer.tokens,
         stopped=answer.stopped,
         identified_label=label,
-        in_language=is_in_language(label, instruction.language),
+        in_language=_judged(label, instruction.language),
     )
+
+
+def _judged(label: str, language: str) -> bool | None:
+    return is_in_language(label, language) if can_identify(language) else None
 
 
 def _prompt(loaded: LoadedModel, instruction: Instruction) -> list[int]:
@@ -101,12 +105,15 @@ def score_answers(rows: Sequence[Answer], *, samples: int, seed: int) -> list[Sc
     }
     scores: list[Score] = []
     for language, members in groups.items():
-        shares = {
+        shares: dict[str, list[bool | None]] = {
             "in_language_share": [rows[n].in_language for n in members],
             "stopped_share": [rows[n].stopped for n in members],
             "identical_share": [repeats[n] for n in members],
         }
-        for metric, flags in shares.items():
+        for metric, judged in shares.items():
+            flags = [flag for flag in judged if flag is not None]
+            if not flags:
+                continue  # lid.176 knows none of these languages
             low, high = wilson(sum(flags), len(flags))
             value = sum(flags) / len(flags)
             scores.append(

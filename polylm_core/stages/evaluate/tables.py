@@ -77,8 +77,8 @@ class Answer:
     """The model ended its answer itself."""
     identified_label: str
     """fastText's lid.176 label of the answer; empty for an answer without letters."""
-    in_language: bool
-    """The label is one of the language asked for."""
+    in_language: bool | None
+    """The label is one of the language asked for; none where lid.176 does not know the language."""
 
 
 @dataclass(frozen=True, slots=True)

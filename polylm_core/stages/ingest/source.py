@@ -172,7 +172,7 @@ def read_rows(source: Source, language: str) -> list[tuple[str, str]]:
         ids, texts = (
             table.column(column).cast(pa.string()).to_pylist() for column in ("id", "text")
         )
-    except (pa.ArrowException, OSError, KeyError) as error:
+    except (pa.ArrowException, OSError, KeyError, UnicodeDecodeError) as error:
         raise SourceError(
             f"{path}: not a readable Parquet file with columns id and text ({error}); "
             "fetch or write it again"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from polylm_core.languages import get_language
 from polylm_core.stages.report import words
-from polylm_core.stages.report.blocks import overall, score_rows
+from polylm_core.stages.report.blocks import ALL_LANGUAGES, overall, score_rows
 from polylm_core.stages.report.config import ReportConfig
 from polylm_core.stages.report.material import Material, Row
 from polylm_core.stages.report.scores import ABOVE, choice_verdict
@@ -43,7 +43,6 @@ def headlines(material: Material, languages: Sequence[str]) -> list[Headline]:
     bits = overall(material, "bits_per_byte", "bits_per_byte", "base")
     gain = overall(material, "bits_per_byte", "gain_over_unigram_percent", "base")
     choice = overall(material, "translation_choice", "acc_norm", "base")
-    right = overall(material, "answers", "in_language_share", "chat")
     stopped = overall(material, "answers", "stopped_share", "chat")
     trained = sum(row["tokens"] for row in material.mixture)
     text = sum(row["bytes"] for row in material.kept)
@@ -64,17 +63,23 @@ def headlines(material: Material, languages: Sequence[str]) -> list[Headline]:
             "right translation of four",
             f"chance is {100 * choice['baseline']:.0f} %: {choice_verdict(choice)}",
         ),
-        Headline(
-            f"{100 * right['value']:.0f} %",
-            "answers in the language asked for",
-            words.unbroken(f"95 % interval {words.interval(right, 0, 100)} %"),
-        ),
+        *_language_headline(material),
         Headline(
             f"{100 * stopped['value']:.0f} %",
             "answers that end by themselves",
             f"of {words.count(stopped['items'])} held-out instructions",
         ),
     ]
+
+
+def _language_headline(material: Material) -> list[Headline]:
+    """The share of answers in the language asked for, where any language could be identified."""
+    right = score_rows(material, "answers", "in_language_share", "chat").get(ALL_LANGUAGES)
+    if right is None:
+        return []
+    interval = words.unbroken(f"95 % interval {words.interval(right, 0, 100)} %")
+    share = f"{100 * right['value']:.0f} %"
+    return [Headline(share, "answers in the language asked for", interval)]
 
 
 def findings(material: Material, languages: Sequence[str], config: ReportConfig) -> list[str]:
@@ -138,13 +143,14 @@ def _translation(material: Material) -> str:
 
 
 def _answers(material: Material) -> str:
-    right = overall(material, "answers", "in_language_share", "chat")
+    right = score_rows(material, "answers", "in_language_share", "chat").get(ALL_LANGUAGES)
     stopped = overall(material, "answers", "stopped_share", "chat")
     same = overall(material, "answers", "identical_share", "chat")
     length = overall(material, "answers", "median_answer_tokens", "chat")
+    in_language = f"{100 * right['value']:.0f} % are in the language asked for, " if right else ""
     return (
-        f"Of {words.count(right['items'])} answers, {100 * right['value']:.0f} % are in the "
-        f"language asked for, {100 * stopped['value']:.0f} % end by themselves and "
+        f"Of {words.count(stopped['items'])} answers, {in_language}"
+        f"{100 * stopped['value']:.0f} % end by themselves and "
         f"{100 * same['value']:.0f} % repeat another one; half have {length['value']:.0f} tokens "
         "or more. Whether they are true was not measured."
     )
@@ -163,7 +169,11 @@ def samples(material: Material, languages: Sequence[str], per_language: int) -> 
 
 def _sample(row: Row) -> Sample:
     ended = "ended by itself" if row["stopped"] else "cut off at the limit"
-    spoken = "in the language asked for" if row["in_language"] else "in another language"
+    spoken = {
+        True: "in the language asked for",
+        False: "in another language",
+        None: "its language not identified",
+    }[row["in_language"]]
     return Sample(
         language=words.name(row["language"]),
         tag=get_language(row["language"]).bcp47,

@@ -14,6 +14,7 @@ from polylm_core.artifacts import ShardSet, Tokenizer, TokenSet
 from polylm_core.compute.local import LocalBackend
 from polylm_core.errors import MismatchedArtifactError, StageError
 from polylm_core.records import DOCUMENT_SCHEMA, write_table
+from polylm_core.stages.base import StageRun
 from polylm_core.stages.encode import stage, stream
 from polylm_core.stages.encode.config import EncodeConfig
 from polylm_core.stages.encode.stage import encode
@@ -162,14 +163,50 @@ def test_a_killed_stage_goes_on_with_the_streams_that_are_left(
     assert not finished & set(encoded)
 
 
-def test_a_finished_stream_that_was_damaged_is_made_again(
-    shards: ShardSet, tokenizer: Tokenizer, tokens: TokenSet, tmp_path: Path
-) -> None:
+@pytest.fixture
+def all_streams_finished(
+    shards: ShardSet, tokenizer: Tokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> StageRun:
+    """A stage that was killed when every stream was finished and nothing published."""
     run = make_run(tmp_path, languages=LANGUAGES)
-    encode(EncodeConfig(), shards, tokenizer, run)
-    (run.work / "streams" / "train" / "deu_Latn.bin").write_bytes(b"\0\0")
-    (run.work / "streams" / "eng_Latn.done.json").write_text("{")
+
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stage, "_copy_split", die)
+        with pytest.raises(KeyboardInterrupt):
+            encode(EncodeConfig(), shards, tokenizer, run)
+    return run
+
+
+def test_a_finished_stream_that_was_damaged_is_made_again(
+    shards: ShardSet, tokenizer: Tokenizer, tokens: TokenSet, all_streams_finished: StageRun
+) -> None:
+    run = all_streams_finished
+    (streams,) = (run.work / "streams").iterdir()
+    (streams / "train" / "deu_Latn.bin").write_bytes(b"\0\0")
+    (streams / "eng_Latn.done.json").write_text("{")
     assert encode(EncodeConfig(), shards, tokenizer, run).fingerprint == tokens.fingerprint
+    assert not (run.work / "streams").exists()
+
+
+def test_a_stream_that_other_code_finished_is_made_again(
+    shards: ShardSet,
+    tokenizer: Tokenizer,
+    all_streams_finished: StageRun,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    encoded: list[str] = []
+    original = stream._encode_split
+    monkeypatch.setattr(
+        stream,
+        "_encode_split",
+        lambda unit, split, source: encoded.append(unit.stream) or original(unit, split, source),
+    )
+    monkeypatch.setattr(stage, "version", lambda package: f"{package} of another day")
+    encode(EncodeConfig(), shards, tokenizer, all_streams_finished)
+    assert len(encoded) == 12
 
 
 def test_a_token_set_refuses_another_tokenizer(

@@ -44,7 +44,7 @@ def _pair(number: int, english: str, german: str) -> Pair:
     return Pair(f"h/eng_Latn-deu_Latn/{number}#0", "eng_Latn", english, "deu_Latn", german, "h", "")
 
 
-def _answer(text: str, *, tokens: int = 5, in_language: bool = True) -> Answer:
+def _answer(text: str, *, tokens: int = 5, in_language: bool | None = True) -> Answer:
     return Answer("i", "deu_Latn", "eng_Latn", "x", "p", "r", text, tokens, True, "de", in_language)
 
 
@@ -160,6 +160,15 @@ def test_a_repeated_answer_counts_from_its_second_time() -> None:
     assert scores["identical_share"].value == 0.5
     assert scores["in_language_share"].value == 0.75
     assert scores["median_answer_tokens"].value == 5
+
+
+def test_answers_in_a_language_that_cannot_be_identified_are_not_judged() -> None:
+    rows = [_answer("ja"), _answer("nein", in_language=None)]
+    scores = {s.metric: s for s in score_answers(rows, samples=20, seed=1) if not s.language}
+    assert (scores["in_language_share"].value, scores["in_language_share"].items) == (1.0, 1)
+    assert scores["stopped_share"].items == 2
+    none = score_answers(rows[1:], samples=20, seed=1)
+    assert "in_language_share" not in {score.metric for score in none}
 
 
 def test_labels_and_repeated_lines_are_no_test_of_translation(tmp_path: Path) -> None:

@@ -264,6 +264,21 @@ def test_a_truncated_parquet_file_is_named(sources: Path, tmp_path: Path) -> Non
         run_ingest(sources, tmp_path)
 
 
+def test_a_parquet_text_that_is_not_utf8_is_named(sources: Path, tmp_path: Path) -> None:
+    folder = sources / "manual"
+    bad = pa.array([b"Sch\xf6n."], pa.binary()).view(pa.string())
+    pq.write_table(pa.table({"id": ["a"], "text": bad}), folder / "deu_Latn.parquet")
+    declare(folder, {**LINES, "deu_Latn.parquet": 1})
+    with pytest.raises(SourceError, match=r"deu_Latn\.parquet: not a readable Parquet file"):
+        run_ingest(sources, tmp_path)
+
+
+def test_a_declaration_that_is_not_utf8_is_named(sources: Path, tmp_path: Path) -> None:
+    (sources / "manual" / "source.yaml").write_bytes(b"license: Sch\xf6n\n")
+    with pytest.raises(SourceError, match=r"source\.yaml"):
+        run_ingest(sources, tmp_path)
+
+
 def test_a_parquet_file_without_the_text_column_is_named(sources: Path, tmp_path: Path) -> None:
     folder = sources / "manual"
     pq.write_table(pa.table({"id": ["a"], "body": ["Text."]}), folder / "deu_Latn.parquet")
