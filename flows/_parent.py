@@ -5,7 +5,7 @@ from __future__ import annotations
 from prefect import flow, get_run_logger
 from prefect.context import FlowRunContext
 
-from flows.pipeline import reproduce
+from flows._repro import reproduce
 
 
 @flow(name="pipeline", retries=0, persist_result=False)

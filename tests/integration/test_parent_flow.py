@@ -29,6 +29,7 @@ def test_a_failing_stage_fails_the_pipeline_in_words(clone: Clone) -> None:
         status, output = clone.run("python", "-m", "flows.pipeline", "vocab")
     finally:
         clone.edit_params("  vocab_size: -1500", "  vocab_size: 1500")
+        clone.repro()
     assert status == 1
     assert "vocab.vocab_size" in output
     assert "Traceback" not in output

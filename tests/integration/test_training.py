@@ -83,9 +83,13 @@ def trainers(folder: Path) -> list[int]:
 
 
 def wait_for_checkpoint(folder: Path) -> None:
-    wait_until(
-        lambda: latest(folder / "run" / "checkpoints") is not None, "no checkpoint was written"
-    )
+    """Wait until some steps are behind a checkpoint, and their reports are out."""
+
+    def step() -> int:
+        found = latest(folder / "run" / "checkpoints")
+        return 0 if found is None else found[0]
+
+    wait_until(lambda: step() >= 20, "no checkpoint of 20 steps was written")
 
 
 def test_two_runs_give_the_same_bytes_and_a_falling_loss(undisturbed: str, tmp_path: Path) -> None:
