@@ -37,6 +37,8 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 run: $(INSTALLED) ## do whatever is not up to date, from the raw text to the report
 	@$(BIN)/python -m infra.preflight run
+# Before DVC: it removes what a stage made before the stage can say that its parameters are wrong.
+	@$(BIN)/polylm doctor > /dev/null
 	@$(IN_VENV) dvc repro
 	@echo
 	@$(BIN)/polylm summary

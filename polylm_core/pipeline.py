@@ -14,7 +14,7 @@ from typing import Any
 
 from polylm_core import artifacts
 from polylm_core.artifacts import Artifact
-from polylm_core.errors import MissingArtifactError
+from polylm_core.errors import MissingArtifactError, ParamsError, Problem
 from polylm_core.params import Params
 from polylm_core.stages.base import StageConfig
 from polylm_core.storage import fingerprint, sha256_file
@@ -126,3 +126,30 @@ def sources_fingerprint(sources: Path) -> str:
             f"`git checkout -- {sources}` or rebuild it with `python -m infra.sources rebuild`"
         )
     return fingerprint({file.parent.name: sha256_file(file) for file in files})
+
+
+def check_sources(sources: Path, params: Params) -> None:
+    """Raise ParamsError for sources that are not there and languages none of them has.
+
+    What is wrong inside a source is for `ingest` to say; this costs no heavy import.
+    """
+    known = sorted(file.parent.name for file in sources.glob("*/source.yaml"))
+    problems = [
+        Problem(f"ingest.sources.{index}", f"no such source; known: {', '.join(known)}", name)
+        for index, name in enumerate(params.ingest.sources)
+        if name not in known
+    ]
+    present = {
+        file.name.split(".")[0]
+        for name in params.ingest.sources
+        for file in (sources / name).glob("*_*.*")
+    }
+    if not problems:
+        named = ", ".join(params.ingest.sources)
+        problems = [
+            Problem(f"languages.{index}", f"no text in {named}", code)
+            for index, code in enumerate(params.languages)
+            if code not in present
+        ]
+    if problems:
+        raise ParamsError("params.yaml", problems)

@@ -12,7 +12,7 @@ import typer
 from polylm_core.cli import machine, reference, summary
 from polylm_core.errors import MachineError, PolyLMError
 from polylm_core.params import load_params
-from polylm_core.pipeline import SOURCES, sources_fingerprint
+from polylm_core.pipeline import SOURCES, check_sources, sources_fingerprint
 from polylm_core.settings import load_profile
 
 PARAMS = Path("params.yaml")
@@ -47,12 +47,13 @@ def doctor() -> None:
         lambda: load_params(root / PARAMS),
         lambda: load_profile(root / PROFILES),
         lambda: sources_fingerprint(root / SOURCES),
+        lambda: check_sources(root / SOURCES, load_params(root / PARAMS)),
     ):
         try:
             load()
         except PolyLMError as error:
             problems.append(str(error))
-    for problem in problems:
+    for problem in dict.fromkeys(problems):
         print(f"error: {problem}", file=sys.stderr)
     if problems:
         raise typer.Exit(1)

@@ -59,10 +59,13 @@ def export_model(model: PreTrainedModel, state: dict[str, torch.Tensor], folder:
     plain.load_state_dict(state, strict=True)
     plain.config.use_cache = True
     plain.config.name_or_path = ""
+    plain.generation_config.use_cache = True
     plain.generation_config.bos_token_id = plain.config.bos_token_id
     plain.generation_config.eos_token_id = plain.config.eos_token_id
     plain.generation_config.pad_token_id = plain.config.pad_token_id
     plain.save_pretrained(folder)
+    for file in folder.iterdir():
+        file.chmod(0o644)  # safetensors writes for its owner only
 
 
 def decay_groups(model: torch.nn.Module, weight_decay: float) -> list[dict[str, object]]:

@@ -8,7 +8,7 @@ import pytest
 
 from polylm_core.errors import MachineError, ParamsError
 from polylm_core.params import load_params
-from polylm_core.pipeline import STAGES, identity
+from polylm_core.pipeline import STAGES, check_sources, identity
 from polylm_core.settings import Profile, load_profile
 
 ROOT = Path(__file__).parents[2]
@@ -59,3 +59,23 @@ def test_identity_follows_the_recipe_and_the_inputs_only() -> None:
     assert identity(stage, params, {}, "s") != identity(stage, params, {}, "t")
     other = params.model_copy(update={"seed": params.seed + 1})
     assert identity(stage, params, {}, "s") != identity(stage, other, {}, "s")
+
+
+def test_a_source_that_is_not_there_is_told_with_those_that_are(tmp_path: Path) -> None:
+    params = load_params(ROOT / "params.yaml")
+    for name in params.ingest.sources[1:]:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "source.yaml").touch()
+    with pytest.raises(ParamsError, match=r"ingest\.sources\.0: no such source; known: chromium"):
+        check_sources(tmp_path, params)
+
+
+def test_a_language_without_a_file_in_any_source_is_told() -> None:
+    params = load_params(ROOT / "params.yaml")
+    check_sources(ROOT / "data/00_sources", params)
+    languages = (*params.languages, "knc_Arab")
+    more = params.model_copy(update={"languages": languages})
+    with pytest.raises(
+        ParamsError, match=rf"languages\.{len(languages) - 1}: no text in .*knc_Arab"
+    ):
+        check_sources(ROOT / "data/00_sources", more)

@@ -28,8 +28,6 @@ NUM_DEMONSTRATIONS = 3
 """Two seeds and one task of the pool (PolyLM §4)."""
 OPENING = f"{NUM_DEMONSTRATIONS + 1}. Instruction:"
 """Where the teacher goes on."""
-WRITTEN = "written"
-"""Row of the funnel with all that the teacher wrote: kept, and dropped for each reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +165,6 @@ def _sift(unit: Unit, language: str, answer: Answer, pool: list[Task], harvest: 
     tasks, reasons = parse_answer(OPENING + answer.text, is_complete=answer.is_complete)
     for reason in reasons:
         harvest.funnel.count(ORIGIN, language, reason)
-    harvest.funnel.count(ORIGIN, language, WRITTEN, len(tasks) + len(reasons))
     for written in tasks:
         known = [task.instruction for task in (*unit.seeds[language], *pool)]
         task, drop = judge(written, known, language, unit.config)

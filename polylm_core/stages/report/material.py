@@ -84,6 +84,10 @@ class Material:
     """artifact, folder, stage, fingerprint, inputs (stage, fingerprint), bytes."""
     parameters: int
     """Weights of the base model."""
+    context_tokens: int | None
+    """Longest text of the base model; none when its manifest does not say."""
+    repetition_penalty: float
+    """With which `evaluate` decoded; 1 is none."""
 
 
 ATTRITION_COLUMNS = ("language", "kind", "filter", "reason", "items", "bytes")
@@ -118,6 +122,8 @@ def read_material(inputs: Inputs, languages: Sequence[str]) -> Material:
         funnel=_rows(inputs.instructions, "funnel.parquet", FUNNEL_COLUMNS),
         answers=_rows(inputs.scores, "predictions/answers.parquet", ANSWER_COLUMNS),
         parameters=_parameters(inputs.base),
+        context_tokens=inputs.base.manifest.params.get("model", {}).get("context_tokens"),
+        repetition_penalty=inputs.scores.manifest.params.get("repetition_penalty", 1.0),
     )
 
 

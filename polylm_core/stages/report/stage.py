@@ -114,6 +114,8 @@ def _context(config: ReportConfig, material: Material, languages: Sequence[str])
         "config": config,
         "languages": registered,
         "hub_languages": list(dict.fromkeys(row.bcp47.split("-")[0] for row in registered)),
+        "context_tokens": material.context_tokens,
+        "repetition_penalty": material.repetition_penalty,
         "headlines": summary.headlines(material, languages),
         "findings": summary.findings(material, languages, config),
         "sources": sections.sources(material),

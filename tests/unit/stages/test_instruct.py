@@ -254,7 +254,8 @@ def test_a_teacher_writes_tasks_and_the_funnel_counts_all_of_them(
     assert written[0].messages[0].content == "Beschreibe das Wetter im Winter."
     funnel = funnel_of(made)
     # Two rounds of one prompt; the known task, and in round two the one of round one, are old.
-    assert funnel["self-instruct", "deu_Latn", "written"] == 4
+    ours = [count for key, count in funnel.items() if key[:2] == ("self-instruct", "deu_Latn")]
+    assert sum(ours) == 4
     assert funnel["self-instruct", "deu_Latn", "kept"] == 1
     assert funnel["self-instruct", "deu_Latn", "not-novel"] == 3
     assert made.counts["train_by_origin"]["seed"] == {"deu_Latn": 2, "eng_Latn": 2}
