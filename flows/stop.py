@@ -2,7 +2,7 @@
 
 Its Prefect server, and the processes of its private Ray should any have outlived a killed stage.
 Other checkouts' processes are never touched: the server is known by its recorded pid, Ray by the
-folder in its command lines.
+folder in its command lines or the one it works in.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import importlib
 import os
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from flows import _server
@@ -28,6 +29,20 @@ def processes_naming(folder: Path) -> list[int]:
             words = command_of(int(entry.name)).replace("=", " ").replace(",", " ").split()
             if any(Path(word) == folder or folder in Path(word).parents for word in words):
                 found.append(int(entry.name))
+    return sorted(found)
+
+
+def ray_processes_in(checkout: Path) -> list[int]:
+    """Return the pids of Ray's processes that work in `checkout`.
+
+    Ray's agents overwrite their command lines with a title that names no folder.
+    """
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and command_of(int(entry.name)).startswith("ray::"):
+            with suppress(OSError):  # it ended meanwhile, or is another user's
+                if (entry / "cwd").readlink() == checkout:
+                    found.append(int(entry.name))
     return sorted(found)
 
 
@@ -55,7 +70,7 @@ def main() -> None:
     if _server.stop(Path()):
         print("ended the Prefect server")
     on_ray = importlib.import_module("polylm_core.compute.on_ray")
-    pids = processes_naming(on_ray.private_ray_folder())
+    pids = sorted({*processes_naming(on_ray.private_ray_folder()), *ray_processes_in(Path.cwd())})
     end_processes(pids)
     if pids:
         print(f"ended {len(pids)} processes of Ray")

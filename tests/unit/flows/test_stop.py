@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -40,3 +41,16 @@ def test_the_processes_are_ended(tmp_path: Path, sleeper: subprocess.Popen[bytes
     stop.end_processes(stop.processes_naming(tmp_path))
     assert sleeper.wait(timeout=10) != 0
     assert stop.processes_naming(tmp_path) == []
+
+
+def test_an_agent_of_ray_is_known_by_the_checkout_it_works_in(tmp_path: Path) -> None:
+    agent = subprocess.Popen(["ray::DashboardAgent", "60"], executable="/bin/sleep", cwd=tmp_path)
+    try:
+        wait_until_named = time.monotonic() + 5
+        while not stop.ray_processes_in(tmp_path) and time.monotonic() < wait_until_named:
+            time.sleep(0.01)
+        assert stop.ray_processes_in(tmp_path) == [agent.pid]
+        assert stop.ray_processes_in(tmp_path.parent) == []
+    finally:
+        agent.kill()
+        agent.wait()
