@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -239,13 +239,7 @@ class _Conclusion:
 
     def within_bound(self) -> None:
         """Give Prefect a bounded time to end, then end the process with the work's status."""
-
-        def end() -> None:
-            time.sleep(TEARDOWN_SECONDS)
-            print("warning: Prefect did not close in time; left as it is", file=sys.stderr)
-            leave(self())
-
-        threading.Thread(target=end, name="bounded-teardown", daemon=True).start()
+        bound_teardown(self)
 
     def _conclude(self) -> int:
         error = self._outcome.error
@@ -274,6 +268,17 @@ class _Conclusion:
         )
         text = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
         write_atomic(prepared.work / "provenance.json", text.encode())
+
+
+def bound_teardown(status: Callable[[], int]) -> None:
+    """Give Prefect a bounded time to close its books, then end with the status of the work."""
+
+    def end() -> None:
+        time.sleep(TEARDOWN_SECONDS)
+        print("warning: Prefect did not close in time; left as it is", file=sys.stderr)
+        leave(status())
+
+    threading.Thread(target=end, name="bounded-teardown", daemon=True).start()
 
 
 def leave(code: int) -> None:

@@ -9,13 +9,11 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-import threading
-import time
 from pathlib import Path
 
 from flows import _server
 from flows._repro import ENDING, reproduce
-from flows._stage import TEARDOWN_SECONDS, leave
+from flows._stage import bound_teardown, leave
 from polylm_core.errors import PolyLMError
 
 
@@ -23,7 +21,7 @@ def main(arguments: list[str]) -> int:
     """Run the flow from the command line; return the exit status, which is that of the work."""
     target = arguments[0] if arguments else None
     _server.configure(Path())
-    ENDING.when_ended = _bound_teardown
+    ENDING.when_ended = lambda: bound_teardown(lambda: ENDING.code)
     try:
         _server.ensure(Path())
         importlib.import_module("flows._parent").pipeline(target=target)
@@ -43,17 +41,6 @@ def _unwatched(target: str | None) -> int:
     except PolyLMError as error:
         print(f"error: {error}", file=sys.stderr)
     return ENDING.code
-
-
-def _bound_teardown() -> None:
-    """Give Prefect a bounded time to close its books, then end with the status of the work."""
-
-    def end() -> None:
-        time.sleep(TEARDOWN_SECONDS)
-        print("warning: Prefect did not close in time; left as it is", file=sys.stderr)
-        leave(ENDING.code)
-
-    threading.Thread(target=end, name="bounded-teardown", daemon=True).start()
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ exits with 1 when something is missing. Standard library only.
 from __future__ import annotations
 
 import importlib
-import os
 import sys
 from pathlib import Path
 
@@ -23,9 +22,6 @@ def prefect_port() -> str | None:
         server.check_port(Path())
     except errors.MachineError as error:
         return str(error)
-    except ValueError:
-        seen = os.environ.get("PREFECT_SERVER_API_PORT")
-        return f"PREFECT_SERVER_API_PORT is {seen!r}, not a number: set it to a free port"
     return None
 
 

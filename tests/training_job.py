@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from polylm_core.compute.backend import Backend, Item, Result
+from polylm_core.compute.backend import Backend
 from polylm_core.progress import NullProgress
 from polylm_core.storage import sha256_file
 from polylm_core.token_files import TokenFileWriter
@@ -89,33 +88,20 @@ def weights(job: TrainJob) -> str:
     return sha256_file(job.work / "export" / "model.safetensors")
 
 
-@dataclass
-class Watched:
-    """A backend that notes the steps its ranks report."""
+def note_steps(backend: Backend) -> list[int]:
+    """Return a list that grows by each step the backend's ranks report."""
+    steps: list[int] = []
+    launch = backend.launch
 
-    backend: Backend
-    steps: list[int] = field(default_factory=list)
-
-    @property
-    def training_workers(self) -> int:
-        return self.backend.training_workers
-
-    def map(self, function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
-        return self.backend.map(function, items)
-
-    def launch(
-        self,
-        worker: str,
-        config: Mapping[str, Any],
-        *,
-        work: Path,
-        on_report: Callable[[Mapping[str, float]], None],
-    ) -> None:
+    def noting(*arguments: Any, on_report: Callable[..., None], **named: Any) -> None:
         def note(metrics: Mapping[str, float]) -> None:
-            self.steps.append(int(metrics["step"]))
+            steps.append(int(metrics["step"]))
             on_report(metrics)
 
-        self.backend.launch(worker, config, work=work, on_report=note)
+        launch(*arguments, on_report=note, **named)
+
+    setattr(backend, "launch", noting)  # noqa: B010
+    return steps
 
 
 def main() -> None:
@@ -125,13 +111,12 @@ def main() -> None:
 
     die_with_parent()
     job = make_job(Path(sys.argv[1]), steps=int(sys.argv[2]))
-    backend = Watched(
-        RayBackend(
-            address=None, training_workers=2, threads_per_worker=1, use_gpu=False, private_cpus=2
-        )
+    backend = RayBackend(
+        address=None, training_workers=2, threads_per_worker=1, use_gpu=False, private_cpus=2
     )
+    steps = note_steps(backend)
     train(job, backend)
-    print(json.dumps(backend.steps))
+    print(json.dumps(steps))
 
 
 if __name__ == "__main__":

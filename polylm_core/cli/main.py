@@ -44,16 +44,15 @@ def doctor() -> None:
     print(f"Prefect UI {summary.prefect_ui(root)}")
     problems = [problem for check in machine.BEFORE_RUN if (problem := check()) is not None]
     for load in (
-        lambda: load_params(root / PARAMS),
+        lambda: check_sources(root / SOURCES, load_params(root / PARAMS)),
         lambda: load_profile(root / PROFILES),
         lambda: sources_fingerprint(root / SOURCES),
-        lambda: check_sources(root / SOURCES, load_params(root / PARAMS)),
     ):
         try:
             load()
         except PolyLMError as error:
             problems.append(str(error))
-    for problem in dict.fromkeys(problems):
+    for problem in problems:
         print(f"error: {problem}", file=sys.stderr)
     if problems:
         raise typer.Exit(1)

@@ -17,12 +17,13 @@ from polylm_core.errors import MachineError
 @pytest.fixture
 def process() -> Iterator[subprocess.Popen[bytes]]:
     """Something whose command line reads like a Prefect server's."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", "import time; time.sleep(60)", "prefect"], start_new_session=True
-    )
-    yield process
-    process.kill()
-    process.wait()
+    program = "import time; print('ready', flush=True); time.sleep(60)"
+    command = [sys.executable, "-c", program, "prefect"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as process:
+        assert process.stdout is not None
+        process.stdout.readline()  # its command line can be read from now on
+        yield process
+        process.kill()
 
 
 def record(root: Path, pid: int, port: int) -> None:
