@@ -107,6 +107,8 @@ def _without_environment(model: bytes) -> bytes:
 def parse_model(model: bytes) -> Any:
     """The fields of a `.model` file, as SentencePiece's `ModelProto`; raises ValueError."""
     try:
+        if not model:  # SentencePiece takes no bytes for a model without pieces
+            raise RuntimeError("it is empty")
         sentencepiece.SentencePieceProcessor(model_proto=model)
     except RuntimeError as error:
         raise ValueError(f"not a SentencePiece model ({error})") from error
