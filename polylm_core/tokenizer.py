@@ -225,7 +225,11 @@ def _bpe(pieces: Sequence[Any]) -> tokenizers.models.BPE:
 
 
 def _unigram(pieces: Sequence[Any]) -> tokenizers.models.Unigram:
-    """All pieces, with scores under which text never becomes a control or byte piece."""
+    """All pieces, with scores under which text never becomes a control or byte piece.
+
+    `tokenizers` adds scores in float64 and SentencePiece in float32, so of equally likely
+    segmentations of a repeated sign they may choose another; `vocab` checks on real text.
+    """
     never = min(piece.score for piece in pieces if piece.type == piece.NORMAL) - 1000
     return tokenizers.models.Unigram(
         [(piece.piece, piece.score if piece.type == piece.NORMAL else never) for piece in pieces],
