@@ -168,12 +168,13 @@ def readable(text: str) -> str:
 def export_huggingface(model: bytes, folder: Path, *, context_tokens: int | None = None) -> None:
     """Write `tokenizer.json` and `tokenizer_config.json` with the ids of `model`."""
     folder.mkdir(parents=True, exist_ok=True)
+    proto = parse_model(model)
     config = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "unk_token": UNK_PIECE,
         "bos_token": BOS_PIECE,
         "eos_token": EOS_PIECE,
-        "pad_token": PAD_PIECE,
+        "pad_token": proto.pieces[proto.trainer_spec.pad_id].piece,
         "padding_side": "left",
         "clean_up_tokenization_spaces": False,
     }
@@ -181,12 +182,11 @@ def export_huggingface(model: bytes, folder: Path, *, context_tokens: int | None
         config["model_max_length"] = context_tokens
     text = json.dumps(config, indent=2, sort_keys=True) + "\n"
     write_atomic(folder / "tokenizer_config.json", text.encode())
-    write_atomic(folder / "tokenizer.json", _twin(model).to_str(pretty=True).encode())
+    write_atomic(folder / "tokenizer.json", _twin(proto).to_str(pretty=True).encode())
 
 
-def _twin(model: bytes) -> tokenizers.Tokenizer:
+def _twin(proto: Any) -> tokenizers.Tokenizer:
     """The same model in Hugging Face's `tokenizers`: no pre-tokenizer, bytes for the unknown."""
-    proto = parse_model(model)
     pieces = proto.pieces
     is_bpe = proto.trainer_spec.model_type == proto.trainer_spec.BPE
     twin = tokenizers.Tokenizer(_bpe(pieces) if is_bpe else _unigram(pieces))

@@ -111,7 +111,7 @@ def _fetch(config: ImportedConfig) -> bytes:
     try:
         with fsspec.open(config.uri, "rb") as file:
             content = bytes(file.read())
-    except (OSError, ValueError, ImportError) as error:
+    except Exception as error:  # every file system of fsspec has errors of its own
         raise SourceError(
             f"vocab.imported.uri: {config.uri} cannot be read ({error}); correct it, or put the "
             "file there"

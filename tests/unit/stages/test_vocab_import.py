@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 import sentencepiece
+from transformers import AutoTokenizer
 
 from polylm_core import tokenizer as tk
 from polylm_core.artifacts import ShardSet
@@ -89,11 +90,26 @@ def test_an_adopted_model_keeps_its_ids_and_gets_a_twin(
     assert [text for text in texts if ours.decode(ours.encode(text)) != text] == []
 
 
-def test_pieces_that_are_there_are_not_added() -> None:
-    model = make_model(pad_id=3, user_defined_symbols=list(tk.CHAT_PIECES))
+def test_pieces_that_are_there_are_not_added(tmp_path: Path) -> None:
+    marks = list(tk.CHAT_PIECES)
+    model = make_model(pad_id=3, pad_piece="[PAD]", user_defined_symbols=marks)
     tokenizer = tk.SentencePieceTokenizer(adopt(model))
     assert tokenizer.pad_id == 3
     assert tokenizer.vocab_size == tk.SentencePieceTokenizer(model).vocab_size
+    tk.export_huggingface(model, tmp_path)
+    assert json.loads((tmp_path / "tokenizer_config.json").read_text())["pad_token"] == "[PAD]"
+
+
+def test_transformers_opens_the_twin_of_an_imported_model(tmp_path: Path) -> None:
+    model = adopt(make_model())
+    tk.export_huggingface(model, tmp_path)
+    twin = AutoTokenizer.from_pretrained(str(tmp_path))
+    ours = tk.SentencePieceTokenizer(model)
+    for text in ("<|user|>\nWählen Sie Datei\n<|assistant|>\n", *SENTENCES):
+        assert twin(text).input_ids == ours.encode(text)
+        assert twin.decode(ours.encode(text)) == text
+    assert (twin.pad_token_id, twin.eos_token_id) == (ours.pad_id, 2)
+    assert len(twin) == ours.vocab_size
 
 
 @pytest.mark.parametrize(
