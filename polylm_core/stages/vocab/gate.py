@@ -126,7 +126,7 @@ def _advice(
         return ", or ".join(ways)
     if drawn * len(sample_bytes) < sum(sample_bytes.values()) and config.sampling_exponent > 0:
         ways.append(f"lower vocab.sampling_exponent ({config.sampling_exponent:g})")
-    else:
+    elif config.sampling_exponent < 1:
         ways.append(f"raise vocab.sampling_exponent ({config.sampling_exponent:g})")
     ways.append(f"raise vocab.sample_bytes ({config.sample_bytes:,}, of which it has {drawn:,})")
     return ", or ".join(ways)
