@@ -111,7 +111,7 @@ def finish(unit: FinishUnit) -> Finished:
 
 
 def _read(unit: FinishUnit) -> Rows | None:
-    """All rows of the unit's range and split, in the order of their keys; none if there are none."""
+    """The rows of the unit's range and split in the order of their keys; none if there are none."""
     width = -(-(2**64) // unit.parts)
     low = np.uint64(unit.number * width)
     high = np.uint64(min((unit.number + 1) * width, 2**64) - 1)

@@ -55,16 +55,26 @@ def require_held_out(
         )
 
 
+def require_prepared(languages: Iterable[str], books: Ledger) -> None:
+    """Raise StageError for the languages of the recipe of which no document passed the rules."""
+    passed = {
+        row.language: row.items_out
+        for row in books.passages()
+        if row.kind == "documents" and row.filter == "rules"
+    }
+    _require(books, [language for language in languages if not passed.get(language)])
+
+
 def require_documents(languages: Iterable[str], books: Ledger, train: Parts) -> None:
     """Raise StageError for the languages of the recipe without a document to train on."""
+    written = {unit.language for unit, done in train if unit.kind == "documents" and done.rows > 0}
+    _require(books, [language for language in languages if language not in written])
+
+
+def _require(books: Ledger, missing: Sequence[str]) -> None:
     problems = [
         f"{language} has no document to train on ({_last_filter(books, language)})"
-        for language in languages
-        if not sum(
-            done.rows
-            for unit, done in train
-            if unit.language == language and unit.kind == "documents"
-        )
+        for language in missing
     ]
     if problems:
         raise StageError(

@@ -25,7 +25,12 @@ from polylm_core.stages.curate.config import CurateConfig
 from polylm_core.stages.curate.decide import DecideUnit, decide
 from polylm_core.stages.curate.evaluation import IndexUnit, build_language_index
 from polylm_core.stages.curate.finish import Finished, FinishUnit, finish, plan_parts
-from polylm_core.stages.curate.gate import require_documents, require_held_out, require_shares
+from polylm_core.stages.curate.gate import (
+    require_documents,
+    require_held_out,
+    require_prepared,
+    require_shares,
+)
 from polylm_core.stages.curate.ledger import Kind, Ledger
 from polylm_core.stages.curate.pairs import PairUnit, prepare_pairs
 from polylm_core.stages.curate.prepare import ENGLISH, PrepareUnit, prepare
@@ -55,6 +60,7 @@ def curate(config: CurateConfig, documents: DocumentSet, run: StageRun) -> Shard
     _survey(setting, documents, run)
     books = _prepare(setting, documents, run)
     require_shares(config, books)
+    require_prepared(run.languages, books)
     _decide(setting, run)
     held_out = _finish(setting, "held_out", run)
     require_held_out(config, run.languages, books, held_out)

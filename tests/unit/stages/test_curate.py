@@ -2,121 +2,35 @@
 
 from __future__ import annotations
 
-import random
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 
-from polylm_core.artifacts import DocumentSet, ShardSet, partial_folder, publish
+from polylm_core.artifacts import ShardSet
 from polylm_core.compute.local import LocalBackend
 from polylm_core.errors import StageError, UnknownLanguageError
-from polylm_core.records import (
-    DOCUMENT_SCHEMA,
-    PAIR_SCHEMA,
-    Document,
-    Pair,
-    read_documents,
-    read_pairs,
-    write_table,
-)
+from polylm_core.records import Document, read_documents, read_pairs
 from polylm_core.stages.curate.config import CurateConfig
-from polylm_core.stages.curate.held_out import comparable, document_key
+from polylm_core.stages.curate.held_out import document_key
 from polylm_core.stages.curate.stage import curate
 from tests.support import make_run
-
-LANGUAGES = ("eng_Latn", "deu_Latn", "tha_Thai")
-WORDS = {
-    "eng_Latn": "the house and a garden of my sister that have been with us when children play "
-    "often near water but nobody could find where their old books were to be read again",
-    "deu_Latn": "das Haus und der Garten meiner Schwester sind oft leer wenn die Kinder nicht "
-    "spielen aber niemand konnte heute finden wo ihre alten Bücher waren um sie zu lesen",
-    "tha_Thai": "บ้าน และ สวน ของ พี่สาว มัก จะ ว่าง เมื่อ เด็ก ไม่ เล่น แต่ ไม่มี ใคร หา หนังสือ เก่า พบ "
-    "ได้ ใน วันนี้ เพื่อ อ่าน อีกครั้ง หนึ่ง ที่ ริม น้ำ",
-}
-CONFIG: dict[str, Any] = {
-    "max_word_characters": 1000,
-    "min_copied_letters": 20,
-    "identify": {
-        "sample_characters": 1000,
-        "min_confidence": 0.5,
-        "pair_min_confidence": 0.05,
-        "pair_min_characters": 40,
-    },
-    "rules": {
-        "default": {"min_words": 10},
-        "by_language": {"tha_Thai": {"characters_per_word": 4}},
-    },
-    "near_duplicates": {"min_jaccard": 0.8},
-    "pairs": {"max_length_ratio": 3, "min_judged_characters": 20},
-    "held_out": {"share": 0.15, "min_bytes": 200},
-    "decontaminate": {},
-}
-
-
-def sentence(language: str, seed: str) -> str:
-    """Fourteen words in an order that no other seed gives."""
-    words = random.Random(seed).sample(WORDS[language].split(), 14)
-    return ("" if language == "tha_Thai" else " ").join(words)
-
-
-def document(language: str, key: str, text: str | None = None) -> Document:
-    made = text or "\n".join(sentence(language, f"{language} {key} {i}") for i in range(5))
-    return Document(f"books/{language}/{key}", made, language, "books", "MIT")
-
-
-def pair(language: str, key: str, unit: int, a: str | None = None, b: str | None = None) -> Pair:
-    return Pair(
-        id=f"books/eng_Latn-{language}/{key}#{unit + 1}",
-        language_a="eng_Latn",
-        text_a=a or sentence("eng_Latn", f"eng_Latn {key} {unit}"),
-        language_b=language,
-        text_b=b or sentence(language, f"{language} {key} {unit}"),
-        source="books",
-        license="MIT",
-    )
-
-
-def document_set(
-    folder: Path, documents: Iterable[Document] = (), pairs: Iterable[Pair] = ()
-) -> DocumentSet:
-    """Forty documents a language with their pairs, and what a test adds."""
-    keys = [f"chapter/{number}" for number in range(40)]
-    rows = [document(language, key) for language in LANGUAGES for key in keys] + list(documents)
-    aligned = [
-        pair(language, key, unit) for language in LANGUAGES[1:] for key in keys for unit in range(5)
-    ] + list(pairs)
-    out = folder / "01_documents"
-    partial = partial_folder(out)
-    for language in LANGUAGES:
-        own = [row for row in rows if row.language == language]
-        write_table(partial / "documents" / f"{language}.parquet", own, DOCUMENT_SCHEMA)
-        both = [row for row in aligned if row.language_b == language]
-        if both:
-            write_table(partial / "pairs" / f"{language}.parquet", both, PAIR_SCHEMA)
-    return publish(DocumentSet, partial, out, inputs={}, params={}, counts={})
-
-
-def run_curate(
-    folder: Path, documents: DocumentSet, *, seed: int = 7, **changes: dict[str, Any]
-) -> ShardSet:
-    content = {**CONFIG, **{name: {**CONFIG[name], **new} for name, new in changes.items()}}
-    run = make_run(folder, languages=LANGUAGES, seed=seed, name="02_shards")
-    return curate(CurateConfig.model_validate(content), documents, run)
-
-
-def drops(shards: ShardSet) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = pq.read_table(shards.path / "drops.parquet").to_pylist()
-    return rows
-
-
-def reason_of(shards: ShardSet, identifier: str) -> tuple[str, str]:
-    (row,) = [row for row in drops(shards) if row["id"] == identifier]
-    return row["filter"], row["reason"]
+from tests.unit.stages.curate_stage import (
+    CONFIG,
+    LANGUAGES,
+    document,
+    document_set,
+    drops,
+    kept_texts,
+    pair,
+    publish_documents,
+    reason_of,
+    run_curate,
+    samples,
+    sentence,
+)
 
 
 @pytest.fixture(scope="module")
@@ -138,23 +52,21 @@ def test_the_same_documents_are_held_out_in_every_language_with_their_pairs(
 ) -> None:
     held = clean.path / "held_out"
     keys = [
-        {document_key(row.id) for row in read_documents(held / f"documents/{language}.parquet")}
+        {document_key(row.id) for row in read_documents(held / f"documents/{language}")}
         for language in LANGUAGES
     ] + [
-        {document_key(row.id) for row in read_pairs(held / f"pairs/{language}.parquet")}
+        {document_key(row.id) for row in read_pairs(held / f"pairs/{language}")}
         for language in LANGUAGES[1:]
     ]
     assert all(each == keys[0] for each in keys)
     assert 1 <= len(keys[0]) <= 14
-    trained = {
-        document_key(row.id) for row in read_documents(clean.path / "documents/tha_Thai.parquet")
-    }
+    trained = {document_key(row.id) for row in read_documents(clean.path / "documents/tha_Thai")}
     assert not trained & keys[0]
 
 
 def test_another_seed_holds_out_other_documents(clean: ShardSet, tmp_path: Path) -> None:
     other = run_curate(tmp_path, document_set(tmp_path), seed=8)
-    name = "held_out/documents/eng_Latn.parquet"
+    name = "held_out/documents/eng_Latn"
     assert [row.id for row in read_documents(other.path / name)] != [
         row.id for row in read_documents(clean.path / name)
     ]
@@ -172,13 +84,13 @@ def test_a_source_can_have_its_own_share(tmp_path: Path) -> None:
 def test_training_text_that_repeats_held_out_text_is_removed(
     clean: ShardSet, tmp_path: Path
 ) -> None:
-    held = next(read_documents(clean.path / "held_out/documents/deu_Latn.parquet"))
+    held = next(read_documents(clean.path / "held_out/documents/deu_Latn"))
     line, other = held.text.split("\n")[:2]
     long = f"Wie man sagt: {line.upper()}! {other}"
     fresh = sentence("deu_Latn", "fresh")
     key = next(
         document_key(row.id).removeprefix("books/")
-        for row in read_documents(clean.path / "documents/deu_Latn.parquet")
+        for row in read_documents(clean.path / "documents/deu_Latn")
     )
     shards = run_curate(
         tmp_path,
@@ -189,9 +101,9 @@ def test_training_text_that_repeats_held_out_text_is_removed(
         ),
         held_out={"share": 0.15},
     )
-    kept = {row.id: row.text for row in read_documents(shards.path / "documents/deu_Latn.parquet")}
-    assert kept[f"books/deu_Latn/{key}/copy"] == fresh
-    assert reason_of(shards, f"books/deu_Latn/{key}/copy:1") == ("decontaminate", "contaminated")
+    assert kept_texts(shards, "deu_Latn")[f"books/deu_Latn/{key}/copy"] == fresh
+    lines = [row for row in samples(shards) if row["filter"] == "decontaminate"]
+    assert [row["text"] for row in lines if row["kind"] == "lines"] == [long]
     assert reason_of(shards, f"books/eng_Latn-deu_Latn/{key}/copy#1") == (
         "decontaminate",
         "contaminated",
@@ -204,16 +116,16 @@ def test_no_training_line_equals_a_held_out_line(tmp_path: Path) -> None:
         for i in range(30)
     ]
     shards = run_curate(tmp_path, document_set(tmp_path, short))
-    lines = [
+    trained, held = (
         {
-            comparable(line)
-            for row in read_documents(shards.path / folder / "eng_Latn.parquet")
-            for line in row.text.split("\n")
+            line.lower()
+            for text in kept_texts(shards, "eng_Latn", split).values()
+            for line in text.split("\n")
         }
-        for folder in ("documents", "held_out/documents")
-    ]
-    assert "see also" in lines[1]
-    assert not lines[0] & lines[1]
+        for split in ("", "held_out")
+    )
+    assert "see also" in held
+    assert not trained & held
 
 
 def test_every_drop_has_its_filter_and_reason(tmp_path: Path) -> None:
@@ -238,15 +150,15 @@ def test_every_drop_has_its_filter_and_reason(tmp_path: Path) -> None:
     assert seen["books/eng_Latn/tiny"] == ("documents", "rules", "too-short")
     assert seen["books/eng_Latn/z-exact"] == ("documents", "exact-duplicates", "duplicate")
     assert seen["books/eng_Latn/z-near"] == ("documents", "near-duplicates", "near-duplicate")
-    assert seen["books/tha_Thai/blank"] == ("documents", "normalise", "empty")
+    assert seen["books/tha_Thai/blank"] == ("documents", "repair", "empty")
     prefix = "books/eng_Latn-deu_Latn/bad"
-    assert seen[f"{prefix}#1"] == ("pairs", "normalise", "copy-of-english")
+    assert seen[f"{prefix}#1"] == ("pairs", "repair", "copy-of-english")
     assert seen[f"{prefix}#2"] == ("pairs", "rules", "length-ratio")
     assert seen[f"{prefix}#3"] == ("pairs", "identify", "other-language-b")
-    assert seen[f"{prefix}#4"] == ("pairs", "normalise", "no-letters")
+    assert seen[f"{prefix}#4"] == ("pairs", "repair", "no-letters")
 
 
-def test_attrition_and_counts_add_up(tmp_path: Path) -> None:
+def test_attrition_counts_and_passages_add_up(tmp_path: Path) -> None:
     base = document("eng_Latn", "chapter/1").text
     extra = [document("eng_Latn", f"copy/{i}", base) for i in range(3)]
     shards = run_curate(tmp_path, document_set(tmp_path, extra))
@@ -262,16 +174,59 @@ def test_attrition_and_counts_add_up(tmp_path: Path) -> None:
     counts = shards.counts["eng_Latn"]
     assert counts["documents_in"] == 43
     assert counts["documents_kept"] + counts["documents_held_out"] == 40
+    passages = [
+        row
+        for row in pq.read_table(shards.path / "filters.parquet").to_pylist()
+        if (row["language"], row["kind"]) == ("eng_Latn", "documents")
+    ]
+    near = next(row for row in passages if row["filter"] == "near-duplicates")
+    assert (near["items_in"], near["items_out"]) == (40, 40)
+    exact = next(row for row in passages if row["filter"] == "exact-duplicates")
+    assert exact["bytes_in"] - exact["bytes_out"] == 3 * size
 
 
-def test_processes_and_the_order_of_documents_do_not_change_the_result(
+def test_the_one_that_stays_knows_how_many_it_stands_for(tmp_path: Path) -> None:
+    base = document("eng_Latn", "chapter/1").text
+    extra = [document("eng_Latn", f"copy/{i}", base) for i in range(3)]
+    extra.append(document("eng_Latn", "near", f"{base} again"))
+    shards = run_curate(tmp_path, document_set(tmp_path, extra))
+    copies = [
+        row.copies
+        for split in ("", "held_out")
+        for row in read_documents(shards.path / split / "documents/eng_Latn")
+    ]
+    assert sorted(copies)[-2:] == [1, 5]
+
+
+def test_twenty_kept_and_twenty_dropped_are_shown_of_each_filter(tmp_path: Path) -> None:
+    tiny = [
+        document("eng_Latn", f"tiny/{i}", " ".join(sentence("eng_Latn", str(i)).split()[:8]))
+        for i in range(30)
+    ]
+    shards = run_curate(tmp_path, document_set(tmp_path, tiny))
+    shown = Counter(
+        (row["verdict"], row["reason"])
+        for row in samples(shards)
+        if (row["language"], row["filter"]) == ("eng_Latn", "rules")
+    )
+    assert shown == {("kept", ""): 20, ("dropped", "too-short"): 20}
+
+
+def test_neither_processes_nor_the_order_nor_the_cut_of_the_input_change_the_result(
     clean: ShardSet, tmp_path: Path
 ) -> None:
+    whole = document_set(tmp_path)
+    rows = list(read_documents(whole.path / "documents/books"))[::-1]
+    aligned = list(read_pairs(whole.path / "pairs/books"))[::-1]
+    parts = publish_documents(
+        tmp_path / "parts", [rows[:17], rows[17:60], rows[60:]], [aligned[:3], aligned[3:]]
+    )
     backend = LocalBackend(map_workers=2, training_workers=1, threads_per_worker=1)
     run = make_run(tmp_path, languages=LANGUAGES, name="02_shards")
     config = CurateConfig.model_validate(CONFIG)
-    made = curate(config, document_set(tmp_path), replace(run, backend=backend))
-    assert made.fingerprint == clean.fingerprint
+    made = curate(config, parts, replace(run, backend=backend))
+    assert made.manifest.files == clean.manifest.files
+    assert made.counts == clean.counts
     assert not (run.work / "curate").exists()
 
 
@@ -283,7 +238,7 @@ def test_the_shards_verify(clean: ShardSet) -> None:
 def test_a_language_without_documents_is_named_with_the_filter(tmp_path: Path) -> None:
     documents = document_set(tmp_path)
     with pytest.raises(
-        StageError, match=r"eng_Latn has no document left after filter 'rules' \(too"
+        StageError, match=r"eng_Latn has no document .* filter 'rules': too-short 40"
     ):
         run_curate(tmp_path, documents, rules={"default": {"min_words": 1000}})
     assert not (tmp_path / "02_shards").exists()
@@ -292,7 +247,7 @@ def test_a_language_without_documents_is_named_with_the_filter(tmp_path: Path) -
 def test_too_little_held_out_text_is_an_error_that_says_what_to_raise(tmp_path: Path) -> None:
     documents = document_set(tmp_path)
     with pytest.raises(
-        StageError, match=r"eng_Latn has [\d,]+ bytes .* raise curate.held_out.share"
+        StageError, match=r"eng_Latn has [\d,]+ bytes, .* raise curate.held_out.share"
     ):
         run_curate(tmp_path, documents, held_out={"share": 0.15, "min_bytes": 100_000})
 
@@ -306,3 +261,90 @@ def test_a_recipe_language_that_was_not_ingested_is_named(tmp_path: Path) -> Non
 def test_an_unknown_language_in_the_params_is_named(tmp_path: Path) -> None:
     with pytest.raises(UnknownLanguageError, match="unknown language 'tha'"):
         run_curate(tmp_path, document_set(tmp_path), rules={"by_language": {"tha": {}}})
+
+
+def test_a_filter_that_takes_too_much_of_a_language_fails_the_stage(tmp_path: Path) -> None:
+    tiny = [document("tha_Thai", f"tiny/{i}", "สั้น") for i in range(30)]
+    limits = {"rules": 0.4, "near-duplicates": 0.1}
+    with pytest.raises(
+        StageError, match=r"tha_Thai: filter 'rules' took 42\.9% of 70 documents \(too-short 30\)"
+    ):
+        run_curate(tmp_path, document_set(tmp_path, tiny), max_drop_share=limits)
+    run_curate(tmp_path, document_set(tmp_path, tiny), max_drop_share={"rules": 0.5})
+
+
+def test_who_opted_out_is_left_out(tmp_path: Path) -> None:
+    text = sentence("eng_Latn", "here") + "\n" + sentence("eng_Latn", "there")
+    rows = [
+        Document(f"books/eng_Latn/{key}", f"{key} {text} {url}", "eng_Latn", "books", "MIT", url)
+        for key, url in (("a", "https://www.example.org/x"), ("b", "http://notexample.org/"))
+    ]
+    shards = run_curate(
+        tmp_path,
+        document_set(tmp_path, rows),
+        opt_out={"ids": ["books/deu_Latn/chapter/1"], "domains": ["example.org"]},
+    )
+    assert reason_of(shards, "books/eng_Latn/a") == ("opt-out", "domain")
+    assert reason_of(shards, "books/deu_Latn/chapter/1") == ("opt-out", "id")
+    kept = kept_texts(shards, "eng_Latn") | kept_texts(shards, "eng_Latn", "held_out")
+    assert "books/eng_Latn/b" in kept
+
+
+def test_documents_without_a_claim_are_identified(tmp_path: Path) -> None:
+    german = "\n".join(sentence("deu_Latn", f"crawl {i}") for i in range(4))
+    french = "Tous les êtres humains naissent libres et égaux en dignité et en droits. " * 3
+    rows = [
+        Document("crawl/und/1", german, "", "crawl", "MIT"),
+        Document("crawl/und/2", french, "", "crawl", "MIT"),
+        Document("crawl/und/3", "1 2 3 4 5 6 7 8 9", "", "crawl", "MIT"),
+    ]
+    shards = run_curate(tmp_path, document_set(tmp_path, rows))
+    kept = kept_texts(shards, "deu_Latn") | kept_texts(shards, "deu_Latn", "held_out")
+    assert kept["crawl/und/1"] == german
+    assert reason_of(shards, "crawl/und/2") == ("identify", "outside-recipe")
+    assert reason_of(shards, "crawl/und/3")[0] == "identify"
+
+
+def test_an_evaluation_set_is_never_trained_on(tmp_path: Path) -> None:
+    secret = sentence("deu_Latn", "exam question") + " " + sentence("deu_Latn", "exam answer")
+    fresh = sentence("deu_Latn", "fresh text")
+    leaks = [
+        document("deu_Latn", f"leak/{i}", f"{sentence('deu_Latn', str(i))}\n{secret}\n{fresh} {i}")
+        for i in range(10)
+    ]
+    exam = [Document("exam/deu_Latn/1", secret, "deu_Latn", "exam", "MIT")]
+    shards = run_curate(tmp_path, document_set(tmp_path, leaks, evaluation=exam))
+    assert not any(secret in text for text in kept_texts(shards, "deu_Latn").values())
+    assert "exam/deu_Latn/1" not in kept_texts(shards, "deu_Latn")
+
+
+def test_lines_of_many_documents_stay_in_one(tmp_path: Path) -> None:
+    footer = "Alle Rechte vorbehalten, auch die der Übersetzung und des Nachdrucks"
+    rows = [
+        document("deu_Latn", f"page/{i}", f"{sentence('deu_Latn', f'page {i}')}\n{footer}")
+        for i in range(20)
+    ]
+    shards = run_curate(tmp_path, document_set(tmp_path, rows), repeated_lines={"max_documents": 5})
+    texts = [*kept_texts(shards, "deu_Latn").values()]
+    texts += kept_texts(shards, "deu_Latn", "held_out").values()
+    assert sum(footer in text for text in texts) <= 1
+    assert len([text for text in texts if "\n" not in text]) >= 19
+
+
+def test_foreign_lines_are_taken_out_of_their_documents(tmp_path: Path) -> None:
+    russian = "Все люди рождаются свободными и равными в своём достоинстве и правах повсюду."
+    english = "\n".join(sentence("eng_Latn", f"mixed {i}") for i in range(6))
+    rows = [document("eng_Latn", f"mixed/{i}", f"{english} {i}\n{russian}") for i in range(5)]
+    shards = run_curate(
+        tmp_path,
+        document_set(tmp_path, rows),
+        identify={"foreign_lines": {"min_letters": 40, "min_confidence": 0.8}},
+        near_duplicates={"min_jaccard": 1.0},
+    )
+    texts = [
+        *kept_texts(shards, "eng_Latn").values(),
+        *kept_texts(shards, "eng_Latn", "held_out").values(),
+    ]
+    assert not any(russian in text for text in texts)
+    lines = [row for row in samples(shards) if row["filter"] == "foreign-lines"]
+    assert {row["text"] for row in lines if row["kind"] == "lines"} == {russian}

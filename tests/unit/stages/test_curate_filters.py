@@ -4,27 +4,28 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from polylm_core.characters import composed, from_strings
+from polylm_core.identify_batch import load_identifier
 from polylm_core.languages import get_language
-from polylm_core.records import Document
+from polylm_core.stages.curate import identify
 from polylm_core.stages.curate.config import (
     DecontaminateConfig,
+    ForeignLinesConfig,
     HeldOutConfig,
     IdentifyConfig,
-    NearDuplicatesConfig,
-    RulesConfig,
-    RuleThresholds,
 )
-from polylm_core.stages.curate.duplicates import drop_exact, drop_near
-from polylm_core.stages.curate.held_out import build_index, document_key, is_held_out
-from polylm_core.stages.curate.identify import identify
-from polylm_core.stages.curate.ledger import Ledger
-from polylm_core.stages.curate.ngrams import Tokens, duplicate_run_share, runs, top_run_share
-from polylm_core.stages.curate.normalise import Prepared, normalise, normalise_line
-from polylm_core.stages.curate.rules import apply_rules
+from polylm_core.stages.curate.contamination import build_index
+from polylm_core.stages.curate.held_out import document_key, is_held_out
+from polylm_core.stages.curate.identify import foreign_lines, verdicts
+from polylm_core.stages.curate.lines import Lines
+from polylm_core.stages.curate.repair import repair
+from polylm_core.stages.curate.rules import judge_of
+from polylm_core.stages.curate.rules_config import RulesConfig, RuleThresholds
+from polylm_core.tokens import tokenise
+from tests.unit.stages.curate_inputs import article_texts
 
 ENGLISH = (
     "All human beings are born free and equal in dignity and rights. They are endowed with reason "
@@ -61,41 +62,24 @@ IDENTIFY = IdentifyConfig(
 THRESHOLDS = RuleThresholds(min_words=10)
 
 
-def document(text: str, language: str = "eng_Latn", key: str = "a") -> Document:
-    return Document(f"books/{language}/{key}", text, language, "books", "MIT")
-
-
-def prepare(text: str, language: str = "eng_Latn", key: str = "a") -> Prepared:
-    return Prepared(document(text, language, key), 0.0, 0.0)
-
-
-def repair(
-    text: str, *, has_spaces: bool = True, english: tuple[str, ...] = ()
-) -> tuple[list[str], list[str]]:
-    """Lines kept, and reasons of the lines dropped."""
-    ledger = Ledger("deu_Latn")
-    kept = normalise(
-        [document(text)],
-        ledger,
-        has_spaces=has_spaces,
-        max_word_characters=50,
-        english_lines=english,
-    )
-    return [line for each in kept for line in each.lines], [row.reason for row in ledger.drops]
+def repaired(text: str, *, are_words: bool = True) -> str:
+    made = repair(from_strings(composed([text])), are_words=are_words, max_word_characters=50)
+    return made.texts.text(0)
 
 
 def objection(text: str, language: str = "eng_Latn", **limits: Any) -> str | None:
+    """The reason of the first rule that objects to a text."""
     config = RulesConfig(
         default=RuleThresholds(**{"min_words": 10, **limits}),
         stop_words={"eng_Latn": ("the", "and", "of", "in")},
     )
-    ledger = Ledger(language)
-    registered = get_language(language)
-    kept = apply_rules(
-        [prepare(text, language)], ledger, registered, Tokens(registered.words), config
+    judge = judge_of(get_language(language), config)
+    are_words = get_language(language).words == "spaces"
+    texts, shares, _ = repair(
+        from_strings(composed([text])), are_words=are_words, max_word_characters=1000
     )
-    assert len(kept) + len(ledger.drops) == 1
-    return ledger.drops[0].reason if ledger.drops else None
+    (verdict,) = judge.verdicts(judge.measures(texts, tokenise(texts, are_words=are_words), shares))
+    return None if verdict < 0 else judge.reasons[verdict]
 
 
 @pytest.mark.parametrize(
@@ -112,51 +96,56 @@ def objection(text: str, language: str = "eng_Latn", **limits: Any) -> str | Non
             "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645",
         ),
         ("bell\x07", "bell"),
+        ("Eins\nZwei\nEins \n\nDrei", "Eins\nZwei\nDrei"),
+        (f"vorn {'A' * 51} hinten", "vorn hinten"),
+        ("A" * 50, "A" * 50),
+        ("https://example.org/a\nText", "Text"),
     ],
 )
-def test_a_line_gets_one_form(raw: str, clean: str) -> None:
-    assert normalise_line(raw) == clean
-
-
-def test_a_line_is_kept_once_and_the_rest_is_counted() -> None:
-    assert repair("Eins\nZwei\nEins \n\nDrei") == (["Eins", "Zwei", "Drei"], ["repeated-line"])
-
-
-def test_what_is_no_word_is_cut_out_of_its_line() -> None:
-    assert repair(f"vorn {'A' * 51} hinten") == (["vorn hinten"], ["overlong-word"])
-    assert repair("A" * 50) == (["A" * 50], [])
+def test_a_text_gets_one_form(raw: str, clean: str) -> None:
+    assert repaired(raw) == clean
 
 
 def test_a_paragraph_without_spaces_is_not_an_overlong_word() -> None:
-    assert repair(CHINESE * 3, has_spaces=False)[0] == [CHINESE * 3]
-    assert repair(f"人人{'A' * 51}", has_spaces=False) == (["人人"], ["overlong-word"])
-
-
-def test_urls_and_untranslated_lines_are_dropped() -> None:
-    kept, reasons = repair("https://example.org/a\nText\nClick here", english=("Click here",))
-    assert kept == ["Text"]
-    assert reasons == ["url-only", "copy-of-english"]
+    assert repaired(CHINESE * 3, are_words=False) == CHINESE * 3
+    assert repaired(f"人人{'A' * 51}", are_words=False) == "人人"
 
 
 @pytest.mark.parametrize("language", TEXTS)
 def test_a_text_is_identified_as_its_own_language_and_as_no_other(language: str) -> None:
+    texts, identifier = from_strings([TEXTS[language]]), load_identifier()
     for claimed in TEXTS:
-        ledger = Ledger(claimed)
-        kept = identify([prepare(TEXTS[language], claimed)], ledger, claimed, IDENTIFY)
-        assert bool(kept) == (claimed == language)
-        assert [row.reason for row in ledger.drops] == ([] if kept else ["other-language"])
+        (verdict,) = verdicts(texts, claimed, identifier, IDENTIFY)
+        assert (verdict < 0) == (claimed == language)
+        assert verdict in (-1, identify.OTHER)
 
 
 def test_a_declared_relative_counts_for_a_language() -> None:
+    texts, identifier = from_strings([GERMAN]), load_identifier()
     with_german = IDENTIFY.model_copy(update={"also_accepted": {"nld_Latn": ("deu_Latn",)}})
-    text = [prepare(GERMAN, "nld_Latn")]
-    assert identify(text, Ledger("nld_Latn"), "nld_Latn", IDENTIFY) == []
-    assert identify(text, Ledger("nld_Latn"), "nld_Latn", with_german) == text
+    assert verdicts(texts, "nld_Latn", identifier, IDENTIFY) == [identify.OTHER]
+    assert verdicts(texts, "nld_Latn", identifier, with_german) == [-1]
+
+
+def test_a_cousin_is_told_apart_by_a_second_look() -> None:
+    texts, identifier = from_strings([article_texts("zsm_Latn")[2]]), load_identifier()
+    loose = IDENTIFY.model_copy(update={"also_accepted": {"ind_Latn": ("zsm_Latn",)}})
+    strict = loose.model_copy(update={"cousins": {"ind_Latn": ("zsm_Latn",)}})
+    assert verdicts(texts, "ind_Latn", identifier, loose) == [-1]
+    assert verdicts(texts, "ind_Latn", identifier, strict) == [identify.COUSIN]
+    own = from_strings([article_texts("ind_Latn")[2]])
+    assert verdicts(own, "ind_Latn", identifier, strict) == [-1]
 
 
 def test_a_language_the_model_does_not_know_is_not_judged() -> None:
-    text = [prepare(GERMAN, "umb_Latn")]
-    assert identify(text, Ledger("umb_Latn"), "umb_Latn", IDENTIFY) == text
+    assert verdicts(from_strings([GERMAN]), "umb_Latn", load_identifier(), IDENTIFY) == [-1]
+
+
+def test_lines_in_another_language_are_found_and_short_ones_spared() -> None:
+    lines = Lines(from_strings([f"{GERMAN}\n{ENGLISH}\nOK then\n{JAPANESE}"]))
+    config = IDENTIFY.model_copy(update={"foreign_lines": ForeignLinesConfig(min_letters=30)})
+    flags = foreign_lines(lines, "deu_Latn", load_identifier(), config)
+    assert flags.tolist() == [False, True, False, True]
 
 
 @pytest.mark.parametrize("language", TEXTS)
@@ -170,7 +159,7 @@ def test_the_rules_let_prose_pass_in_every_script(language: str) -> None:
         ("The end of it.", "too-short"),
         (f"{ENGLISH} {'a b c d e f ' * 40}", "short-words"),
         (" ".join(f"{word}{'x' * 9}" for word in ENGLISH.split()), "long-words"),
-        (f"{ENGLISH} {'1234 ' * 12}", "few-alphabetic-words"),
+        (f"{ENGLISH} {'1234 ' * 12}", "few-words-of-letters"),
         (" ".join(f"word{number}" for number in range(100, 130)), "few-stop-words"),
         (f"{ENGLISH} # # # # #", "symbols"),
         ("the and of in " + " ".join(f"h{n}o" for n in range(10_000, 10_030)), "digits"),
@@ -209,60 +198,6 @@ def test_an_override_that_is_no_threshold_is_refused() -> None:
         RulesConfig(default=THRESHOLDS, by_language={"kor_Hang": {"min_wrods": 3}})
 
 
-def test_runs_of_tokens_are_counted_in_characters() -> None:
-    tokens = Tokens("spaces")
-    words = "a bb a bb ccc".split()
-    hashes, lengths = tokens.hash(words), np.array([len(word) for word in words])
-    assert len(runs(hashes, 2)) == 4
-    assert len(set(runs(hashes, 2).tolist())) == 3
-    assert top_run_share(hashes, lengths, 2) == pytest.approx(2 * 3 / 9)
-    assert duplicate_run_share(hashes, lengths, 2) == pytest.approx(3 / 9)
-    assert duplicate_run_share(hashes, lengths, 3) == 0
-    assert len(runs(hashes, 6)) == 0
-
-
-def test_overlapping_repetitions_count_once() -> None:
-    hashes = Tokens("none").hash(list("aaaaaa"))
-    assert duplicate_run_share(hashes, np.ones(6, np.int64), 2) == pytest.approx(5 / 6)
-
-
-def test_the_smallest_id_of_equal_texts_stays_in_any_order() -> None:
-    items = [("c", "x"), ("a", "x"), ("b", "y")]
-    for order in (items, items[::-1]):
-        ledger = Ledger("eng_Latn")
-        kept = drop_exact(
-            order, ledger, kind="documents", id_of=lambda i: i[0], text_of=lambda i: i[1]
-        )
-        assert sorted(kept) == [("a", "x"), ("b", "y")]
-        assert [row.id for row in ledger.drops] == ["c"]
-
-
-@pytest.mark.parametrize("language", ["eng_Latn", "zho_Hans"])
-def test_near_duplicates_leave_the_smallest_id_in_any_order(language: str) -> None:
-    tokens = Tokens(get_language(language).words)
-    text = " ".join(f"{number}" for number in range(200))
-    documents = [
-        prepare(f"{text} end", language, "c"),
-        prepare(text, language, "a"),
-        prepare(f"start {text}", language, "b"),
-        prepare(TEXTS[language], language, "d"),
-    ]
-    config = NearDuplicatesConfig(min_jaccard=0.8)
-    for order in (documents, documents[::-1]):
-        kept = drop_near(order, Ledger(language), tokens, config)
-        assert sorted(each.document.id[-1] for each in kept) == ["a", "d"]
-
-
-def test_half_equal_texts_are_not_near_duplicates() -> None:
-    half = [f"{number}" for number in range(200)]
-    documents = [
-        prepare(" ".join(half), key="a"),
-        prepare(" ".join(half[:100] + [f"x{number}" for number in range(100)]), key="b"),
-    ]
-    config = NearDuplicatesConfig(min_jaccard=0.8)
-    assert drop_near(documents, Ledger("eng_Latn"), Tokens("spaces"), config) == documents
-
-
 def test_a_document_and_its_pairs_have_one_key() -> None:
     assert document_key("help/deu_Latn/calc/01/sum") == "help/calc/01/sum"
     assert document_key("help/eng_Latn-deu_Latn/calc/01/sum#12") == "help/calc/01/sum"
@@ -297,11 +232,12 @@ def test_about_the_share_is_held_out_and_growing_it_only_adds() -> None:
 def test_contamination_is_a_long_run_or_a_whole_short_line(
     language: str, held: str, line: str, found: bool
 ) -> None:
-    index = build_index(language, [held], DecontaminateConfig())
-    assert index.contaminated(["", line, "x"]) == [False, found, False]
+    index = build_index(language, [from_strings([held])], DecontaminateConfig())
+    assert index.contaminated(from_strings([f"x\n{line}\ny"])).tolist() == [False, found, False]
 
 
 def test_a_run_across_two_lines_is_no_contamination() -> None:
     words = ENGLISH.split()
-    index = build_index("eng_Latn", [ENGLISH], DecontaminateConfig())
-    assert index.contaminated([" ".join(words[:7]), " ".join(words[7:15])]) == [False, False]
+    index = build_index("eng_Latn", [from_strings([ENGLISH])], DecontaminateConfig())
+    lines = from_strings([f"{' '.join(words[:7])}\n{' '.join(words[7:15])}"])
+    assert index.contaminated(lines).tolist() == [False, False]
