@@ -55,7 +55,7 @@ def _encode(point: Int, out: Bytes, at: Int) -> Int:
     return at + 4
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, inline="always")
 def _next_token(data: Bytes, at: Int, end: Int, out: Bytes) -> tuple[Int, Int]:
     """As `next_word`, for the unit `tokens`."""
     while at < end and (data[at] == 32 or (9 <= data[at] <= 13 and data[at] != 10)):
@@ -73,7 +73,7 @@ def _next_token(data: Bytes, at: Int, end: Int, out: Bytes) -> tuple[Int, Int]:
     return at, length
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, inline="always")
 def next_word(
     data: Bytes, at: Int, end: Int, unit: Int, classes: Bytes, folded: Words, out: Bytes
 ) -> tuple[Int, Int]:
@@ -82,24 +82,31 @@ def next_word(
         return _next_token(data, at, end, out)
     length = 0
     while at < end:
-        point, after = _decode(data, at)
+        point: Int = np.int64(data[at])
+        after = at + 1
+        if point >= 0x80:
+            point, after = _decode(data, at)
         kind: Int = 1
         if point < len(classes):
-            kind = np.int64(classes[point])
-            point = np.int64(folded[point])
+            kind = classes[np.uint32(point)]
+            point = np.int64(folded[np.uint32(point)])
+        if kind == 1 and (unit == 1 or length == 0):
+            at = after
+            if length < SCRATCH_BYTES - 4:
+                length = _encode(point, out, length)
+            if unit == 1:
+                continue
+            return at, length
         if kind == 3:
             at = after
-            continue
-        if length:
-            if kind != 1:
-                return at, length
+        elif length:
+            return at, length
         elif point == 10:
             return after, -1
-        at = after
-        if kind != 0 and length < SCRATCH_BYTES - 4:
-            length = _encode(point, out, length)
-            if kind == 2 or unit == 2:
-                return at, length
+        else:
+            at = after
+            if kind == 2:
+                return at, _encode(point, out, 0)
     return at, length
 
 
@@ -147,7 +154,7 @@ def score(
                 break
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, inline="always")
 def _step(
     word: Int,
     context: npt.NDArray[np.uint64],
@@ -187,5 +194,6 @@ def _step(
     for position in range(kept - 1, 0, -1):
         context[position] = context[position - 1]
     context[0] = np.uint64(word)
-    backoffs[0, :kept] = backoffs[1, :kept]
+    for position in range(kept):
+        backoffs[0, position] = backoffs[1, position]
     return log10, kept

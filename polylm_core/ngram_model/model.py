@@ -61,21 +61,16 @@ class NgramModel:
         return self._tables.words.data.cast("B")
 
     def score(self, texts: Sequence[str]) -> Scores:
-        """Mean log10 probability of a word or line end, for each text; NaN for one without words.
+        """Mean log10 probability of a word or line end, for each text; -inf without words.
 
         Perplexity is 10 to the power of minus this.
         """
-        encoded = [text.encode() for text in texts]
-        offsets = np.zeros(len(encoded) + 1, np.int64)
-        np.cumsum([len(each) for each in encoded], out=offsets[1:])
-        return self.score_flat(np.frombuffer(b"".join(encoded), np.uint8), offsets)
+        return self.score_flat(*flatten(texts))
 
     def score_flat(self, data: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64]) -> Scores:
         """As `score`, of texts in one buffer: text i is the valid UTF-8 at offsets[i]:[i + 1]."""
         sums, counts = self.log10_flat(data, offsets)
-        with np.errstate(invalid="ignore"):
-            mean: Scores = sums / counts
-        return mean
+        return np.where(counts > 0, sums / np.maximum(counts, 1), -np.inf)
 
     def log10_flat(
         self, data: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64]
@@ -98,6 +93,14 @@ class NgramModel:
             counts,
         )
         return sums, counts
+
+
+def flatten(texts: Sequence[str]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+    """Texts as one buffer of UTF-8, and offsets (N + 1,) of the texts in it."""
+    encoded = [text.encode() for text in texts]
+    offsets = np.zeros(len(encoded) + 1, np.int64)
+    np.cumsum([len(each) for each in encoded], out=offsets[1:])
+    return np.frombuffer(b"".join(encoded), np.uint8), offsets
 
 
 def _map_kenlm(path: Path) -> Tables:
