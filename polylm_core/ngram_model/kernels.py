@@ -19,7 +19,7 @@ _UNIGRAMS, _BEGIN, _END, _TABLES = probing.UNIGRAMS, probing.BEGIN, probing.END,
 
 
 @numba.njit(cache=True, inline="always")
-def _decode(data: Bytes, at: Int) -> tuple[Int, Int]:
+def decode(data: Bytes, at: Int) -> tuple[Int, Int]:
     """The code point at a byte of valid UTF-8, and where the next one begins."""
     lead = np.int64(data[at])
     if lead < 0x80:
@@ -85,7 +85,7 @@ def next_word(
         point: Int = np.int64(data[at])
         after = at + 1
         if point >= 0x80:
-            point, after = _decode(data, at)
+            point, after = decode(data, at)
         kind: Int = 1
         if point < len(classes):
             kind = classes[np.uint32(point)]
