@@ -1,11 +1,4 @@
-"""What counts as a word of a text, before an n-gram model sees it.
-
-Three units, declared in the recipe because a model means nothing in another one than its own:
-
-- `tokens`: what stands between ASCII blanks, byte for byte. What KenLM itself sees; for files whose
-  text was tokenised by their makers (CCNet: SentencePiece pieces joined with blanks).
-- `words`: runs of letters, marks and digits; each punctuation mark or symbol is a word of its own.
-- `characters`: each letter, mark, digit, punctuation mark or symbol; for languages without spaces.
+"""The words of a text as an n-gram model sees them, by the units of `units.py`.
 
 `words` and `characters` are folded as in CCNet (Wenzek et al. 2019, arXiv 1911.00359 §3.3): lower
 case, every digit 0. A sentence is a line. Format characters (soft hyphen, joiners) are invisible.
@@ -15,15 +8,12 @@ from __future__ import annotations
 
 import functools
 import unicodedata
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-Unit = Literal["tokens", "words", "characters"]
-
-UNIT_NUMBERS: dict[Unit, int] = {"tokens": 0, "words": 1, "characters": 2}
-"""How the kernels know a unit."""
+from polylm_core.ngram_model.units import Unit
 
 BLANK, PART, ALONE, INVISIBLE = 0, 1, 2, 3
 """Classes of a character: between words, part of one, a word by itself, or not there at all."""

@@ -16,8 +16,9 @@ import numpy.typing as npt
 from polylm_core.errors import SourceError
 from polylm_core.ngram_model import kernels, probing, tables
 from polylm_core.ngram_model.arpa import read_arpa
-from polylm_core.ngram_model.folding import UNIT_NUMBERS, Unit, folding
+from polylm_core.ngram_model.folding import folding
 from polylm_core.ngram_model.tables import NgramSet, Tables
+from polylm_core.ngram_model.units import UNIT_NUMBERS, Unit
 
 Scores = npt.NDArray[np.float64]
 

@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from polylm_core.ngram_model import kernels, probing
-from polylm_core.ngram_model.folding import UNIT_NUMBERS, Folding, Unit
+from polylm_core.ngram_model.folding import Folding
 from polylm_core.ngram_model.probing import Bytes, Int, Numbers, Words
+from polylm_core.ngram_model.units import UNIT_NUMBERS, Unit
 
 BEGIN, END, FIRST_WORD = 1, 2, 3
 """Numbers of <s>, </s> and of the first word seen; 0 is <unk>."""

@@ -20,8 +20,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from polylm_core.errors import StageError
 from polylm_core.ngram_model import stream
-from polylm_core.ngram_model.folding import Unit, folding
+from polylm_core.ngram_model.folding import folding
 from polylm_core.ngram_model.tables import BEGIN, END, UNKNOWN, NgramSet, Order
+from polylm_core.ngram_model.units import Unit
 
 _FALLBACK_DISCOUNTS = (0.0, 0.5, 1.0, 1.5)
 """Where there are too few counts to estimate them (lmplz --discount_fallback)."""

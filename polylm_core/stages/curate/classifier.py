@@ -18,10 +18,11 @@ import numpy.typing as npt
 
 from polylm_core.errors import SourceError, StageError
 from polylm_core.ngram_model import kernels, probing
-from polylm_core.ngram_model.folding import UNIT_NUMBERS, Unit, folding
+from polylm_core.ngram_model.folding import folding
 from polylm_core.ngram_model.model import Scores, flatten
 from polylm_core.ngram_model.probing import Bytes, Int, Numbers, Words
 from polylm_core.ngram_model.train import sample_texts
+from polylm_core.ngram_model.units import UNIT_NUMBERS, Unit
 from polylm_core.stages.curate.quality_config import ClassifierConfig
 
 _MAGIC = b"polylm linear classifier 1\n"

@@ -19,10 +19,10 @@ import numpy as np
 from polylm_core import tokenizer
 from polylm_core.errors import SourceError
 from polylm_core.languages import get_language
-from polylm_core.ngram_model.folding import Unit
 from polylm_core.ngram_model.model import NgramModel, Scores
 from polylm_core.ngram_model.train import NgramTraining
 from polylm_core.ngram_model.train import train as train_ngrams
+from polylm_core.ngram_model.units import Unit
 from polylm_core.stages.curate.classifier import LinearClassifier
 from polylm_core.stages.curate.quality_config import ClassifierConfig, PerplexityConfig
 

@@ -12,7 +12,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from polylm_core.ngram_model.folding import Unit
+from polylm_core.ngram_model.units import Unit
 from polylm_core.stages.base import StageConfig
 
 
