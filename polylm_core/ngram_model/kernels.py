@@ -137,9 +137,7 @@ def score(
         while True:
             at, length = next_word(data, at, end, unit, classes, folded, out)
             if length > 0:
-                key = probing.murmur(out, 0, length)
-                entry = probing.find(words, layout[_VOCABULARY], layout[_BUCKETS], 3, key)
-                word = np.int64(words[entry]) if entry >= 0 else np.int64(0)
+                word = _number(out, length, words, layout)
                 if not in_line:
                     context[0], known, in_line = np.uint64(layout[_BEGIN]), 1, True
                     backoffs[0, 0] = values[layout[_UNIGRAMS] + 2 * layout[_BEGIN] + 1]
@@ -169,16 +167,14 @@ def _step(
     The context moves on by the word; row 0 of `backoffs` (2, order) holds those of its beginnings.
     Returned with the words of it that a longer n-gram can still make use of.
     """
-    order = layout[_ORDER]
     slot = layout[_UNIGRAMS] + 2 * word
-    log10, matched = np.float64(-abs(values[slot])), 0
+    log10, matched, node = np.float64(-abs(values[slot])), 0, np.uint64(word)
     backoffs[1, 0] = values[slot + 1]
     kept = 0 if words[slot + 1] == NEGATIVE_ZERO else 1
-    node = np.uint64(word)
     while matched < known and words[slot] & NEGATIVE_ZERO == 0:
         node = probing.combine(node, context[matched])
         table = _TABLES + 2 * matched
-        stride = 4 if matched + 2 < order else 3
+        stride = 4 if matched + 2 < layout[_ORDER] else 3
         slot = probing.find(words, layout[table], layout[table + 1], stride, node)
         if slot < 0:
             break
@@ -197,3 +193,11 @@ def _step(
     for position in range(kept):
         backoffs[0, position] = backoffs[1, position]
     return log10, kept
+
+
+@numba.njit(cache=True, inline="always")
+def _number(word: Bytes, length: Int, words: Words, layout: Numbers) -> Int:
+    """The number of a word; 0, <unk>, for one that the model does not know."""
+    key = probing.murmur(word, 0, length)
+    entry = probing.find(words, layout[_VOCABULARY], layout[_BUCKETS], 3, key)
+    return np.int64(words[entry]) if entry >= 0 else np.int64(0)

@@ -60,10 +60,8 @@ def _number(
     """The stream, then the bytes of all words and where each one ends in them."""
     numbers = np.empty(total, np.uint32)
     pool, ends = np.empty(1 << 16, np.uint8), np.empty(1 << 12, np.int64)
-    buckets = 1 << 13
-    table = np.zeros(3 * buckets, np.uint32)
-    out = np.empty(kernels.SCRATCH_BYTES, np.uint8)
-    at, filled, known, in_line = 0, 0, 0, False
+    out, table = np.empty(kernels.SCRATCH_BYTES, np.uint8), np.zeros(3 << 13, np.uint32)
+    at, filled, known, in_line, buckets = 0, 0, 0, False, 1 << 13
     while True:
         at, length = kernels.next_word(data, at, len(data), unit, classes, folded, out)
         if length > 0:

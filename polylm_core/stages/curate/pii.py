@@ -48,6 +48,7 @@ _PHONE = re.compile(r"(?<![\w+.,/#-])(?:\(?\+ ?)?\(?\d[\d ().-]{5,22}\d(?![\w%]|
 _DATE = re.compile(r"\d{1,2}([.-])\d{1,2}\1\d{4}\b|\d{4}([.-])\d{1,2}\2\d{1,2}\b", re.ASCII)
 _CONTEXT_CHARACTERS = 4
 """Looked at before and after the digits of a number: +, brackets, or what rules it out."""
+_DECIMAL = re.compile(r"\d+\.\d+\Z", re.ASCII)
 _LEAST_PHONE_DIGITS, _MOST_PHONE_DIGITS = 7, 15  # ITU-T E.164: at most 15
 
 
@@ -134,7 +135,9 @@ def _phone_numbers(text: str, first: int, end: int, regions: Sequence[str]) -> I
         start = match.start() + match[0].startswith("(+")
         candidate = match[0][start - match.start() :].rstrip(" .-(")
         digits = sum(map(str.isdigit, candidate))
-        if not _LEAST_PHONE_DIGITS <= digits <= _MOST_PHONE_DIGITS or _DATE.match(candidate):
+        if not _LEAST_PHONE_DIGITS <= digits <= _MOST_PHONE_DIGITS:
+            continue
+        if _DATE.match(candidate) or _DECIMAL.match(candidate):
             continue
         if _is_international(candidate) or any(_is_national(candidate, each) for each in regions):
             yield first + start, first + start + len(candidate), PHONE_NUMBER
@@ -219,9 +222,8 @@ def _suspect(data: Bytes, kinds: Bytes, folded: Words, runs: Numbers) -> tuple[I
     found, at, end, num_runs, first_digit = 0, 0, len(data), 0, 0
     digits, dots, colons, after_digit, after_colon = 0, 0, 0, 0, 0
     while at < end:
-        start = at
-        kind: Int = kinds[data[at]]
-        at += 1
+        start, at = at, at + 1
+        kind: Int = kinds[data[start]]
         if kind == _OTHER:
             continue
         if kind == _LEAD:
@@ -245,11 +247,10 @@ def _suspect(data: Bytes, kinds: Bytes, folded: Words, runs: Numbers) -> tuple[I
                 first_digit = start
             digits, dots, after_digit = digits + 1, dots + gap, at
             if digits >= _LEAST_PHONE_DIGITS:
-                found |= _HAS_DIGITS
                 if digits == _LEAST_PHONE_DIGITS and num_runs < len(runs):
                     runs[num_runs, 0] = first_digit
                     num_runs += 1
-                runs[num_runs - 1, 1] = at
+                found, runs[num_runs - 1, 1] = found | _HAS_DIGITS, at
             if dots >= 3:
                 found |= _HAS_DOTS
     return found, num_runs

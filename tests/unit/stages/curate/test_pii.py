@@ -101,7 +101,7 @@ def test_other_spellings_are_masked(text: str, masked: str) -> None:
         "ISBN 978-3-16-148410-0 and 0-306-40615-2",
         "15.01.2024, 2024-01-15 10:30, 01.02.2003 04:05",
         "$1,234,567.00 or 1 234 567,89 or 0.12345678",
-        "3.14159265358979 and 1e-10 and 1234567890123456",
+        "0.22313016, 3.14159265358979 and 1e-10 and 1234567890123456",
         "from 1939-1945 to 2010-2020 in 1990 2000 2010",
         "user@localhost, @handle, pkg@1.2.3, x @ y.com",
         "1000000000 20000000 7777777 +1234567",
@@ -110,7 +110,7 @@ def test_other_spellings_are_masked(text: str, masked: str) -> None:
     ],
 )
 def test_what_only_looks_like_personal_data_stays(text: str) -> None:
-    assert mask(text, ("US", "DE", "GB")) == (text, {})
+    assert mask(text, ("US", "DE", "GB", "CN", "ID")) == (text, {})
 
 
 def test_many_numbers_of_a_long_text_are_all_masked() -> None:
