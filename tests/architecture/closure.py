@@ -49,7 +49,7 @@ def _data_files() -> tuple[Path, ...]:
     return tuple(
         path
         for path in sorted((ROOT / CORE).rglob("*"))
-        if path.is_file() and path.suffix not in (".py", ".pyc")
+        if path.is_file() and path.suffix != ".py" and "__pycache__" not in path.parts
     )
 
 

@@ -1,0 +1,1 @@
+"""N-gram language models: KenLM files read, models trained, texts scored by perplexity."""
