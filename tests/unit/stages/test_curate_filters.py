@@ -128,13 +128,13 @@ def test_a_declared_relative_counts_for_a_language() -> None:
 
 
 def test_a_cousin_is_told_apart_by_a_second_look() -> None:
-    texts, identifier = from_strings([article_texts("zsm_Latn")[2]]), load_identifier()
-    loose = IDENTIFY.model_copy(update={"also_accepted": {"ind_Latn": ("zsm_Latn",)}})
-    strict = loose.model_copy(update={"cousins": {"ind_Latn": ("zsm_Latn",)}})
-    assert verdicts(texts, "ind_Latn", identifier, loose) == [-1]
-    assert verdicts(texts, "ind_Latn", identifier, strict) == [identify.COUSIN]
-    own = from_strings([article_texts("ind_Latn")[2]])
-    assert verdicts(own, "ind_Latn", identifier, strict) == [-1]
+    texts, identifier = from_strings([article_texts("glg_Latn")[2]]), load_identifier()
+    loose = IDENTIFY.model_copy(update={"also_accepted": {"por_Latn": ("glg_Latn",)}})
+    strict = loose.model_copy(update={"cousins": {"por_Latn": ("glg_Latn",)}})
+    assert verdicts(texts, "por_Latn", identifier, loose) == [-1]
+    assert verdicts(texts, "por_Latn", identifier, strict) == [identify.COUSIN]
+    own = from_strings([article_texts("por_Latn")[2]])
+    assert verdicts(own, "por_Latn", identifier, strict) == [-1]
 
 
 def test_a_language_the_model_does_not_know_is_not_judged() -> None:
