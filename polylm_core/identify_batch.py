@@ -17,7 +17,7 @@ from polylm_core.characters import Offsets, Texts, properties
 from polylm_core.fasttext_file import read_fasttext
 from polylm_core.identify import lid_176_path
 from polylm_core.identify_kernel import arrays_of, label_probabilities
-from polylm_core.languages import from_lid_label
+from polylm_core.lid_labels import codes_of, scheme_of
 
 Probabilities = npt.NDArray[np.float32]
 
@@ -28,7 +28,10 @@ class BatchIdentifier:
     def __init__(self, path: Path) -> None:
         model = read_fasttext(path)
         self._arrays = arrays_of(model)
-        self.codes: tuple[tuple[str, ...], ...] = tuple(map(from_lid_label, model.labels))
+        scheme = scheme_of(model.labels)
+        self.codes: tuple[tuple[str, ...], ...] = tuple(
+            codes_of(label, scheme) for label in model.labels
+        )
         """FLORES-200 codes of each label; none where the registry has no such language."""
 
     def probabilities(

@@ -77,6 +77,10 @@ def _counts(books: Ledger, held_out: Parts, train: Parts) -> Counts:
             noun = "document" if passage.kind == "documents" else "pair"
             seen.setdefault(f"{noun}s_in", passage.items_in)
             seen.setdefault(f"{noun}_bytes_in", passage.bytes_in)
+    for (language, _, placeholder), (number,) in books.masked.items():
+        name = f"masked_{placeholder.strip('<>').lower()}"
+        seen = counts.setdefault(language, {})
+        seen[name] = seen.get(name, 0) + number
     for word, parts in (("held_out", held_out), ("kept", train)):
         for unit, done in parts:
             seen = counts.setdefault(unit.language, {})

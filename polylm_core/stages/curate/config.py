@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pydantic import Field
 
 from polylm_core.stages.base import StageConfig
+from polylm_core.stages.curate.quality_config import ModelFile, QualityConfig
 from polylm_core.stages.curate.rules_config import RulesConfig
 
 
@@ -22,6 +23,9 @@ class ForeignLinesConfig(StageConfig):
 class IdentifyConfig(StageConfig):
     """Language identification with fastText's lid.176 (PolyLM §3.1 names the method only)."""
 
+    model: ModelFile | None = None
+    """Another fastText classifier (`.bin`, `.ftz`) whose labels are those of lid.176, GlotLID or
+    OpenLID; its file lies where the profile says. None is lid.176, which is installed."""
     sample_characters: int = Field(gt=0)
     """Letters of a document that are looked at, from its start."""
     min_confidence: float = Field(ge=0, le=1)
@@ -126,6 +130,7 @@ class CurateConfig(StageConfig):
     mask_personal_data: bool = True
     """E-mail addresses, IP addresses and telephone numbers become placeholders."""
     rules: RulesConfig
+    quality: QualityConfig = QualityConfig()
     near_duplicates: NearDuplicatesConfig = NearDuplicatesConfig()
     repeated_lines: RepeatedLinesConfig | None = None
     """Remove lines that many documents have; none leaves them."""

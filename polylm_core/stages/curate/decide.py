@@ -15,11 +15,13 @@ import numpy.typing as npt
 from polylm_core.restart import read_marker, write_marker
 from polylm_core.stages.curate.duplicates import Index, exact_groups, near_groups
 from polylm_core.stages.curate.ledger import Kind
+from polylm_core.stages.curate.quality import threshold
 from polylm_core.stages.curate.repeated import find_repeated
 from polylm_core.stages.curate.scratch import Setting, list_prepared
 
-KEPT, RATIO, EXACT, NEAR = range(4)
+KEPT, QUALITY, RATIO, EXACT, NEAR = range(5)
 VERDICTS = (
+    (QUALITY, "quality", "low-quality"),
     (RATIO, "rules", "length-ratio"),
     (EXACT, "exact-duplicates", "duplicate"),
     (NEAR, "near-duplicates", "near-duplicate"),
@@ -63,6 +65,14 @@ def decide(unit: DecideUnit) -> None:
     write_marker(marker, files, {})
 
 
+def _cut_by_quality(unit: DecideUnit, index: Index, verdicts: npt.NDArray[np.uint8]) -> None:
+    config = unit.setting.config.quality.by_language.get(unit.language)
+    if config is not None:
+        scores = index.array("quality")
+        judged = scores[scores < np.inf]
+        verdicts[scores < threshold(judged, config.drop_share)] = QUALITY
+
+
 def _judge(unit: DecideUnit, index: Index) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int32]]:
     verdicts = np.full(len(index.keys), KEPT, np.uint8)
     if unit.kind == "pairs":
@@ -73,6 +83,8 @@ def _judge(unit: DecideUnit, index: Index) -> tuple[npt.NDArray[np.uint8], npt.N
         relative = ratio / np.median(ratio)
         is_odd = np.maximum(relative, 1 / relative) > limits.max_length_ratio
         verdicts[is_odd & (index.array("longest") > limits.min_judged_characters)] = RATIO
+    else:
+        _cut_by_quality(unit, index, verdicts)
     numbers = np.arange(len(index.keys))
     stays = exact_groups(index, verdicts == KEPT)
     verdicts[(stays != numbers) & (verdicts == KEPT)] = EXACT

@@ -20,7 +20,16 @@ from polylm_core.restart import read_marker, write_marker
 from polylm_core.stages.curate import contamination, repeated
 from polylm_core.stages.curate.collector import Collector
 from polylm_core.stages.curate.contamination import ContaminationIndex
-from polylm_core.stages.curate.decide import COPIES_FILE, VERDICT_FILE, VERDICTS, DecideUnit
+from polylm_core.stages.curate.decide import (
+    COPIES_FILE,
+    EXACT,
+    NEAR,
+    QUALITY,
+    RATIO,
+    VERDICT_FILE,
+    VERDICTS,
+    DecideUnit,
+)
 from polylm_core.stages.curate.ledger import DROP_SCHEMA, Kind, Ledger
 from polylm_core.stages.curate.lines import Flags, Lines
 from polylm_core.stages.curate.prepare import ENGLISH
@@ -137,8 +146,9 @@ def _with_verdicts(part: Prepared, places: Any) -> Rows:
 
 
 def _carried_out(rows: Rows, unit: FinishUnit, collector: Collector) -> Rows:
+    asked = (RATIO, EXACT) if unit.kind == "pairs" else (QUALITY, EXACT, NEAR)
     for code, filter, reason in VERDICTS:
-        if (unit.kind == "pairs") == (reason == "length-ratio") or reason == "duplicate":
+        if code in asked:
             verdicts = np.where(rows.extra["verdict"] == code, 0, -1)
             rows = collector.keep(rows, filter, verdicts, (reason,))
     if unit.kind == "documents":

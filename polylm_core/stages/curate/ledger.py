@@ -9,7 +9,7 @@ hashes, so they are the same ones whoever counts and in whatever order.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -137,6 +137,8 @@ class Ledger:
     """By language, kind, filter and reason."""
     passed: dict[tuple[str, ...], list[int]] = field(default_factory=dict)
     """Items and bytes in, items and bytes out, by language, kind and filter."""
+    masked: dict[tuple[str, ...], list[int]] = field(default_factory=dict)
+    """Placeholders put for personal data, by language, kind and placeholder."""
     samples: dict[tuple[str, ...], list[tuple[int, str, str, str]]] = field(default_factory=dict)
     """Hash, reason, id and text, the smallest hashes first, by language, kind, filter, verdict."""
 
@@ -185,13 +187,22 @@ class Ledger:
             found = [(int(order[row]), reason, *_cut(items, row)) for row in rows]
             self._sample((*place, "dropped"), found)
 
+    def record_masked(self, language: str, kind: Kind, counts: Mapping[str, int]) -> None:
+        """Write down placeholders put for personal data."""
+        for placeholder, number in counts.items():
+            _add(self.masked, (language, kind, placeholder), [number])
+
     def _sample(self, place: tuple[str, ...], found: list[tuple[int, str, str, str]]) -> None:
         if found:
             self.samples[place] = sorted([*self.samples.get(place, []), *found])[:SAMPLES]
 
     def add(self, other: Ledger) -> None:
         """Take over what another unit wrote down."""
-        for mine, theirs in ((self.dropped, other.dropped), (self.passed, other.passed)):
+        for mine, theirs in (
+            (self.dropped, other.dropped),
+            (self.passed, other.passed),
+            (self.masked, other.masked),
+        ):
             for place, sums in theirs.items():
                 _add(mine, place, sums)
         for place, found in other.samples.items():
@@ -221,7 +232,7 @@ class Ledger:
         """The books as JSON."""
         return {
             name: [[list(place), value] for place, value in sorted(getattr(self, name).items())]
-            for name in ("dropped", "passed", "samples")
+            for name in ("dropped", "passed", "masked", "samples")
         }
 
     @classmethod
@@ -230,6 +241,7 @@ class Ledger:
         return cls(
             {tuple(place): value for place, value in content["dropped"]},
             {tuple(place): value for place, value in content["passed"]},
+            {tuple(place): value for place, value in content["masked"]},
             {tuple(place): [tuple(each) for each in value] for place, value in content["samples"]},
         )
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from polylm_core.characters import composed, from_strings
-from polylm_core.identify_batch import BatchIdentifier, load_identifier
+from polylm_core.identify_batch import BatchIdentifier
 from polylm_core.records import PAIR_SCHEMA, read_batches
 from polylm_core.restart import read_marker, write_marker
 from polylm_core.stages.curate import identify
@@ -23,7 +23,8 @@ from polylm_core.stages.curate.config import IdentifyConfig
 from polylm_core.stages.curate.held_out import held_out_flags
 from polylm_core.stages.curate.ledger import Ledger
 from polylm_core.stages.curate.lines import Lines
-from polylm_core.stages.curate.prepare import ENGLISH, text_hashes, write_collected
+from polylm_core.stages.curate.models import identifier_of
+from polylm_core.stages.curate.prepare import ENGLISH, masked, text_hashes, write_collected
 from polylm_core.stages.curate.repair import FILTER as REPAIR
 from polylm_core.stages.curate.repair import repair
 from polylm_core.stages.curate.rows import COLUMNS, Rows, row_keys
@@ -56,7 +57,7 @@ def prepare_pairs(unit: PairUnit) -> Ledger:
     if finished is not None:
         return Ledger.from_json(finished)
     collector = Collector()
-    identifier = load_identifier()
+    identifier = identifier_of(setting)
     with no_space_named(setting.scratch):
         for batch in read_batches(unit.part, PAIR_SCHEMA):
             for rows in _by_language(batch):
@@ -116,6 +117,8 @@ def _prepare(
     rows = collector.keep(rows.knowing(letters=letters), REPAIR, verdicts, SIDE_REASONS)
     foreign = _foreign_sides(rows, identifier, config.identify)
     rows = collector.keep(rows, identify.FILTER, foreign, LANGUAGE_REASONS)
+    if config.mask_personal_data:
+        rows = masked(rows, collector.ledger)
     ids = rows.columns.column("id").to_pylist()
     letters = rows.extra["letters"]
     collector.add(

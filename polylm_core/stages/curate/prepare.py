@@ -8,6 +8,7 @@ together: hashes of the text, signatures, whether it is held out.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -18,18 +19,19 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from polylm_core.characters import from_strings
 from polylm_core.hashing import NO_HASHES, Hashes
-from polylm_core.identify_batch import load_identifier
 from polylm_core.languages import get_language
 from polylm_core.records import DOCUMENT_SCHEMA, read_batches
 from polylm_core.restart import read_marker, write_marker
-from polylm_core.stages.curate import identify
+from polylm_core.stages.curate import identify, pii
 from polylm_core.stages.curate.collector import Collector
 from polylm_core.stages.curate.config import OptOutConfig
 from polylm_core.stages.curate.held_out import held_out_flags
 from polylm_core.stages.curate.ledger import Kind, Ledger
 from polylm_core.stages.curate.lines import Lines
 from polylm_core.stages.curate.minhash import shingles, signatures
+from polylm_core.stages.curate.models import identifier_of, quality_scores
 from polylm_core.stages.curate.repair import FILTER as REPAIR
 from polylm_core.stages.curate.repair import REASONS as REPAIR_REASONS
 from polylm_core.stages.curate.repair import repair
@@ -88,7 +90,7 @@ class Preparation:
     def __init__(self, setting: Setting) -> None:
         self.collector = Collector()
         self._setting, self._config = setting, setting.config
-        self._identifier = load_identifier()
+        self._identifier = identifier_of(setting)
         self._english: Hashes = NO_HASHES
         if self._config.min_copied_letters is not None:
             self._english = np.load(setting.english_lines, mmap_mode="r")
@@ -118,12 +120,14 @@ class Preparation:
         found = identify.verdicts(rows.texts, language, self._identifier, config.identify)
         rows = self.collector.keep(rows, identify.FILTER, found, identify.REASONS)
         rows = self._without_foreign_lines(rows)
+        if config.mask_personal_data:
+            rows = masked(rows, self.collector.ledger)
         judge = judge_of(get_language(language), config.rules)
         tokens = tokenise(rows.texts, are_words=get_language(language).words == "spaces")
         objections = judge.verdicts(judge.measures(rows.texts, tokens, rows.extra))
         rows = self._signed(rows, tokens)
         rows = self.collector.keep(rows, RULES, objections, judge.reasons)
-        self.collector.add(rows)
+        self.collector.add(rows.knowing(quality=quality_scores(rows, self._setting)))
 
     def _repaired(self, rows: Rows) -> Rows:
         raw = rows.texts
@@ -171,6 +175,18 @@ class Preparation:
             shingles=np.diff(offsets),
             held_out=held_out_flags(ids, self._setting.seed, self._config.held_out),
         )
+
+
+def masked(rows: Rows, ledger: Ledger) -> Rows:
+    """The rows with placeholders for personal data."""
+    regions = pii.regions_of(rows.language)
+    texts = rows.texts.to_arrow().to_pylist()
+    found = [pii.mask(text, regions) for text in texts]
+    counts = sum((counter for _, counter in found), Counter[str]())
+    if not counts:
+        return rows
+    ledger.record_masked(rows.language, rows.kind, counts)
+    return rows.with_texts(from_strings([text for text, _ in found]))
 
 
 def _opted_out(rows: Rows, config: OptOutConfig) -> Verdicts:

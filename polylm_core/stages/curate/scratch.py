@@ -21,6 +21,7 @@ from polylm_core.characters import from_arrow
 from polylm_core.records import write_table
 from polylm_core.stages.curate.config import CurateConfig
 from polylm_core.stages.curate.ledger import DROP_SCHEMA, Drop, Kind
+from polylm_core.stages.curate.quality_config import ModelFile
 from polylm_core.stages.curate.rows import COLUMNS, Places, Rows
 
 ROWS_FILE = "rows.arrow"
@@ -50,6 +51,19 @@ class Setting:
     def shards(self) -> Path:
         """The files of the ShardSet to be."""
         return self.scratch / "shards"
+
+    @property
+    def models(self) -> Path:
+        """Models that are asked."""
+        return self.scratch / "models"
+
+    def model(self, file: ModelFile) -> Path:
+        """Where a declared model lies."""
+        return self.models / f"{file.sha256}{Path(file.file).suffix}"
+
+    def trained_model(self, language: str) -> Path:
+        """Where the model of quality trained for a language lies."""
+        return self.models / language
 
     @property
     def english_lines(self) -> Path:

@@ -32,6 +32,7 @@ from polylm_core.stages.curate.gate import (
     require_shares,
 )
 from polylm_core.stages.curate.ledger import Kind, Ledger
+from polylm_core.stages.curate.models import TrainingUnit, fetch_models, train_model
 from polylm_core.stages.curate.pairs import PairUnit, prepare_pairs
 from polylm_core.stages.curate.prepare import ENGLISH, PrepareUnit, prepare
 from polylm_core.stages.curate.scratch import Setting, languages_of, list_prepared
@@ -57,6 +58,8 @@ def curate(config: CurateConfig, documents: DocumentSet, run: StageRun) -> Shard
         config, run.seed, run.languages, work / code_identity("numba", "numpy", "pyarrow")
     )
     setting.scratch.mkdir(parents=True, exist_ok=True)
+    fetch_models(setting, run.source_locations)
+    _train_models(setting, documents, run)
     _survey(setting, documents, run)
     books = _prepare(setting, documents, run)
     require_shares(config, books)
@@ -90,6 +93,7 @@ def _require_known(config: CurateConfig) -> None:
         for code in codes
     ]
     for code in (
+        *config.quality.by_language,
         *identify.min_confidence_by_language,
         *identify.also_accepted,
         *identify.cousins,
@@ -118,6 +122,14 @@ def _map(
             done.append(result)
             tracker.advance()
     return done
+
+
+def _train_models(setting: Setting, documents: DocumentSet, run: StageRun) -> None:
+    parts = tuple(path for path, _ in _parts(documents, "documents"))
+    wanted = [code for code in setting.config.quality.by_language if code in run.languages]
+    units = [TrainingUnit(language, parts, setting) for language in wanted]
+    if units:
+        _map(run, "train models of quality", train_model, units, "languages")
 
 
 def _survey(setting: Setting, documents: DocumentSet, run: StageRun) -> None:

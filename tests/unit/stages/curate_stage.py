@@ -109,6 +109,15 @@ def publish_documents(
     return publish(DocumentSet, partial, out, inputs={}, params={}, counts=counts)
 
 
+def republished(documents: DocumentSet) -> DocumentSet:
+    """The same folder with the files it has now."""
+    partial = documents.path.with_name("with-more")
+    documents.path.rename(partial)
+    (partial / "manifest.json").unlink()
+    counts = documents.counts
+    return publish(DocumentSet, partial, documents.path, inputs={}, params={}, counts=counts)
+
+
 def run_curate(folder: Path, documents: DocumentSet, *, seed: int = 7, **changes: Any) -> ShardSet:
     """Run the stage with other settings than CONFIG's."""
     content = CONFIG | {

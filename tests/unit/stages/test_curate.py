@@ -12,7 +12,13 @@ import pytest
 from polylm_core.artifacts import ShardSet
 from polylm_core.compute.local import LocalBackend
 from polylm_core.errors import StageError, UnknownLanguageError
-from polylm_core.records import Document, read_documents, read_pairs
+from polylm_core.records import (
+    DOCUMENT_SCHEMA,
+    Document,
+    read_documents,
+    read_pairs,
+    write_table,
+)
 from polylm_core.stages.curate.config import CurateConfig
 from polylm_core.stages.curate.held_out import document_key
 from polylm_core.stages.curate.stage import curate
@@ -27,6 +33,7 @@ from tests.unit.stages.curate_stage import (
     pair,
     publish_documents,
     reason_of,
+    republished,
     run_curate,
     samples,
     sentence,
@@ -348,3 +355,61 @@ def test_foreign_lines_are_taken_out_of_their_documents(tmp_path: Path) -> None:
     assert not any(russian in text for text in texts)
     lines = [row for row in samples(shards) if row["filter"] == "foreign-lines"]
     assert {row["text"] for row in lines if row["kind"] == "lines"} == {russian}
+
+
+def test_personal_data_is_masked_and_counted(tmp_path: Path) -> None:
+    rows = [
+        document(
+            "eng_Latn",
+            f"contact/{i}",
+            f"{sentence('eng_Latn', f'contact {i}')} write to jane.doe{i}@example.org or 8.8.4.{i}",
+        )
+        for i in range(40, 45)
+    ]
+    shards = run_curate(tmp_path, document_set(tmp_path, rows))
+    texts = kept_texts(shards, "eng_Latn") | kept_texts(shards, "eng_Latn", "held_out")
+    mine = [text for key, text in texts.items() if "/contact/" in key]
+    assert len(mine) == 5
+    assert all(text.endswith("write to <EMAIL> or <IP_ADDRESS>") for text in mine)
+    assert shards.counts["eng_Latn"]["masked_email"] == 5
+    plain = run_curate(tmp_path, document_set(tmp_path, rows), mask_personal_data=False)
+    kept = kept_texts(plain, "eng_Latn") | kept_texts(plain, "eng_Latn", "held_out")
+    assert "jane.doe40@example.org" in kept["books/eng_Latn/contact/40"]
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        {"kind": "perplexity", "trusted": ["books"], "drop_share": 0.5, "order": 2},
+        {"kind": "classifier", "trusted": ["books"], "drop_share": 0.5, "max_features": 4096},
+    ],
+)
+def test_the_worst_share_by_a_model_trained_on_trusted_text_is_cut(
+    tmp_path: Path, model: dict[str, object]
+) -> None:
+    good = [sentence("eng_Latn", f"more {i}") + " and then they play" for i in range(20)]
+    junk = [
+        f"buy cheap offer now {i} best price discount shop online free shipping order and save"
+        for i in range(20)
+    ]
+    rows = [
+        Document(f"crawl/eng_Latn/{kind}{i}", text, "eng_Latn", "crawl", "MIT")
+        for kind, texts in (("good", good), ("junk", junk))
+        for i, text in enumerate(texts)
+    ]
+    whole = document_set(tmp_path)
+    books = list(read_documents(whole.path / "documents/books"))
+    parts = publish_documents(
+        tmp_path / "parts", [books], [list(read_pairs(whole.path / "pairs/books"))]
+    )
+    crawl = parts.path / "documents/crawl/00000.parquet"
+    write_table(crawl, rows, DOCUMENT_SCHEMA)
+    documents = republished(parts)
+    shards = run_curate(
+        tmp_path,
+        documents,
+        quality={"by_language": {"eng_Latn": model}},
+        near_duplicates={"min_jaccard": 1.0},
+    )
+    cut = {row["id"] for row in drops(shards) if row["filter"] == "quality"}
+    assert cut == {f"crawl/eng_Latn/junk{i}" for i in range(20)}
