@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,8 @@ class StageRun:
     """Profile's micro-batch, for the stages that train."""
     persistent_parameter_elements: int = 100_000
     """Profile's bound on parameters that stay gathered, for the stages that train."""
+    source_locations: Mapping[str, str] = field(default_factory=dict)
+    """Profile's folders and URIs of the sources that do not lie in `data/00_sources`."""
 
     def publish(
         self,

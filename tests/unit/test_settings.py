@@ -63,10 +63,10 @@ def test_identity_follows_the_recipe_and_the_inputs_only() -> None:
 
 def test_a_source_that_is_not_there_is_told_with_those_that_are(tmp_path: Path) -> None:
     params = load_params(ROOT / "params.yaml")
-    for name in params.ingest.sources[1:]:
+    for name in list(params.ingest.sources)[1:]:
         (tmp_path / name).mkdir()
         (tmp_path / name / "source.yaml").touch()
-    with pytest.raises(ParamsError, match=r"ingest\.sources\.0: no such source; known: chromium"):
+    with pytest.raises(ParamsError, match=r"libreoffice-help: no such package .*; known: chromium"):
         check_sources(tmp_path, params)
 
 
