@@ -103,7 +103,8 @@ class Columns(StageConfig):
     language_column: str | None = None
     """Column of each row's language."""
     languages: Mapping[str, str] = Field(default_factory=dict)
-    """What the labels of `language_column` mean, as FLORES-200 codes, such as `sw: swh_Latn`."""
+    """What the labels of `language_column` mean, such as `sw: swh_Latn`; rows with other labels are
+    passed over. Empty: the labels are FLORES-200 codes."""
 
     @field_validator("language")
     @classmethod

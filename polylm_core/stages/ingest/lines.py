@@ -7,6 +7,8 @@ truncated file, and it is the fastest at hand (gzip of WET files 130 MB/s, zstd 
 from __future__ import annotations
 
 import lzma
+import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Any, Protocol
@@ -31,7 +33,14 @@ class BrokenFileError(Exception):
     """A file cannot be read to its end; what it says stands after the name of the file."""
 
 
-BROKEN_STREAM = (lzma.LZMAError, EOFError, OSError, pa.ArrowException)
+BROKEN_STREAM = (
+    lzma.LZMAError,
+    zlib.error,
+    zipfile.BadZipFile,
+    EOFError,
+    OSError,
+    pa.ArrowException,
+)
 """What decompression raises; errors of the input itself are SourceErrors by then."""
 
 

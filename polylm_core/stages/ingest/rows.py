@@ -71,7 +71,7 @@ def _document(
     language = columns.language
     if columns.language_column is not None:
         label = row.get(columns.language_column)
-        language = columns.languages.get(str(label), str(label))
+        language = columns.languages.get(str(label)) if columns.languages else str(label)
         if language not in load_languages():
             job.skips.add(file.name, number, skipped.UNKNOWN_LABEL, f"{label}: {text[:300]}")
             return
