@@ -71,6 +71,10 @@ class InputStream:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file."""
         self._close()
         self.closed = True
 
@@ -147,14 +151,24 @@ def _open_remote(uri: str, position: int) -> Any:
     return opened
 
 
-def is_final(error: Exception) -> bool:
+def is_final(error: BaseException) -> bool:
     """Whether trying again is in vain: not there, not allowed, no credentials."""
-    response = getattr(error, "response", None)
-    status = getattr(error, "status", None) or getattr(response, "status_code", None)
-    if status in CLIENT_ERRORS and status not in TRIED_AGAIN:
-        return True
+    status = _status(error)
+    if status is not None:
+        return status in CLIENT_ERRORS and status not in TRIED_AGAIN
     final = (FileNotFoundError, PermissionError, IsADirectoryError)
     return isinstance(error, final) or type(error).__name__ == "NoCredentialsError"
+
+
+def _status(error: BaseException | None) -> int | None:
+    """HTTP's answer behind an error; fsspec calls a busy server's file not found."""
+    while error is not None:
+        response = getattr(error, "response", None)
+        status = getattr(error, "status", None) or getattr(response, "status_code", None)
+        if isinstance(status, int):
+            return status
+        error = error.__cause__
+    return None
 
 
 def unreachable(uri: str, error: Exception, tries: int) -> SourceError:
