@@ -11,13 +11,13 @@ from polylm_core.errors import SourceError
 from polylm_core.stages.base import StageRun
 from polylm_core.stages.ingest.config import (
     ENGLISH,
-    FileSource,
     HuggingFaceSource,
     IngestConfig,
     MosesSource,
     PackageSource,
     TextSource,
 )
+from polylm_core.stages.ingest.declared import FileSource
 from polylm_core.stages.ingest.hub import list_files
 from polylm_core.stages.ingest.input import InputFile, InputStream, below, is_remote
 from polylm_core.stages.ingest.lines import CODECS, BrokenFileError, Decompressed, iter_lines

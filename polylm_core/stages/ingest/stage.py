@@ -22,7 +22,8 @@ from polylm_core.errors import SourceError
 from polylm_core.languages import get_language
 from polylm_core.records import list_parts, part_file, write_table
 from polylm_core.stages.base import StageRun
-from polylm_core.stages.ingest.config import Declared, IngestConfig
+from polylm_core.stages.ingest.config import IngestConfig
+from polylm_core.stages.ingest.declared import Declared
 from polylm_core.stages.ingest.plan import Plan, make_plan
 from polylm_core.stages.ingest.skipped import SAMPLES_PER_SOURCE, SKIPPED_SCHEMA, Skipped
 from polylm_core.stages.ingest.unit import KINDS, Result, Unit, read_unit

@@ -14,17 +14,18 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from polylm_core.records import (
     DOCUMENT_SCHEMA,
     PAIR_SCHEMA,
     Document,
     Pair,
     PartWriter,
-    text_bytes,
 )
 from polylm_core.stages.ingest import rows, text, translations, web, wiki
 from polylm_core.stages.ingest.config import (
-    Declared,
     HuggingFaceSource,
     JsonlSource,
     MosesSource,
@@ -38,6 +39,7 @@ from polylm_core.stages.ingest.config import (
     WetSource,
     WikipediaSource,
 )
+from polylm_core.stages.ingest.declared import Declared
 from polylm_core.stages.ingest.hub import is_table
 from polylm_core.stages.ingest.input import InputFile
 from polylm_core.stages.ingest.job import UNKNOWN, Job
@@ -131,22 +133,36 @@ def _read_unit(unit: Unit) -> Result:
 
 
 def _write_parts(unit: Unit, job: Job, result: Result) -> None:
-    documents = PartWriter(unit.folder / "documents", DOCUMENT_SCHEMA)
-    pairs = PartWriter(unit.folder / "pairs", PAIR_SCHEMA)
     counts, sizes, paired = Counter[str](), Counter[str](), Counter[str]()
+
+    def count_documents(table: pa.Table) -> None:
+        for language, num_rows, num_bytes in _by_language(table, "language", "text"):
+            counts[language or UNKNOWN] += num_rows
+            sizes[language or UNKNOWN] += num_bytes
+
+    def count_pairs(table: pa.Table) -> None:
+        for language, num_rows, _ in _by_language(table, "language_b", "text_b"):
+            paired[language] += num_rows
+
+    documents = PartWriter(unit.folder / "documents", DOCUMENT_SCHEMA, count_documents)
+    pairs = PartWriter(unit.folder / "pairs", PAIR_SCHEMA, count_pairs)
     for row in _rows(job, unit):
         if isinstance(row, Document):
-            size = text_bytes(row.text)
-            documents.add(row, size)
-            counts[row.language or UNKNOWN] += 1
-            sizes[row.language or UNKNOWN] += size
+            documents.add(row, len(row.text))
         else:
-            pairs.add(row, text_bytes(row.text_a, row.text_b))
-            paired[row.language_b] += 1
+            pairs.add(row, len(row.text_a) + len(row.text_b))
     documents.close()
     pairs.close()
     result.documents, result.document_bytes, result.pairs = dict(counts), dict(sizes), dict(paired)
     result.parts = {"documents": documents.num_parts, "pairs": pairs.num_parts}
+
+
+def _by_language(table: pa.Table, language: str, text: str) -> list[tuple[str, int, int]]:
+    """Language, rows and bytes of text of each language in a table."""
+    sized = pa.table({"language": table[language], "bytes": pc.binary_length(table[text])})
+    sums = sized.group_by("language").aggregate([("bytes", "count"), ("bytes", "sum")])
+    columns = (sums[name].to_pylist() for name in ("language", "bytes_count", "bytes_sum"))
+    return list(zip(*columns, strict=True))
 
 
 def _check_share(unit: Unit, job: Job, result: Result) -> None:

@@ -56,7 +56,7 @@ def test_parts_are_bounded_in_rows_and_in_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(records, "PART_ROWS", 4)
-    monkeypatch.setattr(records, "PART_BYTES", 1_000)
+    monkeypatch.setattr(records, "PART_CHARACTERS", 500)
     texts = ["ndogo"] * 9 + ["ñ" * 500] * 3
     made = run_files(tmp_path, SWAHILI, {"a.jsonl": rows(*texts)})
     sizes = [pq.read_metadata(part).num_rows for part in list_parts(made.path / "documents/mine")]
