@@ -106,6 +106,14 @@ def test_what_is_not_there_is_told_at_the_first_try(tmp_path: Path, served: Serv
         run_from(tmp_path, served.url, files={"gone.jsonl": None}, version="1")
 
 
+def test_a_name_with_signs_of_addresses_is_asked_for_as_it_is(
+    tmp_path: Path, served: Served
+) -> None:
+    (tmp_path / "web/dumps/100% a#b.jsonl.gz").write_bytes(CONTENT)
+    pinned = {"100% a#b.jsonl.gz": sha256_of(CONTENT)}
+    assert texts_of(run_from(tmp_path, served.url, files=pinned)) == TEXTS
+
+
 def test_other_bytes_than_declared_are_told_though_they_can_be_read(
     tmp_path: Path, served: Served
 ) -> None:

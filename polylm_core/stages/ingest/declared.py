@@ -13,7 +13,7 @@ from polylm_core.stages.base import StageConfig
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 SourceName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][\w.-]*$")]
-FileName = Annotated[str, StringConstraints(pattern=r"^[^/][^\s]*$")]
+FileName = Annotated[str, StringConstraints(pattern=r"^[^/\s][^\t\n]*$")]
 
 
 def known_code(code: str) -> str:

@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import quote
 
 import fsspec
 
@@ -54,6 +55,8 @@ def is_remote(uri: str) -> bool:
 
 def below(location: str, name: str) -> str:
     """The address of a file in a folder, either kind."""
+    if location.startswith(("http://", "https://")):
+        name = quote(name)
     return f"{location.removeprefix('file://').rstrip('/')}/{name}"
 
 

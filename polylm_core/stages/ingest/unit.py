@@ -166,12 +166,13 @@ def _by_language(table: pa.Table, language: str, text: str) -> list[tuple[str, i
 
 
 def _check_share(unit: Unit, job: Job, result: Result) -> None:
-    if not isinstance(unit.declared, Declared) or not job.skips.num_broken:
+    if not isinstance(unit.declared, Declared):
         return
     kept = sum(result.documents.values()) + sum(result.pairs.values())
     records = kept + sum(job.skips.counts.values()) + sum(job.pair_drops.values())
-    share = job.skips.num_broken / records
-    if share > unit.declared.max_broken_share:
+    if not records:
+        raise BrokenFileError("holds no record")
+    if job.skips.num_broken / records > unit.declared.max_broken_share:
         first = job.skips.samples[0]
         raise BrokenFileError(
             f"{job.skips.num_broken} of {records} records are broken, `max_broken_share` is "

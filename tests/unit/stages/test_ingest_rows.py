@@ -145,6 +145,12 @@ def test_a_file_of_too_many_broken_records_is_named(tmp_path: Path) -> None:
         run_files(tmp_path, SWAHILI, {"a.jsonl": GOOD + b"{\n"})
 
 
+@pytest.mark.parametrize("content", [b"", b"\n\n"])
+def test_a_file_without_a_record_is_named(tmp_path: Path, content: bytes) -> None:
+    with pytest.raises(SourceError, match=r"mine/a\.jsonl: holds no record"):
+        run_files(tmp_path, SWAHILI, {"a.jsonl": content})
+
+
 def test_a_tolerated_broken_file_gives_nothing_and_is_counted(tmp_path: Path) -> None:
     files = {"a.jsonl.gz": gzip.compress(GOOD * 9)[:-12], "b.jsonl": GOOD}
     made = run_files(tmp_path, {**SWAHILI, "max_broken_files": 1}, files)
