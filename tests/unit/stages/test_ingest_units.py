@@ -33,6 +33,7 @@ from tests.unit.stages.ingest_inputs import (
     run_files,
     sha256_of,
     texts_of,
+    zstd,
 )
 
 SWAHILI = {"format": "jsonl", "language": "swh_Latn"}
@@ -219,6 +220,33 @@ def test_a_killed_run_goes_on_and_gives_the_same_bytes(tmp_path: Path) -> None:
         assert ingest_again(tmp_path) == whole.fingerprint
     assert seen == written
     assert not (tmp_path / "work/units").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("copies", [100, 400])
+def test_memory_does_not_grow_with_the_input(tmp_path: Path, copies: int) -> None:
+    """1 GB and 4 GB of text in one file, documents of 140 bytes and of 1.6 MB."""
+    folder = tmp_path / "sources/mine"
+    folder.mkdir(parents=True)
+    texts = [f"{n} " + "maneno mengi " * (10 if n % 500 else 120_000) for n in range(3_000)]
+    (folder / "c.jsonl.zst").write_bytes(zstd(rows(*texts)) * copies)
+    program = (
+        "import resource\n"
+        "from pathlib import Path\n"
+        "from tests.unit.stages import test_ingest_units as units\n"
+        "units.FILES = {'c.jsonl.zst': Path('c.jsonl.zst').read_bytes()}\n"
+        f"units.ingest_again(Path({str(tmp_path)!r}))\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert int(done.stdout) < 700_000
 
 
 def write_recipe(tmp_path: Path, sources: Mapping[str, Any]) -> Path:
