@@ -157,7 +157,12 @@ def _packages(params: Params) -> list[str]:
 
 
 def _folder(sources: Path, name: str, locations: Mapping[str, str] | None) -> Path:
-    return Path((locations or {}).get(name, sources / name))
+    """The folder of a package; raises ParamsError for an address."""
+    location = str((locations or {}).get(name, sources / name)).removeprefix("file://")
+    if "://" in location:
+        message = "a package lies in a folder of this machine; copy it there"
+        raise ParamsError("the profile", [Problem(f"source_locations.{name}", message, location)])
+    return Path(location)
 
 
 def check_sources(
