@@ -43,6 +43,8 @@ CUT = (
 )
 CUT_TAG = re.compile(rf"<({'|'.join(CUT)})\b[^<>]*(?<!/)>.*?</\1\s*>", re.IGNORECASE | re.DOTALL)
 SWITCH = re.compile(r"__[A-Z]+__")
+EMPTIED_BRACKETS = re.compile(r" ?[(（][ ,;:，、；]*[)）]")
+"""What is left of a pronunciation or a date that a template gave."""
 BLANK_LINES = re.compile(r"\n\s*\n\s*")
 INTERWIKI = re.compile(r"^[a-z]{2,3}(-[a-z]+)*$")
 
@@ -109,7 +111,11 @@ def prose_of(wikitext: str, namespaces: frozenset[str]) -> str:
     parsed = mwparserfromhell.parse(_without_boxes(wikitext), skip_style_tags=True)
     text = "".join(_words(node, namespaces) for node in parsed.nodes)
     # Half of a surrogate pair can be spelt as a numeric reference.
-    text = SWITCH.sub("", text).encode("utf-8", errors="replace").decode("utf-8")
+    text = (
+        EMPTIED_BRACKETS.sub("", SWITCH.sub("", text))
+        .encode("utf-8", errors="replace")
+        .decode("utf-8")
+    )
     lines = (
         line.strip("*#:; \t") if line[:1] in "*#:;" else line.strip()
         for line in BLANK_LINES.sub("\n", text.replace("'''", "").replace("''", "")).split("\n")

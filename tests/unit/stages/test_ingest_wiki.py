@@ -111,6 +111,7 @@ def test_entities_of_a_dump_are_not_expanded(tmp_path: Path) -> None:
         ("<math>x^2</math><gallery>\na.jpg|b\n</gallery>Maneno.", "Maneno."),
         ("moja<br/>mbili", "moja\nmbili"),
         ("&#xD800; sawa", "? sawa"),
+        ("'''Paris''' ({{IPA|paʁi}}; {{s|x}}) ni [[mji]] (mkubwa).", "Paris ni mji (mkubwa)."),
         ("{{ haijafungwa", "{{ haijafungwa"),
         ("#ТЕКСТ и ещё", "ТЕКСТ и ещё"),
     ],
