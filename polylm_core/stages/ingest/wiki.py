@@ -15,6 +15,7 @@ from typing import Any
 
 import mwparserfromhell
 from mwparserfromhell.nodes import Heading, Node, Tag, Text, Wikilink
+from mwparserfromhell.parser import ParserError
 
 from polylm_core.records import Document
 from polylm_core.stages.ingest import skipped
@@ -101,7 +102,11 @@ def _article(
         job.skips.add(file.name, number, skipped.TOO_LONG, title)
     else:
         url = site.base + title.replace(" ", "_") if site.base else None
-        prose = prose_of(text, site.namespaces)
+        try:
+            prose = prose_of(text, site.namespaces)
+        except ParserError as error:
+            job.skips.add(file.name, number, skipped.BAD_RECORD, f"{title}: {error}")
+            return
         key = page.findtext("{*}id")
         yield from job.document(file, number, prose, key=key, language=language, url=url)
 
