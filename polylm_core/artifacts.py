@@ -193,8 +193,8 @@ def publish(
 class DocumentSet(Artifact):
     """`01_documents`: what the sources say, row by row.
 
-    `documents/<language>.parquet` (records.DOCUMENT_SCHEMA) and `pairs/<language>.parquet`
-    (records.PAIR_SCHEMA; side a English, side b <language>).
+    `documents/<source>/<part>.parquet` (records.DOCUMENT_SCHEMA) and
+    `pairs/<source>/<part>.parquet` (records.PAIR_SCHEMA).
     """
 
     stage = "ingest"
@@ -203,8 +203,8 @@ class DocumentSet(Artifact):
 class ShardSet(Artifact):
     """`02_shards`: identified, filtered, deduplicated, decontaminated text.
 
-    `documents/<language>.parquet`, `pairs/<language>.parquet`: to train on.
-    `held_out/documents/<language>.parquet`, `held_out/pairs/<language>.parquet`: never trained on.
+    `documents/<language>/<part>.parquet`, `pairs/<language>/<part>.parquet` (side a English, side b
+    <language>): to train on. `held_out/documents/...`, `held_out/pairs/...`: never trained on.
     `drops.parquet`: one row a drop (id, kind, language, filter, reason, bytes, sample of the text);
     `attrition.parquet`: their sums (language, kind, filter, reason, items, bytes).
     """

@@ -1,12 +1,15 @@
 """The rows of the pipeline's tables, and their Parquet schemas.
 
-Languages are FLORES-200 codes (`por_Latn`) everywhere. Texts are UTF-8, NFC.
+Languages are FLORES-200 codes (`por_Latn`) everywhere. Texts are UTF-8, NFC. A table of text is one
+file or a folder of parts (`00000.parquet`, `00001.parquet`, ...), read and written in bounded
+memory whatever its size.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,9 +29,12 @@ class Document:
     """`<source>/<language>/<key>`, unique in a DocumentSet and stable across runs."""
     text: str
     language: str
-    """The source's claim in `01_documents`; the identified language in `02_shards`."""
+    """The source's claim in `01_documents`, empty where it makes none; the identified language in
+    `02_shards`."""
     source: str
     license: str
+    url: str = ""
+    """Where the text was found, for opt-outs by domain; empty if that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +75,7 @@ class Instruction:
 
 
 DOCUMENT_SCHEMA = pa.schema(
-    [(name, pa.string()) for name in ("id", "text", "language", "source", "license")]
+    [(name, pa.string()) for name in ("id", "text", "language", "source", "license", "url")]
 )
 PAIR_SCHEMA = pa.schema(
     [
@@ -89,6 +95,11 @@ INSTRUCTION_SCHEMA = pa.schema(
 )
 
 
+PART_ROWS = 65_536
+"""Rows of a part: about 100 MB of text in documents of the web's usual length."""
+BATCH_ROWS = 4_096
+
+
 def _column(rows: list[Any], field: pa.Field) -> list[Any]:
     cells = [getattr(row, field.name) for row in rows]
     if pa.types.is_list(field.type) and pa.types.is_struct(field.type.value_type):
@@ -98,24 +109,65 @@ def _column(rows: list[Any], field: pa.Field) -> list[Any]:
 
 def write_table(path: Path, rows: Iterable[Any], schema: pa.Schema) -> int:
     """Write dataclass rows as zstd Parquet and return their number; bytes depend on rows only."""
-    # By column: asdict of each row costs 40 us, ten times the rest of the work on a million pairs.
-    listed = list(rows)
-    columns = {field.name: _column(listed, field) for field in schema}
-    table = pa.Table.from_pydict(columns, schema=schema)
+    table = _to_table(list(rows), schema)
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(table, path, compression="zstd", compression_level=9)
     return int(table.num_rows)
 
 
+def _to_table(rows: list[Any], schema: pa.Schema) -> pa.Table:
+    # By column: asdict of each row costs 40 us, ten times the rest of the work on a million pairs.
+    columns = {field.name: _column(rows, field) for field in schema}
+    return pa.Table.from_pydict(columns, schema=schema)
+
+
+def part_file(folder: Path, number: int) -> Path:
+    """The file of one part of a table."""
+    return folder / f"{number:05d}.parquet"
+
+
+def list_parts(path: Path) -> list[Path]:
+    """The files of a table in order: `path` itself, or the parts in the folder `path`.
+
+    Raises CorruptArtifactError for a folder without parts.
+    """
+    if not path.is_dir():
+        return [path]
+    parts = sorted(path.glob("*.parquet"))
+    if not parts:
+        raise CorruptArtifactError(f"{path}: no parts; run the stage that makes it again")
+    return parts
+
+
+def write_parts(folder: Path, rows: Iterable[Any], schema: pa.Schema) -> int:
+    """Write a table as parts of at most `PART_ROWS` rows in the folder; returns the rows written.
+
+    A table without rows has one part without rows.
+    """
+    left = iter(rows)
+    written = number = 0
+    while (batch := list(islice(left, PART_ROWS))) or number == 0:
+        written += write_table(part_file(folder, number), batch, schema)
+        number += 1
+    return written
+
+
 def _read_rows(path: Path, schema: pa.Schema) -> Iterator[dict[str, Any]]:
+    for part in list_parts(path):
+        for batch in read_batches(part, schema):
+            yield from batch.to_pylist()
+
+
+def read_batches(path: Path, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """Yield one Parquet file in batches of at most `BATCH_ROWS`; raises CorruptArtifactError."""
     try:
-        table = pq.read_table(path)
-        if table.schema.names != schema.names:
-            raise CorruptArtifactError(
-                f"{path}: columns {table.schema.names}, expected {schema.names}; "
-                "run the stage that makes it again"
-            )
-        yield from table.to_pylist()
+        with pq.ParquetFile(path) as file:
+            if file.schema_arrow.names != schema.names:
+                raise CorruptArtifactError(
+                    f"{path}: columns {file.schema_arrow.names}, expected {schema.names}; "
+                    "run the stage that makes it again"
+                )
+            yield from file.iter_batches(batch_size=BATCH_ROWS)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise CorruptArtifactError(
             f"{path}: not a readable Parquet file ({error}); run the stage that makes it again"
@@ -123,13 +175,13 @@ def _read_rows(path: Path, schema: pa.Schema) -> Iterator[dict[str, Any]]:
 
 
 def read_documents(path: Path) -> Iterator[Document]:
-    """Yield the documents of one Parquet file; raises CorruptArtifactError."""
+    """Yield the documents of a file or a folder of parts; raises CorruptArtifactError."""
     for row in _read_rows(path, DOCUMENT_SCHEMA):
         yield Document(**row)
 
 
 def read_pairs(path: Path) -> Iterator[Pair]:
-    """Yield the pairs of one Parquet file; raises CorruptArtifactError."""
+    """Yield the pairs of a file or a folder of parts; raises CorruptArtifactError."""
     for row in _read_rows(path, PAIR_SCHEMA):
         yield Pair(**row)
 

@@ -6,7 +6,7 @@ import random
 from pathlib import Path
 
 from polylm_core.artifacts import ShardSet, partial_folder, publish
-from polylm_core.records import DOCUMENT_SCHEMA, PAIR_SCHEMA, Document, Pair, write_table
+from polylm_core.records import DOCUMENT_SCHEMA, PAIR_SCHEMA, Document, Pair, write_parts
 
 WORDS = {
     "eng_Latn": "open the file menu and save your changes before you close window 42".split(),
@@ -70,8 +70,8 @@ def make_shards(
     ):
         for code in languages:
             rows = documents(code, number, split=split)
-            write_table(below / "documents" / f"{code}.parquet", rows, DOCUMENT_SCHEMA)
+            write_parts(below / "documents" / code, rows, DOCUMENT_SCHEMA)
         for code in pair_languages:
             aligned = pairs(code, number, split=split)
-            write_table(below / "pairs" / f"{code}.parquet", aligned, PAIR_SCHEMA)
+            write_parts(below / "pairs" / code, aligned, PAIR_SCHEMA)
     return publish(ShardSet, partial, out, inputs={}, params={}, counts={})

@@ -83,13 +83,13 @@ def _units(
 
     def unit(stream: str, kind: Literal["documents", "pairs"], language: str) -> EncodeUnit:
         files = {
-            split: shards.path / folder / kind / f"{language}.parquet"
+            split: shards.path / folder / kind / language
             for split, folder in FOLDER_BY_SPLIT.items()
         }
         return EncodeUnit(
             stream=stream,
             kind=kind,
-            sources=tuple((split, file) for split, file in files.items() if file.is_file()),
+            sources=tuple((split, file) for split, file in files.items() if file.is_dir()),
             model=tokenizer.path / tokenizers.MODEL_FILE,
             out=work,
             seed=run.seed,
@@ -98,7 +98,11 @@ def _units(
 
     units = [unit(code, "documents", code) for code in run.languages]
     units += [unit(f"eng_Latn-{code}", "pairs", code) for code in _paired_languages(shards)]
-    return sorted(units, key=lambda u: (-sum(f.stat().st_size for _, f in u.sources), u.stream))
+
+    def size(unit: EncodeUnit) -> int:
+        return sum(part.stat().st_size for _, table in unit.sources for part in table.iterdir())
+
+    return sorted(units, key=lambda unit: (-size(unit), unit.stream))
 
 
 def _require_training_text(
@@ -114,7 +118,7 @@ def _require_training_text(
 
 def _paired_languages(shards: ShardSet) -> list[str]:
     folders = [shards.path / folder / "pairs" for folder in FOLDER_BY_SPLIT.values()]
-    return sorted({file.stem for folder in folders for file in folder.glob("*.parquet")})
+    return sorted({part.name for folder in folders for part in folder.glob("*")})
 
 
 def _copy_split(work: Path, partial: Path, split: str, stream: str) -> None:

@@ -88,7 +88,7 @@ def run_unit(setting: Setting, unit: Unit) -> Outcome:
 
 def _compression(setting: Setting, unit: Unit, loaded: LoadedModel) -> Outcome:
     (language,) = unit.languages
-    path = setting.held_out / "documents" / f"{language}.parquet"
+    path = setting.held_out / "documents" / language
     documents = choose_documents(path, setting.config.compression, setting.seed)
     baseline = unigram_bits(setting.models["base"][0], language, loaded.model.config.vocab_size)
     return Outcome(documents=score_language(loaded, unit.model, documents, language, baseline))
@@ -98,7 +98,7 @@ def _translation(setting: Setting, unit: Unit, loaded: LoadedModel) -> Outcome:
     (language,) = unit.languages
     config = setting.config
     pairs = sentence_pairs(
-        setting.held_out / "pairs" / f"{language}.parquet",
+        setting.held_out / "pairs" / language,
         min_english_words=config.min_english_words,
         seed=setting.seed,
     )
@@ -123,7 +123,7 @@ def _choice(setting: Setting, unit: Unit, loaded: LoadedModel) -> Outcome:
     questions, too_long = [], 0
     for language in unit.languages:
         pairs = sentence_pairs(
-            setting.held_out / "pairs" / f"{language}.parquet",
+            setting.held_out / "pairs" / language,
             min_english_words=setting.config.min_english_words,
             seed=setting.seed,
         )

@@ -48,7 +48,7 @@ def make_units(
     shards: ShardSet, languages: tuple[str, ...], config: InstructConfig, seed: int
 ) -> list[Unit]:
     """One unit for each language with pairs, and for each of the recipe."""
-    with_pairs = {file.stem for file in (shards.path / "pairs").glob("*.parquet")}
+    with_pairs = {part.name for part in (shards.path / "pairs").iterdir()}
     further = sorted(with_pairs - {*languages, ENGLISH})
     return [
         Unit(language, language in further, shards.path, config, seed)
@@ -159,7 +159,7 @@ def _continuations(unit: Unit) -> Harvest:
             messages=(Message("user", prompt), Message("assistant", passage.following)),
         )
 
-    file = unit.shards / "documents" / f"{unit.language}.parquet"
+    file = unit.shards / "documents" / unit.language
     passages = [passage for document in read_documents(file) for passage in _passages(document)]
     return take(
         in_drawn_order(passages, unit.seed, lambda passage: passage.name),

@@ -39,8 +39,8 @@ def open_pairs(folder: Path, language: str, hub: str) -> Pairs:
 
 class _FromFile:
     def __init__(self, folder: Path, language: str) -> None:
-        file = folder / "pairs" / f"{language}.parquet"
-        self._table: pa.Table = pq.read_table(file) if file.is_file() else PAIR_SCHEMA.empty_table()
+        file = folder / "pairs" / language
+        self._table: pa.Table = pq.read_table(file) if file.is_dir() else PAIR_SCHEMA.empty_table()
         self.names: list[str] = self._table["id"].to_pylist()
 
     def decode(self, index: int) -> Pair:

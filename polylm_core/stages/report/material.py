@@ -30,6 +30,7 @@ from polylm_core.artifacts import (
     TokenSet,
 )
 from polylm_core.errors import CorruptArtifactError, MismatchedArtifactError
+from polylm_core.records import list_parts
 
 Row = dict[str, Any]
 
@@ -136,9 +137,9 @@ def _missing(artifact: Artifact, name: str, what: str) -> CorruptArtifactError:
 
 def _table(artifact: Artifact, name: str, columns: Sequence[str]) -> pa.Table:
     path = artifact.path / name
-    if not path.is_file():
-        raise _missing(artifact, name, "no such file")
-    present = pq.read_schema(path).names
+    if not path.exists():
+        raise _missing(artifact, name, "no such table")
+    present = pq.read_schema(list_parts(path)[0]).names
     absent = [column for column in columns if column not in present]
     if absent:
         raise _missing(artifact, name, f"no column {', '.join(absent)}")
@@ -158,37 +159,28 @@ def _text_bytes(table: pa.Table, column: str = "text") -> int:
 
 def _sources(documents: DocumentSet, languages: Sequence[str]) -> list[Row]:
     """Documents of each source over the recipe's languages."""
-    sums: dict[tuple[str, str], Row] = {}
-    for language in languages:
-        name = f"documents/{language}.parquet"
-        table = _table(documents, name, ("source", "license", "text"))
-        sized = pa.table(
-            {
-                "source": table["source"],
-                "license": table["license"],
-                "bytes": pc.binary_length(table["text"]),
-            }
-        )
-        grouped = sized.group_by(["source", "license"], use_threads=False)
-        for row in grouped.aggregate([("bytes", "sum"), ("bytes", "count")]).to_pylist():
-            key = (row["source"], row["license"])
-            seen = sums.setdefault(
-                key, {"source": key[0], "license": key[1], "languages": 0} | _EMPTY
+    counts = documents.counts
+    rows: list[Row] = []
+    for source in sorted(counts["documents"]):
+        held = [code for code in languages if counts["documents"][source].get(code)]
+        if held:
+            rows.append(
+                {
+                    "source": source,
+                    "license": counts["licenses"][source],
+                    "languages": len(held),
+                    "documents": sum(counts["documents"][source][code] for code in held),
+                    "bytes": sum(counts["document_bytes"][source][code] for code in held),
+                }
             )
-            seen["languages"] += 1
-            seen["documents"] += row["bytes_count"]
-            seen["bytes"] += row["bytes_sum"]
-    return [sums[key] for key in sorted(sums)]
-
-
-_EMPTY = {"documents": 0, "bytes": 0}
+    return rows
 
 
 def _kept(shards: ShardSet, language: str) -> Row:
-    documents = _table(shards, f"documents/{language}.parquet", ("text",))
-    held_out = _table(shards, f"held_out/documents/{language}.parquet", ("text",))
-    pairs = f"pairs/{language}.parquet"
-    has_pairs = (shards.path / pairs).is_file()  # English has none with itself
+    documents = _table(shards, f"documents/{language}", ("text",))
+    held_out = _table(shards, f"held_out/documents/{language}", ("text",))
+    pairs = f"pairs/{language}"
+    has_pairs = (shards.path / pairs).is_dir()  # English has none with itself
     return {
         "language": language,
         "documents": documents.num_rows,

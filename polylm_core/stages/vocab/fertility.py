@@ -82,7 +82,7 @@ def measure(unit: FertilityUnit) -> Fertility:
     twin = HuggingFaceTwin(unit.tokenizer / TWIN_FOLDER)
     lines = _lines_to_check(unit)
     _check(unit.language, tokenizer, twin, lines)
-    held_out = unit.shards / "held_out" / "documents" / f"{unit.language}.parquet"
+    held_out = unit.shards / "held_out" / "documents" / unit.language
     texts = [document.text for document in read_documents(held_out)]
     ids = [i for encoded in tokenizer.encode_batch(texts) for i in encoded]
     if not ids:
@@ -110,7 +110,7 @@ def measure(unit: FertilityUnit) -> Fertility:
 
 def _lines_to_check(unit: FertilityUnit) -> list[str]:
     """Distinct lines: held-out ones first, then drawn training documents'."""
-    name = Path("documents") / f"{unit.language}.parquet"
+    name = Path("documents") / unit.language
 
     def every_line() -> Iterator[str]:
         for documents in (
@@ -150,8 +150,8 @@ def _check(
 def _parity(unit: FertilityUnit, tokenizer: SentencePieceTokenizer) -> float | None:
     if unit.language == "eng_Latn":
         return 1.0
-    file = unit.shards / "held_out" / "pairs" / f"{unit.language}.parquet"
-    if not file.is_file():
+    file = unit.shards / "held_out" / "pairs" / unit.language
+    if not file.is_dir():
         return None
     pairs = list(read_pairs(file))
     english = sum(map(len, tokenizer.encode_batch([pair.text_a for pair in pairs])))

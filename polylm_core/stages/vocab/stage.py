@@ -67,7 +67,7 @@ def vocab(config: VocabConfig, shards: ShardSet, run: StageRun) -> Tokenizer:
 
 
 def _draw_samples(config: VocabConfig, shards: ShardSet, run: StageRun) -> dict[str, list[str]]:
-    files = {code: shards.path / "documents" / f"{code}.parquet" for code in run.languages}
+    files = {code: shards.path / "documents" / code for code in run.languages}
     sizes = dict(zip(files, run.backend.map(count_bytes, list(files.values())), strict=True))
     budget = share_budget(
         sizes, sample_bytes=config.sample_bytes, exponent=config.sampling_exponent

@@ -30,6 +30,7 @@ from polylm_core.records import (
     Instruction,
     Message,
     Pair,
+    write_parts,
     write_table,
 )
 
@@ -126,13 +127,13 @@ def _shards(folder: Path) -> ShardSet:
             Document(f"help/{language}/{n}", f"{line}\n{lines[n - 1]}", language, "help", "MIT")
             for n, line in enumerate(lines)
         ]
-        write_table(held_out / f"documents/{language}.parquet", documents, DOCUMENT_SCHEMA)
+        write_parts(held_out / f"documents/{language}", documents, DOCUMENT_SCHEMA)
         pairs = [
             Pair(f"help/eng_Latn-{language}/{n}#0", "eng_Latn", english, language, line, "h", "MIT")
             for n, (english, line) in enumerate(zip(SENTENCES["eng_Latn"], lines, strict=True))
         ]
         pairs.append(Pair("h/label#1", "eng_Latn", "Save as", language, "Label", "h", "MIT"))
-        write_table(held_out / f"pairs/{language}.parquet", pairs, PAIR_SCHEMA)
+        write_parts(held_out / f"pairs/{language}", pairs, PAIR_SCHEMA)
     return _publish(ShardSet, partial, out)
 
 

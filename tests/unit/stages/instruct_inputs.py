@@ -14,7 +14,7 @@ from polylm_core.records import (
     PAIR_SCHEMA,
     Document,
     Pair,
-    write_table,
+    write_parts,
 )
 
 LANGUAGES = ("eng_Latn", "deu_Latn", "zho_Hans")
@@ -55,12 +55,12 @@ def make_shards(folder: Path) -> ShardSet:
                 zip(sentences("eng_Latn"), sentences(language), strict=True)
             )
         ]
-        write_table(partial / "pairs" / f"{language}.parquet", pairs[:40], PAIR_SCHEMA)
-        write_table(partial / "held_out/pairs" / f"{language}.parquet", pairs[40:], PAIR_SCHEMA)
+        write_parts(partial / "pairs" / language, pairs[:40], PAIR_SCHEMA)
+        write_parts(partial / "held_out/pairs" / language, pairs[40:], PAIR_SCHEMA)
     for language in LANGUAGES:
         text = "\n".join(sentences(language)[:20])
         document = Document(f"help/{language}/page", text, language, "help", "MPL-2.0")
-        write_table(partial / "documents" / f"{language}.parquet", [document], DOCUMENT_SCHEMA)
+        write_parts(partial / "documents" / language, [document], DOCUMENT_SCHEMA)
     return publish(ShardSet, partial, folder, inputs={}, params={}, counts={})
 
 

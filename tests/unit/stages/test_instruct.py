@@ -188,8 +188,8 @@ def test_a_training_row_equal_to_a_held_out_one_is_dropped_and_counted(
     tmp_path: Path, sources: Path
 ) -> None:
     shards = make_shards(tmp_path / "02_shards")
-    held_out = shards.path / "held_out/pairs/deu_Latn.parquet"
-    (shards.path / "pairs/deu_Latn.parquet").write_bytes(held_out.read_bytes())
+    held_out = shards.path / "held_out/pairs/deu_Latn/00000.parquet"
+    (shards.path / "pairs/deu_Latn/00000.parquet").write_bytes(held_out.read_bytes())
     config = make_config(held_out_per_language=16, taco=None)
     made = make_set(tmp_path / "run", shards, sources, config)
     assert "deu_Latn" not in made.counts["train_by_origin"]["cross-lingual"]
