@@ -87,8 +87,8 @@ SOURCES = (
         "MPL-2.0",
         _named(
             "libreoffice-l10n-",
-            "af am ar as ast be bg bn cy eo fa ga gd gu he hr is ka kk kmr kn lt lv mk ml mn mr nb ne "
-            "nn oc pa-in ro si sr szl ta te th ug uk uz",
+            "af am ar as ast be bg bn cy eo fa ga gd gu he hr is ka kk kmr kn lt lv mk ml mn mr nb "
+            "ne nn oc pa-in ro si sr szl ta te th ug uk uz",
         ),
         rf"usr/lib/libreoffice/program/resource/{_LOCALE}/LC_MESSAGES/.*\.mo",
         _many(strings.catalogue_documents),

@@ -89,7 +89,7 @@ def run(
 
 
 def single_threaded() -> dict[str, str]:
-    """Return an environment in which native libraries keep to one thread, and nothing is fetched."""
+    """Return an environment of one thread a native library, and without downloads."""
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
     offline = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
     return {**os.environ, **dict.fromkeys(names, "1"), **offline}

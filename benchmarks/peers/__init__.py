@@ -1,1 +1,1 @@
-"""What PolyLM is compared with: pinned requirements, and scripts run in environments of their own."""
+"""What PolyLM is compared with: pinned requirements, and scripts for their environments."""

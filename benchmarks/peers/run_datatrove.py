@@ -11,6 +11,7 @@ untouched text. `near` does the four MinHash steps only.
 
 import argparse
 import json
+import re
 import time
 from pathlib import Path
 
@@ -33,7 +34,6 @@ from datatrove.pipeline.readers import JsonlReader, ParquetReader
 from datatrove.pipeline.writers import JsonlWriter
 from datatrove.utils.hashing import HashConfig
 from datatrove.utils.lid import FT176LID
-from datatrove.utils.text import simplify_text
 from datatrove.utils.word_tokenizers import WordTokenizer, load_word_tokenizer
 
 FILTERS = {
@@ -45,20 +45,24 @@ FILTERS = {
 
 
 class SharedWords(WordTokenizer):
-    """Whitespace words, or characters where no spaces stand between words."""
+    """Whitespace words, or characters where no spaces stand between words; a line is a sentence."""
 
     def __init__(self, language: str, has_spaces: bool):
         super().__init__(language)
         self.has_spaces = has_spaces
 
     def word_tokenize(self, text: str) -> list[str]:
+        """Return the words."""
         return text.split() if self.has_spaces else list("".join(text.split()))
 
     def sent_tokenize(self, text: str) -> list[str]:
+        """Return the lines."""
         return text.split("\n")
 
     def span_tokenize(self, text: str) -> list[tuple[int, int]]:
-        raise NotImplementedError("no filter of this comparison asks for spans")
+        """Return where the lines are."""
+        ends = [match.end() for match in re.finditer("\n|$", text)]
+        return list(zip([0, *ends], ends, strict=False))
 
 
 class LocalModel(FT176LID):
@@ -68,14 +72,22 @@ class LocalModel(FT176LID):
 
     @property
     def model(self):
+        """The loaded model."""
         if self._model is None:
             from fasttext.FastText import _FastText
 
             self._model = _FastText(self.path)
         return self._model
 
+    def __deepcopy__(self, memo: dict) -> "LocalModel":
+        return self  # an executor copies its pipeline, and a loaded model cannot be copied
+
+    def __getstate__(self) -> dict:
+        return self.__dict__ | {"_model": None}  # another process loads it again
+
 
 def word_tokenizer(setting: dict, words: str) -> WordTokenizer:
+    """Return datatrove's tokenizer of the language, loaded, or the shared rule."""
     if words == "shared":
         return SharedWords(setting["code"], setting["has_spaces"])
     tokenizer = load_word_tokenizer(setting["code"])
@@ -86,6 +98,7 @@ def word_tokenizer(setting: dict, words: str) -> WordTokenizer:
 
 
 def language_filter(setting: dict, model: str, writer: JsonlWriter | None) -> LanguageFilter:
+    """Return the filter with the given model, loaded."""
     step = LanguageFilter(
         languages=setting["lid_labels"],
         language_threshold=setting["min_confidence"],
@@ -108,6 +121,7 @@ class Chain:
         self.seconds: dict[str, float] = {}
 
     def run(self, phase: str, pipeline: list, tasks: int) -> None:
+        """Run a pipeline and add its seconds to the phase."""
         begin = time.perf_counter()
         LocalPipelineExecutor(
             pipeline,
@@ -118,9 +132,11 @@ class Chain:
         self.seconds[phase] = self.seconds.get(phase, 0.0) + time.perf_counter() - begin
 
     def excluded(self, name: str) -> JsonlWriter:
+        """Return where a filter writes what it drops."""
         return JsonlWriter(str(self.out / "removed" / name), compression=None)
 
     def filters(self) -> None:
+        """Run the filters in one pipeline."""
         steps = [language_filter(self.setting, self.model, self.excluded("language"))]
         for name, kind in FILTERS.items():
             steps.append(
@@ -135,6 +151,7 @@ class Chain:
         self.run("filters", [reader, *steps, writer], self.tasks)
 
     def near(self, reader) -> None:
+        """Run the four MinHash steps on what the reader reads."""
         config = MinhashConfig(
             n_grams=self.setting["shingle"], hash_config=HashConfig(precision=64)
         )
@@ -170,12 +187,14 @@ def _row(identifier: str, language: str, dropped_by: str | None, reason: str | N
 
 
 def whole(chain: Chain) -> list[dict]:
+    """Run filters and MinHash."""
     chain.filters()
     chain.near(JsonlReader(str(chain.out / "filtered"), compression=None))
     return chain.decisions()
 
 
 def near(chain: Chain) -> list[dict]:
+    """Run MinHash on the sample itself."""
     chain.near(ParquetReader(str(chain.folder), read_metadata=False))
     return chain.decisions()
 
@@ -200,6 +219,7 @@ def independent(chain: Chain) -> list[dict]:
 
 
 def main() -> None:
+    """Run one mode on every language of the settings."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("mode", choices=["pipeline", "decisions", "near"])
     parser.add_argument("sample", type=Path)
@@ -219,11 +239,6 @@ def main() -> None:
                 file.write(json.dumps(row) + "\n")
             seconds[language] = chain.seconds
     (arguments.out / "timings.json").write_text(json.dumps(seconds, indent=1))
-
-
-def changed_by_simplifying(texts: list[str]) -> int:
-    """How many texts datatrove would still change before it makes shingles."""
-    return sum(simplify_text(text) != text for text in texts)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,146 @@
+"""One stage on one folder, for measurements: `python -m benchmarks.engine.run_stage STAGE IN OUT`.
+
+IN is a sample (`<language>/<NNNNN>.parquet`) for `curate`, and the folder that the stages before
+wrote their artifacts to for the others. OUT gets the artifact and `timing.json`: the seconds of the
+stage alone, without the interpreter's start and, with `--warm`, without the compilation of kernels.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+
+import yaml
+
+from polylm_core.artifacts import (
+    Artifact,
+    DocumentSet,
+    Mixture,
+    ShardSet,
+    Tokenizer,
+    TokenSet,
+    partial_folder,
+    publish,
+)
+from polylm_core.compute.local import LocalBackend
+from polylm_core.params import Params
+from polylm_core.progress import NullProgress
+from polylm_core.records import DOCUMENT_SCHEMA, Document, list_parts, read_documents, write_parts
+from polylm_core.stages.base import StageRun
+
+SOURCE = "benchmark"
+WARM_DOCUMENTS = 30
+"""Documents of each language that compile the kernels before the clock starts."""
+
+
+def document_set(sample: Path, out: Path, *, documents_per_language: int | None = None) -> None:
+    """Publish a sample as a DocumentSet of one source, part by part."""
+
+    def rows() -> Iterator[Document]:
+        for folder in sorted(path for path in sample.iterdir() if path.is_dir()):
+            parts = (row for part in list_parts(folder) for row in read_documents(part))
+            yield from islice(parts, documents_per_language)
+
+    partial = partial_folder(out)
+    write_parts(partial / "documents" / SOURCE, rows(), DOCUMENT_SCHEMA)
+    publish(DocumentSet, partial, out, inputs={}, params={}, counts={})
+
+
+def stage_run(out: Path, params: Params, workers: int) -> StageRun:
+    """Return a run that asks for no language: a sample need not have text of each."""
+    work = out.parent / f"{out.name}.work"
+    work.mkdir(parents=True, exist_ok=True)
+    backend = LocalBackend(map_workers=workers, training_workers=1, threads_per_worker=1)
+    return StageRun(params.seed, (), out, work, backend, NullProgress())
+
+
+def run_ingest(source: Path, out: Path, params: Params, workers: int) -> Artifact:
+    """Read the sample as a source of Parquet parts."""
+    raise NotImplementedError("ingest declares no source of Parquet parts")
+
+
+def run_curate(source: Path, out: Path, params: Params, workers: int) -> Artifact:
+    """Curate the DocumentSet of a sample."""
+    from polylm_core.stages.curate.stage import curate
+
+    documents = DocumentSet.load(source / "01_documents")
+    return curate(params.curate, documents, stage_run(out / "02_shards", params, workers))
+
+
+def run_vocab(source: Path, out: Path, params: Params, workers: int) -> Artifact:
+    """Train the tokenizer on the shards."""
+    from polylm_core.stages.vocab.stage import vocab
+
+    shards = ShardSet.load(source / "02_shards")
+    return vocab(params.vocab, shards, stage_run(out / "03_tokenizer", params, workers))
+
+
+def run_encode(source: Path, out: Path, params: Params, workers: int) -> Artifact:
+    """Encode the shards."""
+    from polylm_core.stages.encode.stage import encode
+
+    shards, tokenizer = ShardSet.load(source / "02_shards"), Tokenizer.load(source / "03_tokenizer")
+    run = stage_run(out / "04_tokens", params, workers)
+    return encode(params.encode, shards, tokenizer, run)
+
+
+def run_mix(source: Path, out: Path, params: Params, workers: int) -> Mixture:
+    """Solve the mixture of the encoded streams."""
+    from polylm_core.stages.mix.stage import mix
+
+    tokens = TokenSet.load(source / "04_tokens")
+    return mix(params.mix, tokens, stage_run(out / "05_mixture", params, workers))
+
+
+RUNS: dict[str, Callable[[Path, Path, Params, int], Artifact]] = {
+    "ingest": run_ingest,
+    "curate": run_curate,
+    "vocab": run_vocab,
+    "encode": run_encode,
+    "mix": run_mix,
+}
+
+
+def read_params(path: Path, *, identify: bool) -> Params:
+    """Read a recipe, asking for no held-out text; raises NotImplementedError without a switch."""
+    content = yaml.safe_load(path.read_text("utf-8"))
+    content["curate"]["held_out"]["min_bytes"] = 0
+    if not identify:
+        raise NotImplementedError("curate has no way to leave identification out")
+    return Params.model_validate(content)
+
+
+def main() -> None:
+    """Run the stage and write how long it took."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("stage", choices=RUNS)
+    parser.add_argument("source", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"))
+    parser.add_argument("--without-identification", action="store_true")
+    parser.add_argument("--warm", action=argparse.BooleanOptionalAction, default=True)
+    arguments = parser.parse_args()
+    params = read_params(arguments.params, identify=not arguments.without_identification)
+    work, source, out = RUNS[arguments.stage], arguments.source, arguments.out
+    if arguments.stage == "curate":
+        if arguments.warm:
+            warm = out / "warm"
+            document_set(source, warm / "01_documents", documents_per_language=WARM_DOCUMENTS)
+            work(warm, warm, params, 1)
+            shutil.rmtree(warm)
+        document_set(source, out / "01_documents")
+        source = out
+    begin = time.perf_counter()
+    work(source, out, params, arguments.workers)
+    seconds = time.perf_counter() - begin
+    (out / "timing.json").write_text(json.dumps({"seconds": seconds}))
+
+
+if __name__ == "__main__":
+    main()
