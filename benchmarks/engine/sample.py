@@ -27,21 +27,23 @@ def draw(
     corpus: Path,
     languages: Collection[str],
     *,
-    bytes_per_language: int,
+    bytes_per_language: int | Mapping[str, int],
     documents_per_language: int | None = None,
     max_document_bytes: int | None = None,
 ) -> dict[str, list[Document]]:
     """Draw documents of each language until it has enough bytes or documents."""
+    if isinstance(bytes_per_language, int):
+        bytes_per_language = dict.fromkeys(languages, bytes_per_language)
     places: dict[str, list[tuple[bytes, str, int]]] = {language: [] for language in languages}
     for identifier, language, size in _sizes(parts(corpus)):
         if language in places and size <= (max_document_bytes or size):
             key = hashlib.blake2b(identifier.encode(), digest_size=8).digest()
             places[language].append((key, identifier, size))
     order = {}
-    for found in places.values():
+    for language, found in places.items():
         total = 0
         for number, (_, identifier, size) in enumerate(sorted(found)):
-            if total >= bytes_per_language or number == documents_per_language:
+            if total >= bytes_per_language[language] or number == documents_per_language:
                 break
             order[identifier] = number
             total += size
@@ -51,6 +53,15 @@ def draw(
             if document.id in order:
                 drawn[document.language].append(document)
     return {code: sorted(rows, key=lambda row: order[row.id]) for code, rows in drawn.items()}
+
+
+def sizes(corpus: Path, languages: Collection[str]) -> dict[str, int]:
+    """Return the corpus' UTF-8 bytes of each language."""
+    sums = dict.fromkeys(languages, 0)
+    for _, language, size in _sizes(parts(corpus)):
+        if language in sums:
+            sums[language] += size
+    return sums
 
 
 def _sizes(files: Sequence[Path]) -> Iterator[tuple[str, str, int]]:
