@@ -12,6 +12,7 @@ import sys
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -187,7 +188,7 @@ def membership(ranges: CodePointRanges) -> npt.NDArray[np.bool_]:
 
 
 @kernel
-def decode_at(values: Bytes, position: int) -> tuple[int, int]:
+def decode_at(values: Bytes, position: Any) -> tuple[Any, Any]:
     """The code point at a byte position of valid UTF-8, and the position after it."""
     first = np.int64(values[position])
     if first < 0x80:

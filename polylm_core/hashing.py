@@ -78,11 +78,11 @@ def set_size(entries: int) -> int:
 
 
 @kernel
-def mixed_with(values: Hashes, salt: int) -> Hashes:
+def mixed_with(values: Hashes, salt: np.uint64) -> Hashes:
     """Hashes of 64-bit values; another salt gives others."""
     found = np.empty(len(values), np.uint64)
     for index in range(len(values)):
-        found[index] = mixed(values[index] ^ np.uint64(salt))
+        found[index] = mixed(values[index] ^ salt)
     return found
 
 

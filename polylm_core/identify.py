@@ -92,6 +92,12 @@ def is_in_language(label: str, language: str) -> bool:
 
 @functools.cache
 def _load_model() -> Any:
+    return fasttext.load_model(str(lid_176_path()))
+
+
+@functools.cache
+def lid_176_path() -> Path:
+    """The file of lid.176.ftz; raises MachineError when it is not the pinned one."""
     # find_spec does not import the package, whose own import brings a downloader along.
     spec = importlib.util.find_spec(_MODEL_PACKAGE)
     if spec is None or not spec.submodule_search_locations:
@@ -105,4 +111,4 @@ def _load_model() -> Any:
             f"{path}: sha256 is {seen}, expected {_MODEL_SHA256}; "
             f"reinstall the package {_MODEL_PACKAGE} as pinned"
         )
-    return fasttext.load_model(str(path))
+    return path

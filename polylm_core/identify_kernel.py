@@ -1,8 +1,8 @@
 """fastText's prediction for many texts at once: the arithmetic of `fasttext`, without its calls.
 
-In: a model's arrays and a flat buffer of texts. Out: the probability of every label. A word's vector
-is the sum of its rows (itself, and its character n-grams by their FNV hash); a text's is the mean
-over its words and the end mark; labels follow by a Huffman tree, a softmax or sigmoids
+In: a model's arrays and a flat buffer of texts. Out: the probability of every label. A word's
+vector is the sum of its rows (itself, and its character n-grams by their FNV hash); a text's is the
+mean over its words and the end mark; labels follow by a Huffman tree, a softmax or sigmoids
 (Joulin et al., arXiv 1607.01759; hashing and order of sums as in `dictionary.cc` and `model.cc`).
 The library itself is what the tests compare with.
 """

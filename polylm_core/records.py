@@ -35,6 +35,8 @@ class Document:
     license: str
     url: str = ""
     """Where the text was found, for opt-outs by domain; empty if that is not known."""
+    copies: int = 1
+    """Documents of its group of duplicates, itself included, of which it alone was kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,10 @@ class Instruction:
 
 
 DOCUMENT_SCHEMA = pa.schema(
-    [(name, pa.string()) for name in ("id", "text", "language", "source", "license", "url")]
+    [
+        *((name, pa.string()) for name in ("id", "text", "language", "source", "license", "url")),
+        ("copies", pa.int64()),
+    ]
 )
 PAIR_SCHEMA = pa.schema(
     [
@@ -119,6 +124,12 @@ def _to_table(rows: list[Any], schema: pa.Schema) -> pa.Table:
     # By column: asdict of each row costs 40 us, ten times the rest of the work on a million pairs.
     columns = {field.name: _column(rows, field) for field in schema}
     return pa.Table.from_pydict(columns, schema=schema)
+
+
+def write_batches(path: Path, table: pa.Table) -> None:
+    """Write a table as one part of a text table, readable in bounded memory."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(table, path, compression="zstd", compression_level=3, row_group_size=BATCH_ROWS)
 
 
 def part_file(folder: Path, number: int) -> Path:

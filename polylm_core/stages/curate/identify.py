@@ -1,35 +1,99 @@
-"""The first filter of documents: is a text in the language its source claims?
+"""Which language a document is in: its own claim checked, or the answer where it makes none.
 
 A text's own language, and the close relatives declared for it, share their probabilities: what is
-asked is "could this be Indonesian", not "is Indonesian ahead of Malay".
+asked is "could this be Indonesian", not "is Indonesian ahead of Malay". Where a language must be
+told from a cousin, a second look at more of the text decides.
 """
 
 from __future__ import annotations
 
-from polylm_core.identify import can_identify, identifier_of
-from polylm_core.records import Document
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from polylm_core.characters import Texts
+from polylm_core.identify_batch import BatchIdentifier, Probabilities
 from polylm_core.stages.curate.config import IdentifyConfig
-from polylm_core.stages.curate.ledger import Ledger
-from polylm_core.stages.curate.normalise import Prepared
+from polylm_core.stages.curate.lines import Flags, Lines
+from polylm_core.stages.curate.rows import Rows
 
 FILTER = "identify"
+FOREIGN_LINES = "foreign-lines"
+REASONS = ("other-language", "unsure-language", "cousin-language", "outside-recipe")
+OTHER, UNSURE, COUSIN, OUTSIDE = range(4)
+UNKNOWN = "und"
+"""ISO 639's code for a language that is not known."""
+
+_LINE_CHARACTERS = 200
+
+Verdicts = npt.NDArray[np.int64]
 
 
-def identify(
-    documents: list[Prepared], ledger: Ledger, language: str, config: IdentifyConfig
-) -> list[Prepared]:
-    """Keep the documents that are in the language they claim; all of a language without a label."""
-    if not can_identify(language):
-        return documents
-    identifier = identifier_of(language, config.also_accepted.get(language, ()))
+def assign(
+    rows: Rows, identifier: BatchIdentifier, languages: Sequence[str], config: IdentifyConfig
+) -> list[Rows]:
+    """Split documents without a claim by their most probable language.
+
+    A label that stands for several languages means the first of them in the recipe. Documents in
+    no language of the registry keep the code `und`.
+    """
+    probable = identifier.probabilities(rows.texts, config.sample_characters)
+    label_codes = [_choose(codes, languages) for codes in identifier.codes]
+    codes = np.array(label_codes, object)[probable.argmax(axis=1)]
+    codes[probable.max(axis=1, initial=0) <= 0] = UNKNOWN
+    found = []
+    for code in sorted(set(codes)):
+        part = rows.where(codes == code)
+        found.append(Rows(code, part.columns, part.keys, part.texts))
+    return found
+
+
+def _choose(codes: tuple[str, ...], languages: Sequence[str]) -> str:
+    if not codes:
+        return UNKNOWN
+    return next((code for code in languages if code in codes), codes[0])
+
+
+def verdicts(
+    texts: Texts, language: str, identifier: BatchIdentifier, config: IdentifyConfig
+) -> Verdicts:
+    """The index in `REASONS` of why a text is not in the language it claims, -1 where it is."""
+    found = np.full(len(texts), -1, np.int64)
+    if not identifier.knows(language) or len(texts) == 0:
+        return found
+    own = identifier.columns([language, *config.also_accepted.get(language, ())])
+    probable = identifier.probabilities(texts, config.sample_characters)
+    confidence = probable[:, own].sum(axis=1)
     threshold = config.min_confidence_by_language.get(language, config.min_confidence)
-    kept = []
-    for prepared in documents:
-        document: Document = prepared.document
-        confidence = identifier.confidence(document.text, config.sample_characters)
-        if confidence >= threshold:
-            kept.append(prepared)
-        else:
-            reason = "other-language" if confidence < threshold / 2 else "unsure-language"
-            ledger.drop("documents", document.id, FILTER, reason, document.text)
-    return kept
+    found[confidence < threshold] = UNSURE
+    found[confidence < threshold / 2] = OTHER
+    cousins = [code for code in config.cousins.get(language, ()) if identifier.knows(code)]
+    accepted = np.flatnonzero(found < 0)
+    if cousins and len(accepted):
+        longer = identifier.probabilities(texts.take(accepted), config.second_look_characters)
+        rivals = [_sum(longer, identifier, code) for code in cousins]
+        mine = _sum(longer, identifier, language)
+        found[accepted[mine <= np.max(rivals, axis=0)]] = COUSIN
+    return found
+
+
+def _sum(probable: Probabilities, identifier: BatchIdentifier, code: str) -> Probabilities:
+    return np.asarray(probable[:, identifier.columns([code])].sum(axis=1))
+
+
+def foreign_lines(
+    lines: Lines, language: str, identifier: BatchIdentifier, config: IdentifyConfig
+) -> Flags:
+    """Whether each line is surely in another language than its document's."""
+    foreign = np.zeros(len(lines.starts), np.bool_)
+    settings = config.foreign_lines
+    if settings is None or not identifier.knows(language):
+        return foreign
+    judged = np.flatnonzero(lines.letters >= settings.min_letters)
+    bounds = (lines.starts[judged], lines.ends[judged])
+    probable = identifier.probabilities(lines.texts, _LINE_CHARACTERS, bounds)
+    relatives = (*config.also_accepted.get(language, ()), *config.cousins.get(language, ()))
+    probable[:, identifier.columns([language, *relatives])] = 0
+    foreign[judged] = probable.max(axis=1, initial=0) >= settings.min_confidence
+    return foreign

@@ -1,4 +1,4 @@
-"""What curate leaves out: sums by filter and reason, samples of both sides, and every item's reason.
+"""What curate leaves out: sums by filter and reason, samples, and every item with its reason.
 
 `drops/<language>/` has a row a document or pair left out; `attrition.parquet` sums them by reason,
 and lines and words with them; `filters.parquet` says what went into each filter and came out;
@@ -161,29 +161,29 @@ class Ledger:
             chosen = verdicts == index
             sums = [int(chosen.sum()), int(items.sizes[chosen].sum())]
             _add(self.dropped, (*place, reasons[index]), sums)
-        order = mixed_with(items.keys, _salt(filter))
+        order = mixed_with(items.keys, np.uint64(_hash_of(filter)))
         for verdict, of in (("kept", kept), ("dropped", ~kept)):
             rows = np.flatnonzero(of)
             rows = rows[np.argsort(order[rows], kind="stable")[:SAMPLES]]
             found = [
-                (int(order[row]), "" if kept[row] else reasons[verdicts[row]], *_cut(items, row))
+                (
+                    int(order[row]),
+                    "" if kept[row] else reasons[verdicts[row]],
+                    *_cut(items, int(row)),
+                )
                 for row in rows
             ]
             self._sample((*place, verdict), found)
 
-    def record_lines(
-        self, language: str, filter: str, reason: str, found: Sequence[tuple[int, str, str]]
-    ) -> None:
-        """Write down lines left out: their bytes, the document's id, and the text."""
-        if not found:
-            return
-        sums = [len(found), sum(size for size, _, _ in found)]
-        _add(self.dropped, (language, "lines", filter, reason), sums)
-        drawn = [
-            (_hash_of(f"{filter}\n{name}\n{text}"), reason, name, text[:SAMPLE_CHARACTERS])
-            for _, name, text in found
-        ]
-        self._sample((language, "lines", filter, "dropped"), drawn)
+    def record_dropped(self, items: Items, filter: str, reason: str) -> None:
+        """Write down items of which only those left out are looked at: lines."""
+        if len(items.keys):
+            place = (items.language, items.kind, filter)
+            _add(self.dropped, (*place, reason), [len(items.keys), int(items.sizes.sum())])
+            order = mixed_with(items.keys, np.uint64(_hash_of(filter)))
+            rows = np.argsort(order, kind="stable")[:SAMPLES]
+            found = [(int(order[row]), reason, *_cut(items, row)) for row in rows]
+            self._sample((*place, "dropped"), found)
 
     def _sample(self, place: tuple[str, ...], found: list[tuple[int, str, str, str]]) -> None:
         if found:
@@ -215,7 +215,7 @@ class Ledger:
         """The samples, in the order of the filters."""
         for place in sorted(self.samples, key=_in_order):
             for _, reason, name, text in self.samples[place]:
-                yield Sample(*place, reason, name, text)  # type: ignore[arg-type]
+                yield Sample(*place, reason, name, text)  # type: ignore[call-arg, arg-type]
 
     def to_json(self) -> dict[str, Any]:
         """The books as JSON."""
@@ -230,10 +230,7 @@ class Ledger:
         return cls(
             {tuple(place): value for place, value in content["dropped"]},
             {tuple(place): value for place, value in content["passed"]},
-            {
-                tuple(place): [tuple(each) for each in value]  # type: ignore[misc]
-                for place, value in content["samples"]
-            },
+            {tuple(place): [tuple(each) for each in value] for place, value in content["samples"]},
         )
 
 
@@ -247,10 +244,6 @@ def _add(
 def _in_order(place: tuple[str, ...]) -> tuple[Any, ...]:
     language, kind, filter, *rest = place
     return (language, kind, FILTERS.index(filter), *rest)
-
-
-def _salt(text: str) -> int:
-    return _hash_of(text)
 
 
 def _hash_of(text: str) -> int:

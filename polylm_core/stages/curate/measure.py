@@ -120,12 +120,17 @@ def _ngrams(
         np.array([n * scale for n in question.duplicate_ngrams], np.int64),
         1 if are_words else 0,
     ) / np.maximum(characters, 1).reshape(-1, 1)
-    return dict(zip(ngram_names(question.top_ngrams, question.duplicate_ngrams), shares.T))
+    return dict(
+        zip(ngram_names(question.top_ngrams, question.duplicate_ngrams), shares.T, strict=True)
+    )
 
 
 def ngram_names(top: Sequence[int], duplicate: Sequence[int]) -> list[str]:
     """Names of the n-gram measures, in the order of their columns."""
-    return [*(f"top_{n}_gram_share" for n in top), *(f"duplicate_{n}_gram_share" for n in duplicate)]
+    return [
+        *(f"top_{n}_gram_share" for n in top),
+        *(f"duplicate_{n}_gram_share" for n in duplicate),
+    ]
 
 
 @kernel

@@ -1,118 +1,170 @@
-"""Aligned pairs: the rules that need both sides."""
+"""Aligned pairs: what one pair can be asked, and the rules that need both sides.
+
+A pair is a text of two lines, English first, so that it goes the way of the documents: repair,
+identification of each side, duplicates, contamination.
+"""
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Sequence
-from dataclasses import replace
-from statistics import median
-from typing import NamedTuple
+from dataclasses import dataclass
+from pathlib import Path
 
-from polylm_core.identify import can_identify, identifier_of, letters_only
-from polylm_core.records import Pair
-from polylm_core.stages.curate.config import CurateConfig, IdentifyConfig, PairsConfig
-from polylm_core.stages.curate.duplicates import drop_exact
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from polylm_core.characters import composed, from_strings
+from polylm_core.identify_batch import BatchIdentifier, load_identifier
+from polylm_core.records import PAIR_SCHEMA, read_batches
+from polylm_core.restart import read_marker, write_marker
+from polylm_core.stages.curate import identify
+from polylm_core.stages.curate.collector import Collector
+from polylm_core.stages.curate.config import IdentifyConfig
+from polylm_core.stages.curate.held_out import held_out_flags
 from polylm_core.stages.curate.ledger import Ledger
-from polylm_core.stages.curate.normalise import normalise_line
+from polylm_core.stages.curate.lines import Lines
+from polylm_core.stages.curate.prepare import ENGLISH, text_hashes, write_collected
+from polylm_core.stages.curate.repair import FILTER as REPAIR
+from polylm_core.stages.curate.repair import repair
+from polylm_core.stages.curate.rows import COLUMNS, Rows, row_keys
+from polylm_core.stages.curate.scratch import Setting
+from polylm_core.storage import no_space_named
+from polylm_core.tokens import STARTS_LINE, tokenise
+
+RULES_REASON = "length-ratio"
+SIDE_REASONS = ("no-english-side", "empty-side", "no-letters", "copy-of-english")
+NO_ENGLISH, EMPTY, NO_LETTERS, COPY = range(4)
+LANGUAGE_REASONS = ("other-language-a", "other-language-b")
+
+Verdicts = npt.NDArray[np.int64]
 
 
-def text_of(pair: Pair) -> str:
-    """Both sides, for hashing and for samples."""
-    return f"{pair.text_a}\n{pair.text_b}"
+@dataclass(frozen=True, slots=True)
+class PairUnit:
+    """One part of the pairs of a DocumentSet."""
+
+    number: int
+    part: Path
+    setting: Setting
 
 
-def filter_pairs(pairs: Sequence[Pair], ledger: Ledger, config: CurateConfig) -> list[Pair]:
-    """Apply every filter that needs no other language."""
-    repaired = [
-        replace(pair, text_a=normalise_line(pair.text_a), text_b=normalise_line(pair.text_b))
-        for pair in pairs
+def prepare_pairs(unit: PairUnit) -> Ledger:
+    """Prepare one part of the pairs, or find it finished; returns its books."""
+    setting = unit.setting
+    marker = setting.scratch / f"pairs-{unit.number:06d}.json"
+    finished = read_marker(marker)
+    if finished is not None:
+        return Ledger.from_json(finished)
+    collector = Collector()
+    identifier = load_identifier()
+    with no_space_named(setting.scratch):
+        for batch in read_batches(unit.part, PAIR_SCHEMA):
+            for rows in _by_language(batch):
+                _prepare(rows, setting, identifier, collector)
+        files = write_collected(collector, setting, "pairs", unit.number)
+        write_marker(marker, files, collector.ledger.to_json())
+    return collector.ledger
+
+
+def _by_language(batch: pa.RecordBatch) -> list[Rows]:
+    """Pairs of a batch by the language that is not English, English first in each."""
+    sides = [batch.column(f"language_{side}").to_pylist() for side in "ab"]
+    texts = [batch.column(f"text_{side}").to_pylist() for side in "ab"]
+    languages = np.array([b if a == ENGLISH else a for a, b in zip(*sides, strict=True)], object)
+    lines = [
+        f"{_line(a)}\n{_line(b)}" if language == ENGLISH else f"{_line(b)}\n{_line(a)}"
+        for language, a, b in zip(sides[0], *texts, strict=True)
     ]
-    judged = _by_rules(_by_sides(repaired, ledger, config), ledger, config.pairs)
-    identified = _by_language(judged, ledger, config.identify)
-    return drop_exact(identified, ledger, kind="pairs", id_of=lambda pair: pair.id, text_of=text_of)
+    whole = from_strings(composed(lines))
+    ids = batch.column("id").to_pylist()
+    urls = [""] * len(ids)
+    named = [batch.column(name) for name in ("id", "source", "license")]
+    columns = pa.RecordBatch.from_arrays([*named, pa.array(urls, pa.string())], list(COLUMNS))
+    rows = Rows("", columns, row_keys(ids, urls), whole, kind="pairs")
+    has_english = [ENGLISH in pair for pair in zip(*sides, strict=True)]
+    rows = rows.knowing(has_english=np.array(has_english, np.bool_))
+    found = []
+    for language in sorted(set(languages)):
+        part = rows.where(languages == language)
+        found.append(Rows(language, part.columns, part.keys, part.texts, part.extra, kind="pairs"))
+    return found
 
 
-def _by_sides(pairs: Sequence[Pair], ledger: Ledger, config: CurateConfig) -> list[Pair]:
-    kept = []
-    for pair in pairs:
-        reason = _side_reason(pair, config)
-        if reason is None:
-            kept.append(pair)
-        else:
-            ledger.drop("pairs", pair.id, "normalise", reason, text_of(pair))
-    return kept
+def _line(text: str) -> str:
+    return text.replace("\n", " ") if "\n" in text else text
 
 
-def _side_reason(pair: Pair, config: CurateConfig) -> str | None:
-    sides = (pair.text_a, pair.text_b)
-    if not all(any(map(str.isalpha, side)) for side in sides):
-        return "no-letters"
-    if any(len(word) > config.max_word_characters for word in pair.text_a.split()):
-        return "overlong-word"
-    if pair.text_a.casefold() == pair.text_b.casefold():
-        return "copy-of-english"
-    return None
-
-
-def _by_rules(pairs: Sequence[Pair], ledger: Ledger, config: PairsConfig) -> list[Pair]:
-    if not pairs:
-        return []
-    # Chinese takes a third of the characters of English, Spanish more than English: what is
-    # unusual is told from the language's own median.
-    usual = median(len(pair.text_b) / len(pair.text_a) for pair in pairs)
-    kept = []
-    for pair in pairs:
-        relative = len(pair.text_b) / len(pair.text_a) / usual
-        is_judged = max(len(pair.text_a), len(pair.text_b)) > config.min_judged_characters
-        if is_judged and max(relative, 1 / relative) > config.max_length_ratio:
-            ledger.drop("pairs", pair.id, "rules", "length-ratio", text_of(pair))
-        else:
-            kept.append(pair)
-    return kept
-
-
-def _by_language(pairs: Sequence[Pair], ledger: Ledger, config: IdentifyConfig) -> list[Pair]:
-    kept = []
-    for pair in pairs:
-        if _is_foreign_often(pair.text_a, _Question.of(pair.language_a, config)):
-            reason = "other-language-a"
-        elif _is_foreign(pair.text_b, _Question.of(pair.language_b, config)):
-            reason = "other-language-b"
-        else:
-            kept.append(pair)
-            continue
-        ledger.drop("pairs", pair.id, "identify", reason, text_of(pair))
-    return kept
-
-
-class _Question(NamedTuple):
-    """What is asked of a side."""
-
-    language: str
-    also_accepted: tuple[str, ...]
-    min_characters: int
-    min_confidence: float
-    sample_characters: int
-
-    @classmethod
-    def of(cls, language: str, config: IdentifyConfig) -> _Question:
-        return cls(
-            language,
-            config.also_accepted.get(language, ()),
-            config.pair_min_characters,
-            config.pair_min_confidence,
-            config.sample_characters,
+def _prepare(
+    rows: Rows, setting: Setting, identifier: BatchIdentifier, collector: Collector
+) -> None:
+    config = setting.config
+    repaired = repair(
+        rows.texts, are_words=False, max_word_characters=config.max_word_characters
+    ).texts
+    lines = Lines(repaired)
+    num_lines = np.bincount(lines.documents, minlength=len(rows))
+    verdicts = np.full(len(rows), -1, np.int64)
+    verdicts[num_lines != 2] = EMPTY
+    verdicts[(num_lines == 1) & _are_equal(rows)] = COPY
+    verdicts[~rows.extra["has_english"]] = NO_ENGLISH
+    rows = collector.keep(rows.with_texts(repaired), REPAIR, verdicts, SIDE_REASONS)
+    lines = Lines(rows.texts)
+    letters = lines.letters.reshape(-1, 2)
+    verdicts = np.full(len(rows), -1, np.int64)
+    verdicts[_same_wording(rows)] = COPY
+    verdicts[letters.min(axis=1, initial=1) == 0] = NO_LETTERS
+    rows = collector.keep(rows.knowing(letters=letters), REPAIR, verdicts, SIDE_REASONS)
+    foreign = _foreign_sides(rows, identifier, config.identify)
+    rows = collector.keep(rows, identify.FILTER, foreign, LANGUAGE_REASONS)
+    ids = rows.columns.column("id").to_pylist()
+    letters = rows.extra["letters"]
+    collector.add(
+        rows.forgetting().knowing(
+            exact=text_hashes(rows),
+            ratio=letters[:, 1] / letters[:, 0],
+            longest=letters.max(axis=1, initial=0),
+            held_out=held_out_flags(ids, setting.seed, config.held_out),
         )
+    )
 
 
-def _is_foreign(text: str, question: _Question) -> bool:
-    if not can_identify(question.language):
-        return False
-    if len(letters_only(text)) < question.min_characters:
-        return False
-    identifier = identifier_of(question.language, question.also_accepted)
-    return identifier.confidence(text, question.sample_characters) < question.min_confidence
+def _are_equal(rows: Rows) -> npt.NDArray[np.bool_]:
+    """Whether the two raw sides are the same but for case and punctuation."""
+    found = []
+    for number in range(len(rows)):
+        a, _, b = rows.texts.text(number).partition("\n")
+        found.append(" ".join(a.split()) == " ".join(b.split()))
+    return np.array(found, np.bool_)
 
 
-# The English side comes again with every translation, and a worker sees many languages.
-_is_foreign_often = functools.lru_cache(maxsize=1 << 16)(_is_foreign)
+def _same_wording(rows: Rows) -> npt.NDArray[np.bool_]:
+    """Whether the two sides are the same words in other case or punctuation."""
+    tokens = tokenise(rows.texts, are_words=False)
+    starts = np.flatnonzero(tokens.kinds & STARTS_LINE)
+    said = np.where(tokens.wordings > 0, tokens.wordings, 0)
+    sums = np.add.reduceat(said, starts) if len(starts) else said
+    # Sums of hashes are equal for equal sets of characters; those few are compared as they stand.
+    same = sums[0::2] == sums[1::2]
+    for row in np.flatnonzero(same):
+        a, _, b = rows.texts.text(int(row)).partition("\n")
+        same[row] = _wording(a) == _wording(b)
+    return np.asarray(same, np.bool_)
+
+
+def _wording(text: str) -> str:
+    return "".join(character for character in text.lower() if character.isalnum())
+
+
+def _foreign_sides(rows: Rows, identifier: BatchIdentifier, config: IdentifyConfig) -> Verdicts:
+    lines = Lines(rows.texts)
+    verdicts = np.full(len(rows), -1, np.int64)
+    for side, language in ((1, rows.language), (0, ENGLISH)):
+        if not identifier.knows(language):
+            continue
+        judged = np.flatnonzero(lines.letters[side::2] >= config.pair_min_characters)
+        bounds = (lines.starts[side::2][judged], lines.ends[side::2][judged])
+        probable = identifier.probabilities(rows.texts, config.sample_characters, bounds)
+        own = identifier.columns([language, *config.also_accepted.get(language, ())])
+        foreign = probable[:, own].sum(axis=1) < config.pair_min_confidence
+        verdicts[judged[foreign]] = side
+    return verdicts

@@ -8,7 +8,7 @@ hold its plain form.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -37,19 +37,19 @@ _PARAGRAPHS, _REPEATED_PARAGRAPHS, _REPEATED_PARAGRAPH_CHARACTERS = range(4, 7)
 NUM_COUNTS = 7
 
 
-@dataclass(frozen=True, slots=True)
-class Repaired:
+Shares = dict[str, npt.NDArray[np.float64]]
+
+
+class Repaired(NamedTuple):
     """Repaired texts, with what only the raw ones could tell."""
 
     texts: Texts
-    repeated_line_share: npt.NDArray[np.float64]
-    """Lines that stood in the document before, of its lines."""
-    repeated_line_character_share: npt.NDArray[np.float64]
-    repeated_paragraph_share: npt.NDArray[np.float64]
-    """The same of paragraphs: lines between empty lines."""
-    repeated_paragraph_character_share: npt.NDArray[np.float64]
+    shares: Shares
+    """`repeated_line_share` (lines that stood in the document before, of its lines), the same of
+    their characters and of paragraphs (lines between empty lines): float64[texts] each."""
     left_out: npt.NDArray[np.int64]
-    """Parts left out, int64[n, 4]: document, index in `REASONS`, first byte, end in the raw text."""
+    """Parts left out, int64[n, 4]: document, index in `REASONS`, first byte and end in the
+    buffer of raw texts."""
 
 
 def repair(
@@ -62,7 +62,7 @@ def repair(
 ) -> Repaired:
     """Repair every text; of one of which nothing stays the empty text is left.
 
-    `english_lines` are the sorted hashes (`line_hashes`) of lines that count as untranslated.
+    `english_lines` are the sorted hashes of lines that count as untranslated.
     """
     values, offsets, counts, left_out = _repair(
         texts.values,
@@ -73,19 +73,17 @@ def repair(
         english_lines,
         min_copied_letters,
     )
-    share = counts.astype(np.float64)
 
-    def of(part: int, whole: int) -> npt.NDArray[np.float64]:
-        return share[:, part] / np.maximum(share[:, whole], 1)
+    def share(part: int, whole: int) -> npt.NDArray[np.float64]:
+        return np.asarray(counts[:, part] / np.maximum(counts[:, whole], 1))
 
-    return Repaired(
-        Texts(values, offsets),
-        of(_REPEATED_LINES, _LINES),
-        of(_REPEATED_CHARACTERS, _CHARACTERS),
-        of(_REPEATED_PARAGRAPHS, _PARAGRAPHS),
-        of(_REPEATED_PARAGRAPH_CHARACTERS, _CHARACTERS),
-        left_out,
-    )
+    shares = {
+        "repeated_line_share": share(_REPEATED_LINES, _LINES),
+        "repeated_line_character_share": share(_REPEATED_CHARACTERS, _CHARACTERS),
+        "repeated_paragraph_share": share(_REPEATED_PARAGRAPHS, _PARAGRAPHS),
+        "repeated_paragraph_character_share": share(_REPEATED_PARAGRAPH_CHARACTERS, _CHARACTERS),
+    }
+    return Repaired(Texts(values, offsets), shares, left_out)
 
 
 @kernel
@@ -233,28 +231,3 @@ def _repair(
             start = stop + 1
         ends[document + 1] = at
     return out[:at], ends, counts, left_out[:found]
-
-
-def line_hashes(texts: Texts, *, min_letters: int) -> Hashes:
-    """Hashes of the distinct lines of repaired texts with so many letters, sorted."""
-    return np.unique(_line_hashes(texts.values, texts.offsets, properties(), min_letters))
-
-
-@kernel
-def _line_hashes(values: Bytes, offsets: Offsets, properties: Bytes, min_letters: int) -> Hashes:
-    found = np.empty(len(values) // max(min_letters, 1) + len(offsets) + 1, np.uint64)
-    count = 0
-    for document in range(len(offsets) - 1):
-        start, position, letters = offsets[document], offsets[document], 0
-        end = offsets[document + 1]
-        while position <= end:
-            if position == end or values[position] == 10:
-                if letters >= min_letters and position > start:
-                    found[count] = byte_hash(values, start, position)
-                    count += 1
-                start, letters = position + 1, 0
-                position += 1
-            else:
-                point, position = decode_at(values, position)
-                letters += (properties[point] & LETTER) != 0
-    return found[:count]

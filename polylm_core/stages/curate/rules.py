@@ -1,141 +1,136 @@
-"""Quality and repetition rules on a normalised document (Gopher, Rae et al. 2021, §A1.1).
+"""Quality and repetition rules on the measures of documents (Gopher, Rae et al. 2021, §A1.1).
 
-Each rule is a question with a short reason for an answer; the first one that fires drops the
-document. Languages without spaces between words are asked about characters where Gopher asks about
-words: a rule on the length of words would drop every document in Thai, Chinese or Japanese.
+Each rule compares a measure with a threshold and has a short reason; the first that objects drops
+the document. Languages without spaces between words are asked about characters where Gopher asks
+about words: a rule on the length of words would drop every document in Thai, Chinese or Japanese.
 """
 
 from __future__ import annotations
 
 import functools
-import unicodedata
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
+from polylm_core.characters import Texts, from_strings
 from polylm_core.languages import Language
-from polylm_core.stages.curate.config import RulesConfig, RuleThresholds
-from polylm_core.stages.curate.ledger import Ledger
-from polylm_core.stages.curate.ngrams import Tokens, duplicate_run_share, top_run_share
-from polylm_core.stages.curate.normalise import Prepared
+from polylm_core.stages.curate.measure import Measures, Question, measure
+from polylm_core.stages.curate.rules_config import RulesConfig, RuleThresholds
+from polylm_core.tokens import Tokens, tokenise
 
 FILTER = "rules"
 
-_BULLETS = ("•", "‣", "◦", "▪", "-", "*", "\u2013", "·")
-_ELLIPSES = ("...", "…")
+Verdicts = npt.NDArray[np.int64]
+Values = npt.NDArray[np.float64]
+
+REPEATED = {
+    "repeated_line_share": "repeated-lines",
+    "repeated_line_character_share": "repeated-line-characters",
+    "repeated_paragraph_share": "repeated-paragraphs",
+    "repeated_paragraph_character_share": "repeated-paragraph-characters",
+}
+"""Shares that the repair counted, and the reasons of their rules."""
 
 
-def apply_rules(
-    documents: list[Prepared],
-    ledger: Ledger,
-    language: Language,
-    tokens: Tokens,
-    config: RulesConfig,
-) -> list[Prepared]:
-    """Keep the documents that no rule objects to."""
-    objection = _Rules(language, tokens, config).objection
-    kept = []
-    for prepared in documents:
-        reason = objection(prepared)
-        if reason is None:
-            kept.append(prepared)
-        else:
-            ledger.drop("documents", prepared.document.id, FILTER, reason, prepared.document.text)
-    return kept
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A document is dropped where the measure is below the least or above the most."""
+
+    reason: str
+    measure: str
+    least: float = -np.inf
+    most: float = np.inf
+
+    def objects(self, measures: Measures) -> npt.NDArray[np.bool_]:
+        """For each document, whether the rule objects."""
+        seen = measures[self.measure]
+        return (seen < self.least) | (seen > self.most)
 
 
-class _Rules:
-    def __init__(self, language: Language, tokens: Tokens, config: RulesConfig) -> None:
-        self.limits: RuleThresholds = config.for_language(language.code)
-        self.tokens = tokens
-        self.tokens_per_word = 1 if tokens.are_words else self.limits.characters_per_word
-        self.is_own_script = _membership(language)
-        self.stop_words = frozenset(config.stop_words.get(language.code, ()))
-        self.min_stop_words = config.min_stop_words
-
-    def objection(self, prepared: Prepared) -> str | None:
-        """The first rule's reason to drop a document, or None."""
-        text = prepared.document.text
-        tokens = self.tokens.split(text)
-        for reasons in (
-            self._length(tokens),
-            self._words(tokens) if self.tokens.are_words else (),
-            self._characters(text, len(tokens) / self.tokens_per_word),
-            self._lines(prepared),
-            self._repetition(tokens),
-        ):
-            for reason in reasons:
-                return reason
-        return None
-
-    def _length(self, tokens: Sequence[str]) -> Iterator[str]:
-        num_words = len(tokens) / self.tokens_per_word
-        if num_words < self.limits.min_words:
-            yield "too-short"
-        if num_words > self.limits.max_words:
-            yield "too-long"
-
-    def _words(self, words: Sequence[str]) -> Iterator[str]:
-        mean = sum(map(len, words)) / len(words)
-        if mean < self.limits.min_mean_word_characters:
-            yield "short-words"
-        if mean > self.limits.max_mean_word_characters:
-            yield "long-words"
-        alphabetic = sum(any(map(str.isalpha, word)) for word in words)
-        if alphabetic < self.limits.min_alphabetic_word_share * len(words):
-            yield "few-alphabetic-words"
-        if self.stop_words:
-            found = sum(word.casefold() in self.stop_words for word in words)
-            if found < self.min_stop_words:
-                yield "few-stop-words"
-
-    def _characters(self, text: str, num_words: float) -> Iterator[str]:
-        hashes = text.count("#")
-        ellipses = sum(text.count(ellipsis) for ellipsis in _ELLIPSES)
-        if max(hashes, ellipses) > self.limits.max_symbol_to_word_ratio * num_words:
-            yield "symbols"
-        characters = Counter("".join(text.split()))
-        digits = sum(count for each, count in characters.items() if each.isdigit())
-        if digits > self.limits.max_digit_share * characters.total():
-            yield "digits"
-        letters = {each: count for each, count in characters.items() if each.isalpha()}
-        own = sum(count for each, count in letters.items() if self.is_own_script(each))
-        if own < self.limits.min_script_share * sum(letters.values()) or not letters:
-            yield "other-script"
-
-    def _lines(self, prepared: Prepared) -> Iterator[str]:
-        lines = prepared.lines
-        bullets = sum(line.startswith(_BULLETS) for line in lines)
-        if bullets > self.limits.max_bullet_line_share * len(lines):
-            yield "bullet-lines"
-        ellipses = sum(line.endswith(_ELLIPSES) for line in lines)
-        if ellipses > self.limits.max_ellipsis_line_share * len(lines):
-            yield "ellipsis-lines"
-        if prepared.duplicate_line_share > self.limits.max_duplicate_line_share:
-            yield "duplicate-lines"
-        share = prepared.duplicate_line_character_share
-        if share > self.limits.max_duplicate_line_character_share:
-            yield "duplicate-line-characters"
-
-    def _repetition(self, tokens: list[str]) -> Iterator[str]:
-        hashes = self.tokens.hash(tokens)
-        lengths = np.fromiter(map(len, tokens), np.int64, len(tokens))
-        for n, limit in self.limits.max_top_ngram_share.items():
-            if top_run_share(hashes, lengths, n * self.tokens_per_word) > limit:
-                yield f"top-{n}-gram"
-        for n, limit in self.limits.max_duplicate_ngram_share.items():
-            if duplicate_run_share(hashes, lengths, n * self.tokens_per_word) > limit:
-                yield f"duplicate-{n}-grams"
+def rules_of(limits: RuleThresholds, *, are_words: bool, has_stop_words: bool) -> list[Rule]:
+    """The rules of a language in the order in which they are asked."""
+    inside_words = [
+        Rule("short-words", "mean_word_characters", least=limits.min_mean_word_characters),
+        Rule("long-words", "mean_word_characters", most=limits.max_mean_word_characters),
+        Rule("few-words-of-letters", "alphabetic_word_share", limits.min_alphabetic_word_share),
+    ]
+    stop_words = [Rule("few-stop-words", "stop_words", least=limits.min_stop_words)]
+    top, duplicate = limits.max_top_ngram_share, limits.max_duplicate_ngram_share
+    return [
+        Rule("too-short", "words", least=limits.min_words),
+        Rule("too-long", "words", most=limits.max_words),
+        *(inside_words if are_words else []),
+        *(stop_words if has_stop_words else []),
+        Rule("symbols", "symbol_to_word_ratio", most=limits.max_symbol_to_word_ratio),
+        Rule("digits", "digit_share", most=limits.max_digit_share),
+        Rule("other-script", "script_share", least=limits.min_script_share),
+        Rule("bullet-lines", "bullet_line_share", most=limits.max_bullet_line_share),
+        Rule("ellipsis-lines", "ellipsis_line_share", most=limits.max_ellipsis_line_share),
+        *(
+            Rule(reason, name, most=getattr(limits, f"max_{name}"))
+            for name, reason in REPEATED.items()
+        ),
+        *(Rule(f"top-{n}-gram", f"top_{n}_gram_share", most=top[n]) for n in top),
+        *(
+            Rule(f"duplicate-{n}-grams", f"duplicate_{n}_gram_share", most=duplicate[n])
+            for n in duplicate
+        ),
+        Rule("unended-lines", "line_end_share", least=limits.min_line_end_share),
+        Rule("short-lines", "short_line_share", most=limits.max_short_line_share),
+        Rule("list", "new_line_ratio", most=limits.max_new_line_ratio),
+    ]
 
 
-def _membership(language: Language) -> Callable[[str], bool]:
-    """Whether a letter belongs to the language's script."""
+@dataclass(frozen=True)
+class Judge:
+    """The rules of one language, ready to be asked."""
 
-    @functools.cache
-    def is_own(letter: str) -> bool:
-        # NFKC: a full-width or ligature form belongs to the script of its plain letter.
-        point = ord(unicodedata.normalize("NFKC", letter)[0])
-        return any(low <= point <= high for low, high in language.script_ranges)
+    limits: RuleThresholds
+    rules: tuple[Rule, ...]
+    question: Question
 
-    return is_own
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """The reasons that a verdict is an index of."""
+        return tuple(rule.reason for rule in self.rules)
+
+    def measures(self, texts: Texts, tokens: Tokens, shares: Mapping[str, Values]) -> Measures:
+        """Everything the rules ask of repaired documents; `shares` are those of the repair."""
+        found = measure(texts, tokens, self.question)
+        return Measures({**found.columns, **{name: shares[name] for name in REPEATED}})
+
+    def verdicts(self, measures: Measures) -> Verdicts:
+        """The index of the first rule that objects to a document, -1 where none does."""
+        verdicts = np.full(len(measures["words"]), -1, np.int64)
+        for index, rule in enumerate(self.rules):
+            objects = rule.objects(measures)
+            if rule.measure == "line_end_share" and self.limits.allow_no_line_end:
+                objects &= measures["line_end_share"] > 0
+            verdicts[objects & (verdicts < 0)] = index
+        return verdicts
+
+
+@functools.lru_cache(maxsize=512)
+def _stop_word_hashes(words: tuple[str, ...]) -> npt.NDArray[np.uint64]:
+    return np.unique(tokenise(from_strings(words), are_words=True).wordings)
+
+
+def judge_of(language: Language, config: RulesConfig) -> Judge:
+    """The rules of one language."""
+    limits = config.for_language(language.code)
+    stop_words = config.stop_words.get(language.code, ())
+    are_words = language.words == "spaces"
+    return Judge(
+        limits,
+        tuple(rules_of(limits, are_words=are_words, has_stop_words=bool(stop_words) and are_words)),
+        Question(
+            language=language,
+            characters_per_word=limits.characters_per_word,
+            stop_words=_stop_word_hashes(stop_words),
+            short_line_characters=limits.short_line_characters,
+            top_ngrams=tuple(limits.max_top_ngram_share),
+            duplicate_ngrams=tuple(limits.max_duplicate_ngram_share),
+        ),
+    )

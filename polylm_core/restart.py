@@ -1,0 +1,46 @@
+"""Finished work found again: a marker with what a unit counted and the sha256 of what it wrote.
+
+A stage that was killed starts again in the same work folder and does only what has no marker. The
+folder is named by the identity of parameters and inputs; `code_identity` adds the code, because
+units that other code finished are not ours.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from polylm_core.storage import fingerprint, sha256_file, write_atomic
+
+
+def code_identity(*packages: str) -> str:
+    """A short hash of the project's modules loaded in this process, and of packages' versions."""
+    package = __name__.partition(".")[0]
+    files = {
+        name: sha256_file(Path(module.__file__))
+        for name, module in sorted(sys.modules.items())
+        if name.partition(".")[0] == package and module.__file__
+    }
+    return fingerprint({**files, **{name: version(name) for name in packages}})[:16]
+
+
+def write_marker(marker: Path, files: Sequence[Path], content: Any) -> None:
+    """Say that a unit is finished: what it counted, and the files it wrote."""
+    written = {str(file.relative_to(marker.parent)): sha256_file(file) for file in files}
+    write_atomic(marker, json.dumps({"files": written, "content": content}).encode())
+
+
+def read_marker(marker: Path) -> Any | None:
+    """What a finished unit counted; none if it is not finished or a file is not as it was."""
+    try:
+        found = json.loads(marker.read_bytes())
+        for name, digest in found["files"].items():
+            if sha256_file(marker.parent / name) != digest:
+                return None
+    except (OSError, ValueError, KeyError):
+        return None
+    return found["content"]

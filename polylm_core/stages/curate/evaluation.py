@@ -1,0 +1,68 @@
+"""What training text is compared with: held-out text and the recipe's evaluation sets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from polylm_core.characters import Texts, composed, from_strings
+from polylm_core.records import DOCUMENT_SCHEMA, PAIR_SCHEMA, list_parts, read_batches
+from polylm_core.stages.curate.contamination import build_index
+from polylm_core.stages.curate.finish import index_file
+from polylm_core.stages.curate.prepare import ENGLISH
+from polylm_core.stages.curate.repair import repair
+from polylm_core.stages.curate.scratch import Setting
+
+
+@dataclass(frozen=True, slots=True)
+class IndexUnit:
+    """One language."""
+
+    language: str
+    evaluation: tuple[Path, ...]
+    """Parts of the evaluation sets, all languages."""
+    setting: Setting
+
+
+def build_language_index(unit: IndexUnit) -> None:
+    """Index what must not be trained on in one language."""
+    index = build_index(unit.language, _texts(unit), unit.setting.config.decontaminate)
+    index.save(index_file(unit.setting, unit.language))
+
+
+def _texts(unit: IndexUnit) -> Iterator[Texts]:
+    held_out = unit.setting.shards / "held_out"
+    documents = held_out / "documents" / unit.language
+    if documents.is_dir():
+        for part in list_parts(documents):
+            for batch in read_batches(part, DOCUMENT_SCHEMA):
+                yield _column(batch, "text")
+    for language in _pair_languages(held_out, unit.language):
+        side = "text_a" if unit.language == ENGLISH else "text_b"
+        for part in list_parts(held_out / "pairs" / language):
+            for batch in read_batches(part, PAIR_SCHEMA):
+                yield _column(batch, side)
+    for part in unit.evaluation:
+        for batch in read_batches(part, DOCUMENT_SCHEMA):
+            own = batch.filter(pc.equal(batch.column("language"), unit.language))
+            # As the training text was repaired, so that the same line is the same.
+            raw = _column(own, "text")
+            limit = unit.setting.config.max_word_characters
+            yield repair(raw, are_words=True, max_word_characters=limit).texts
+
+
+def _pair_languages(held_out: Path, language: str) -> list[str]:
+    """Languages whose held-out pairs have a side in this one."""
+    folder = held_out / "pairs"
+    if not folder.is_dir():
+        return []
+    present = sorted(each.name for each in folder.iterdir())
+    return present if language == ENGLISH else [code for code in present if code == language]
+
+
+def _column(batch: pa.RecordBatch, name: str) -> Texts:
+    return from_strings(composed(batch.column(name).to_pylist()))

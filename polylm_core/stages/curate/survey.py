@@ -1,0 +1,43 @@
+"""Before the first step of curate: the lines of the English documents, as hashes.
+
+A line of another language that equals one of them was left untranslated.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow.compute as pc
+
+from polylm_core.hashing import NO_HASHES, Hashes
+from polylm_core.records import DOCUMENT_SCHEMA, read_batches
+from polylm_core.stages.curate.lines import Lines
+from polylm_core.stages.curate.prepare import ENGLISH
+from polylm_core.stages.curate.repair import repair
+from polylm_core.stages.curate.rows import Rows
+from polylm_core.stages.curate.scratch import Setting
+
+
+@dataclass(frozen=True, slots=True)
+class SurveyUnit:
+    """One part of the input."""
+
+    part: Path
+    setting: Setting
+
+
+def survey(unit: SurveyUnit) -> Hashes:
+    """Hashes of the repaired English lines with enough letters, sorted, each once."""
+    config = unit.setting.config
+    found = [NO_HASHES]
+    for batch in read_batches(unit.part, DOCUMENT_SCHEMA):
+        english = batch.filter(pc.equal(batch.column("language"), ENGLISH))
+        rows = Rows.of(ENGLISH, english)
+        repaired = repair(
+            rows.texts, are_words=True, max_word_characters=config.max_word_characters
+        )
+        lines = Lines(repaired.texts)
+        found.append(lines.hashes[lines.letters >= (config.min_copied_letters or 0)])
+    return np.unique(np.concatenate(found))
