@@ -13,7 +13,8 @@ from dataclasses import replace
 from itertools import count, islice
 from pathlib import Path
 
-from polylm_core.records import Document, read_documents
+from benchmarks.engine.sample import corpus_documents
+from polylm_core.records import Document
 
 REPLACED_EVERY = 5
 """Words, of which one is replaced; characters where no spaces stand between words."""
@@ -65,7 +66,7 @@ def repeated(files: list[Path], spaced: frozenset[str], max_bytes: int) -> Itera
 
 
 def _documents(files: list[Path], max_bytes: int, repetition: int) -> Iterator[Document]:
-    rows = (row for file in files for row in read_documents(file))
+    rows = (row for file in files for row in corpus_documents(file))
     if repetition:
         return rows
     in_corpus = sum(file.stat().st_size for file in files) * _COMPRESSION

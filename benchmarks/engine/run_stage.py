@@ -11,6 +11,7 @@ import argparse
 import json
 import shutil
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -40,15 +41,19 @@ WARM_DOCUMENTS = 30
 
 def document_set(sample: Path, out: Path, *, documents_per_language: int | None = None) -> None:
     """Publish a sample as a DocumentSet of one source, part by part."""
+    numbers: Counter[str] = Counter()
 
     def rows() -> Iterator[Document]:
         for folder in sorted(path for path in sample.iterdir() if path.is_dir()):
             parts = (row for part in list_parts(folder) for row in read_documents(part))
-            yield from islice(parts, documents_per_language)
+            for row in islice(parts, documents_per_language):
+                numbers[row.language] += 1
+                yield row
 
     partial = partial_folder(out)
     write_parts(partial / "documents" / SOURCE, rows(), DOCUMENT_SCHEMA)
-    publish(DocumentSet, partial, out, inputs={}, params={}, counts={})
+    counts = {"documents": {SOURCE: dict(sorted(numbers.items()))}}
+    publish(DocumentSet, partial, out, inputs={}, params={}, counts=counts)
 
 
 def stage_run(out: Path, params: Params, workers: int) -> StageRun:

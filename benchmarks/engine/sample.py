@@ -11,6 +11,9 @@ import pyarrow.parquet as pq
 
 from polylm_core.records import DOCUMENT_SCHEMA, Document, list_parts, read_documents, write_parts
 
+COLUMNS = ("id", "text", "language", "source", "license")
+BATCH_ROWS = 1_000
+
 Sample = Mapping[str, Sequence[Document]]
 """Documents by language, in the order of their draw."""
 
@@ -21,6 +24,13 @@ def parts(corpus: Path) -> list[Path]:
     if not found:
         raise SystemExit(f"error: {corpus} holds no corpus; run `python -m benchmarks.corpus`")
     return found
+
+
+def corpus_documents(file: Path) -> Iterator[Document]:
+    """Yield the documents of one file of the corpus, which has columns of its own."""
+    for batch in pq.ParquetFile(file).iter_batches(batch_size=BATCH_ROWS, columns=list(COLUMNS)):
+        for row in batch.to_pylist():
+            yield Document(**row)
 
 
 def draw(
@@ -49,7 +59,7 @@ def draw(
             total += size
     drawn: dict[str, list[Document]] = {language: [] for language in languages}
     for part in parts(corpus):
-        for document in read_documents(part):
+        for document in corpus_documents(part):
             if document.id in order:
                 drawn[document.language].append(document)
     return {code: sorted(rows, key=lambda row: order[row.id]) for code, rows in drawn.items()}
