@@ -216,7 +216,7 @@ class Tokenizer(Artifact):
     """`03_tokenizer`: `tokenizer.model` (SentencePiece) and its Hugging Face twin, with fertility.
 
     The twin is `huggingface/tokenizer.json` and `tokenizer_config.json`; `fertility.parquet` has
-    one row a language.
+    one row a language, `gate.parquet` one row a language and measure with its threshold.
     """
 
     stage = "vocab"
@@ -234,7 +234,12 @@ class TokenSet(Artifact):
 
 
 class Mixture(Artifact):
-    """`05_mixture`: `mixture.json`, tokens and epochs of each stream in each curriculum stage."""
+    """`05_mixture`: `mixture.json`.
+
+    `stages`: of each curriculum stage its name, policy, tokens and, for each stream it draws,
+    tokens, bytes, epochs and share. `streams`: the sums of each stream over all stages, and what
+    there is of it.
+    """
 
     stage = "mix"
 

@@ -122,7 +122,9 @@ def label_probabilities(
             is_break, following = True, position + 1
             if position < end:
                 point, following = decode_at(values, position)
-                is_break = (properties[point] & SEPARATOR) != 0 or 48 <= point <= 57
+                # Brackets of Han and Kana text stay: they tell Japanese from Chinese.
+                is_separator = (properties[point] & SEPARATOR) != 0 and point < 0x3005
+                is_break = is_separator or 48 <= point <= 57
             if not is_break:
                 for offset in range(following - position):
                     buffer[1 + size + offset] = values[position + offset]

@@ -8,12 +8,15 @@ newline is the byte piece `<0x0A>`, as in its released code.
 Text is never a control piece: `</s>` written in a document is encoded as characters. A chat mark
 such as `<|user|>` always is one piece. U+2581 is SentencePiece's own sign for a space, so it comes
 back as a space (`readable`); every other text comes back as it was.
+
+A model that `vocab` imports may be a unigram model or put a space before a text; its twin does too.
 """
 
 from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -95,13 +98,20 @@ def train_sentencepiece(
 
 
 def _without_environment(model: bytes) -> bytes:
-    proto = _parse(model)
+    proto = parse_model(model)
     for field in _TRAINING_ENVIRONMENT:
         proto.trainer_spec.ClearField(field)
     return bytes(proto.SerializeToString(deterministic=True))
 
 
-def _parse(model: bytes) -> Any:
+def parse_model(model: bytes) -> Any:
+    """The fields of a `.model` file, as SentencePiece's `ModelProto`; raises ValueError."""
+    try:
+        if not model:  # SentencePiece takes no bytes for a model without pieces
+            raise RuntimeError("it is empty")
+        sentencepiece.SentencePieceProcessor(model_proto=model)
+    except RuntimeError as error:
+        raise ValueError(f"not a SentencePiece model ({error})") from error
     proto = sentencepiece_model_pb2.ModelProto()  # type: ignore[attr-defined]
     proto.ParseFromString(model)
     return proto
@@ -110,10 +120,11 @@ def _parse(model: bytes) -> Any:
 class SentencePieceTokenizer:
     """A loaded model."""
 
-    bos_id, eos_id, pad_id, unk_id = BOS_ID, EOS_ID, PAD_ID, UNK_ID
+    bos_id, eos_id, unk_id = BOS_ID, EOS_ID, UNK_ID
 
     def __init__(self, model: bytes) -> None:
         self._processor = sentencepiece.SentencePieceProcessor(model_proto=model)
+        self.pad_id: int = self._processor.pad_id()
         self.vocab_size: int = self._processor.get_piece_size()
         self.byte_ids = frozenset(i for i in range(self.vocab_size) if self._processor.IsByte(i))
         """Ids that stand for one byte of a character outside the vocabulary, or a newline."""
@@ -157,12 +168,13 @@ def readable(text: str) -> str:
 def export_huggingface(model: bytes, folder: Path, *, context_tokens: int | None = None) -> None:
     """Write `tokenizer.json` and `tokenizer_config.json` with the ids of `model`."""
     folder.mkdir(parents=True, exist_ok=True)
+    proto = parse_model(model)
     config = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "unk_token": UNK_PIECE,
         "bos_token": BOS_PIECE,
         "eos_token": EOS_PIECE,
-        "pad_token": PAD_PIECE,
+        "pad_token": proto.pieces[proto.trainer_spec.pad_id].piece,
         "padding_side": "left",
         "clean_up_tokenization_spaces": False,
     }
@@ -170,33 +182,60 @@ def export_huggingface(model: bytes, folder: Path, *, context_tokens: int | None
         config["model_max_length"] = context_tokens
     text = json.dumps(config, indent=2, sort_keys=True) + "\n"
     write_atomic(folder / "tokenizer_config.json", text.encode())
-    write_atomic(folder / "tokenizer.json", _twin(model).to_str(pretty=True).encode())
+    write_atomic(folder / "tokenizer.json", _twin(proto).to_str(pretty=True).encode())
 
 
-def _twin(model: bytes) -> tokenizers.Tokenizer:
-    """The same BPE in Hugging Face's `tokenizers`: no pre-tokenizer, bytes for the unknown."""
-    pieces = _parse(model).pieces
-    twin = tokenizers.Tokenizer(
-        tokenizers.models.BPE(
-            vocab={piece.piece: number for number, piece in enumerate(pieces)},
-            merges=_merges([piece.piece for piece in pieces if piece.type == piece.NORMAL]),
-            unk_token=UNK_PIECE,
-            fuse_unk=True,
-            byte_fallback=True,
-        )
-    )
-    twin.normalizer = tokenizers.normalizers.Replace(" ", SPACE_SIGN)
-    twin.decoder = tokenizers.decoders.Sequence(
-        [
-            tokenizers.decoders.Replace(SPACE_SIGN, " "),
-            tokenizers.decoders.ByteFallback(),
-            tokenizers.decoders.Fuse(),
-        ]
-    )
-    controls = (UNK_PIECE, BOS_PIECE, EOS_PIECE, PAD_PIECE)
+def _twin(proto: Any) -> tokenizers.Tokenizer:
+    """The same model in Hugging Face's `tokenizers`: no pre-tokenizer, bytes for the unknown."""
+    pieces = proto.pieces
+    is_bpe = proto.trainer_spec.model_type == proto.trainer_spec.BPE
+    twin = tokenizers.Tokenizer(_bpe(pieces) if is_bpe else _unigram(pieces))
+    marks = [piece.piece for piece in pieces if piece.type == piece.USER_DEFINED]
+    steps = [tokenizers.normalizers.Replace(" ", SPACE_SIGN)]
+    decoding = [
+        tokenizers.decoders.Replace(SPACE_SIGN, " "),
+        tokenizers.decoders.ByteFallback(),
+        tokenizers.decoders.Fuse(),
+    ]
+    prefixed = bool(proto.normalizer_spec.add_dummy_prefix)
+    if prefixed:
+        # One space before the whole text, whether it begins with a mark or not. Marks are looked
+        # for after that, and are normalized themselves: alone, they must stay as they are.
+        alone = "|".join(re.escape(mark) for mark in marks)
+        start = tokenizers.Regex(rf"\A(?=[\s\S])(?!(?:{alone})\z)")
+        steps.append(tokenizers.normalizers.Replace(start, SPACE_SIGN))
+        decoding.append(tokenizers.decoders.Strip(" ", 1, 0))
+    twin.normalizer = tokenizers.normalizers.Sequence(steps)
+    twin.decoder = tokenizers.decoders.Sequence(decoding)
+    controls = [piece.piece for piece in pieces if piece.type in (piece.UNKNOWN, piece.CONTROL)]
     twin.add_special_tokens([tokenizers.AddedToken(p, normalized=False) for p in controls])
-    twin.add_tokens([tokenizers.AddedToken(p, normalized=False) for p in CHAT_PIECES])
+    twin.add_tokens([tokenizers.AddedToken(p, normalized=prefixed) for p in marks])
     return twin
+
+
+def _bpe(pieces: Sequence[Any]) -> tokenizers.models.BPE:
+    best_first = sorted((p for p in pieces if p.type == p.NORMAL), key=lambda p: -p.score)
+    return tokenizers.models.BPE(
+        vocab={piece.piece: number for number, piece in enumerate(pieces)},
+        merges=_merges([piece.piece for piece in best_first]),
+        unk_token=UNK_PIECE,
+        fuse_unk=True,
+        byte_fallback=True,
+    )
+
+
+def _unigram(pieces: Sequence[Any]) -> tokenizers.models.Unigram:
+    """All pieces, with scores under which text never becomes a control or byte piece.
+
+    `tokenizers` adds scores in float64 and SentencePiece in float32, so of equally likely
+    segmentations of a repeated sign they may choose another; `vocab` checks on real text.
+    """
+    never = min(piece.score for piece in pieces if piece.type == piece.NORMAL) - 1000
+    return tokenizers.models.Unigram(
+        [(piece.piece, piece.score if piece.type == piece.NORMAL else never) for piece in pieces],
+        unk_id=UNK_ID,
+        byte_fallback=True,
+    )
 
 
 def _merges(pieces: Sequence[str]) -> list[tuple[str, str]]:

@@ -148,7 +148,7 @@ def test_the_model_s_bytes_depend_on_neither_threads_nor_process(model: bytes) -
 
 
 def test_the_model_names_no_path_and_no_thread(model: bytes) -> None:
-    trainer = tk._parse(model).trainer_spec
+    trainer = tk.parse_model(model).trainer_spec
     assert not trainer.HasField("num_threads")
     assert not trainer.HasField("model_prefix")
     assert not list(trainer.input)

@@ -1,60 +1,79 @@
-"""Solve a curriculum in tokens: shares by (tokens) ** exponent under an epoch cap.
+"""Share a budget of tokens by weights, between a floor and a capacity of each stream.
 
-XLM-R's smoothing (Conneau et al. 2019) gives small languages more than their share of the text; the
-cap keeps the smallest from being repeated without end, as UniMax does (Chung et al. 2023).
+What one stream cannot take goes to the others in proportion to their weights. With weights (tokens)
+** exponent this is XLM-R's smoothing (Conneau et al. 2019) under an epoch cap; with equal weights
+it is UniMax (Chung et al. 2023, algorithm 1).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
-from polylm_core.errors import StageError
 from polylm_core.rounding import largest_remainder
 
 
-@dataclass(frozen=True)
-class Draw:
-    """Tokens drawn from one stream in one curriculum stage."""
-
-    tokens: int
-    epochs: float
-
-
-def share(
+def fill(
     budget_tokens: int,
-    available: Mapping[str, int],
+    weights: Mapping[str, float],
     *,
-    exponent: float,
-    max_epochs: float,
-    what: str,
-) -> dict[str, Draw]:
-    """Split a budget over streams: proportional to size ** exponent, none past its epoch cap.
+    capacity: Mapping[str, int],
+    floors: Mapping[str, int],
+) -> dict[str, int]:
+    """Split a budget: `level` * weight each, kept between floor and capacity, adding to the budget.
 
-    What a capped stream cannot take goes to the others, in the same proportion. Raises StageError
-    when all streams together, repeated `max_epochs` times, hold less than the budget.
+    The floors must add to at most the budget and the capacities to at least that (`lacking` finds
+    those that do not).
     """
-    capacity = {name: int(size * max_epochs) for name, size in available.items()}
-    if budget_tokens > sum(capacity.values()):
-        raise StageError(
-            f"{what}: {budget_tokens:,} tokens are asked for, but {sum(available.values()):,} "
-            f"tokens repeated at most {max_epochs:g} times give {sum(capacity.values()):,}; "
-            "lower mix.tokens or the share, raise mix.max_epochs, or add text"
-        )
-    drawn: dict[str, int] = {}
-    left, open_streams = budget_tokens, sorted(available)
-    while open_streams:
-        weight = sum(available[name] ** exponent for name in open_streams)
-        offer = {name: left * available[name] ** exponent / weight for name in open_streams}
-        full = [name for name in open_streams if offer[name] >= capacity[name]]
-        if not full:
-            drawn |= largest_remainder(offer, left)
-            break
-        for name in full:
-            drawn[name] = capacity[name]
-            left -= capacity[name]
-        open_streams = [name for name in open_streams if name not in full]
-    return {
-        name: Draw(tokens, round(tokens / available[name], 6))
-        for name, tokens in sorted(drawn.items())
+    level = _level(budget_tokens, weights, capacity, floors)
+    exact = {
+        name: min(max(level * weight, floors.get(name, 0)), capacity[name])
+        for name, weight in weights.items()
     }
+    return largest_remainder(exact, budget_tokens)
+
+
+def proportional(budget_tokens: int, weights: Mapping[str, float]) -> dict[str, int]:
+    """Split a budget by weights alone."""
+    whole = sum(weights.values())
+    exact = {name: budget_tokens * weight / whole for name, weight in weights.items()}
+    return largest_remainder(exact, budget_tokens)
+
+
+def lacking(demand: Mapping[str, int], capacity: Mapping[str, int]) -> dict[str, int]:
+    """Tokens that each stream is short of what is asked of it, for those that are."""
+    return {
+        name: tokens - capacity[name] for name, tokens in demand.items() if tokens > capacity[name]
+    }
+
+
+def _level(
+    budget_tokens: int,
+    weights: Mapping[str, float],
+    capacity: Mapping[str, int],
+    floors: Mapping[str, int],
+) -> float:
+    """The level at which the streams take the budget.
+
+    The sum taken grows with the level and bends only where a stream leaves its floor or meets its
+    capacity, so the bend below the budget is looked up and the rest is a division.
+    """
+    open_weights = {name: weight for name, weight in weights.items() if weight > 0}
+
+    def taken(level: float) -> float:
+        return sum(
+            min(max(level * weight, floors.get(name, 0)), capacity[name])
+            for name, weight in weights.items()
+        )
+
+    bends = {
+        limit / weight
+        for name, weight in open_weights.items()
+        for limit in (floors.get(name, 0), capacity[name])
+    }
+    below = max((bend for bend in bends if taken(bend) <= budget_tokens), default=0.0)
+    growing = sum(
+        weight
+        for name, weight in open_weights.items()
+        if floors.get(name, 0) <= below * weight < capacity[name]
+    )
+    return below + (budget_tokens - taken(below)) / growing if growing else below

@@ -1,31 +1,65 @@
 """The balanced, bounded sample that the vocabulary is learned from.
 
 A language's share grows with (its bytes) ** exponent, so that a small language gets more entries
-than its size would give it. Which documents are in depends on their ids and the seed alone.
+than its size would give it. Documents are taken in the order of a hash of seed and id until the
+next line would exceed the share, so the sample depends on neither parts, order nor workers. Only
+documents whose hash is low enough to be taken are kept of each part, so memory and disk grow with
+the sample and not with the corpus.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from polylm_core.records import Document, read_documents
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from polylm_core.records import DOCUMENT_SCHEMA, read_batches, write_table
+from polylm_core.stages.vocab.finished import find_finished, mark_finished
+from polylm_core.storage import no_space_named
+
+MARGIN = 1.25
+"""Documents are kept for this multiple of a language's share; where they hold less than the share
+after all (few, very unequal documents), the part is read again for `RETRY` times as much."""
+RETRY = 4.0
+CANDIDATE_SCHEMA = pa.schema([("draw", pa.string()), ("text", pa.string())])
+
+
+@dataclass(frozen=True, slots=True)
+class PartUnit:
+    """One part of a language to keep documents of."""
+
+    part: Path
+    out: Path
+    seed: int
+    threshold: float
+    """Documents are kept whose draw in [0, 1) is below."""
 
 
 @dataclass(frozen=True, slots=True)
 class SampleUnit:
-    """One language's part of the sample."""
+    """One language's sample to take from what was kept of its parts."""
 
-    documents: Path
-    seed: int
+    candidates: tuple[Path, ...]
+    out: Path
     budget_bytes: int
 
 
-def count_bytes(documents: Path) -> int:
-    """UTF-8 bytes of the texts of one file."""
-    return sum(len(document.text.encode()) for document in read_documents(documents))
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    draw: str
+    text: str
+
+
+def count_bytes(part: Path) -> int:
+    """UTF-8 bytes of the texts of one part."""
+    return sum(
+        pc.sum(pc.binary_length(batch.column("text"))).as_py() or 0
+        for batch in read_batches(part, DOCUMENT_SCHEMA)
+    )
 
 
 def share_budget(
@@ -37,25 +71,67 @@ def share_budget(
     return {code: int(sample_bytes * weight / whole) for code, weight in weights.items()}
 
 
-def shuffled_documents(documents: Path, seed: int) -> list[Document]:
-    """Documents in an order drawn by the seed, the same on every machine."""
+def keep_candidates(unit: PartUnit) -> int:
+    """Keep the documents of a part that may be in the sample; returns the bytes of their lines."""
+    finished = find_finished(unit.out)
+    if finished is not None:
+        return int(finished)
+    rows = [
+        _Candidate(draw, texts[row].as_py())
+        for ids, texts in _columns(unit.part)
+        for row, key in enumerate(ids)
+        if (draw := _draw(unit.seed, key)) < _as_draw(unit.threshold)
+    ]
+    with no_space_named(unit.out):
+        write_table(unit.out, rows, CANDIDATE_SCHEMA)
+    size = sum(len(line.encode()) for row in rows for line in row.text.split("\n"))
+    mark_finished(unit.out, size)
+    return size
 
-    def draw(document: Document) -> bytes:
-        return hashlib.sha256(f"{seed}\n{document.id}".encode()).digest()
 
-    return sorted(read_documents(documents), key=draw)
+def take_sample(unit: SampleUnit) -> int:
+    """Write a language's lines to a file, one a line; returns their bytes."""
+    candidates = sorted(
+        (row["draw"], row["text"])
+        for file in unit.candidates
+        for batch in read_batches(file, CANDIDATE_SCHEMA)
+        for row in batch.to_pylist()
+    )
+    size = 0
+    with no_space_named(unit.out), unit.out.open("wb") as file:
+        for line in _lines_within((text for _, text in candidates), unit.budget_bytes):
+            size += len(line)
+            file.write(line + b"\n")
+    return size
 
 
-def sample_lines(unit: SampleUnit) -> list[str]:
-    """Lines of drawn documents until the next one would exceed the budget."""
-    return list(_lines_within(shuffled_documents(unit.documents, unit.seed), unit.budget_bytes))
+def read_sample(files: Iterable[Path]) -> Iterator[str]:
+    """The lines of samples, one after the other, in bounded memory."""
+    for path in files:
+        with path.open("rb") as file:
+            for line in file:
+                yield line[:-1].decode()
 
 
-def _lines_within(documents: list[Document], budget_bytes: int) -> Iterator[str]:
+def _columns(part: Path) -> Iterator[tuple[list[str], pa.Array]]:
+    for batch in read_batches(part, DOCUMENT_SCHEMA):
+        yield batch.column("id").to_pylist(), batch.column("text")
+
+
+def _draw(seed: int, key: str) -> str:
+    return hashlib.sha256(f"{seed}\n{key}".encode()).hexdigest()
+
+
+def _as_draw(threshold: float) -> str:
+    """The hexadecimal text that draws below the threshold come before."""
+    return "g" if threshold >= 1 else f"{int(threshold * 2**64):016x}"
+
+
+def _lines_within(texts: Iterable[str], budget_bytes: int) -> Iterator[bytes]:
     left = budget_bytes
-    for document in documents:
-        for line in document.text.split("\n"):
-            left -= len(line.encode())
+    for text in texts:
+        for line in text.encode().split(b"\n"):
+            left -= len(line)
             if left < 0:
                 return
             if line:

@@ -1,15 +1,16 @@
 """`vocab`: curated documents in; a SentencePiece model, its Hugging Face twin and fertility out.
 
-The vocabulary is learned from a small sample balanced over the languages, then checked: the stage
-fails rather than publish two tokenizers that disagree, or one that loses text.
+The vocabulary is learned from a bounded sample balanced over the languages, or imported, and then
+checked: the stage fails rather than publish two tokenizers that disagree, one that loses text, or
+one that costs a language more than the recipe allows.
 """
 
 from __future__ import annotations
 
-from itertools import chain
 from pathlib import Path
 
 from polylm_core.artifacts import ShardSet, Tokenizer, partial_folder
+from polylm_core.errors import StageError
 from polylm_core.records import write_table
 from polylm_core.stages.base import StageRun
 from polylm_core.stages.vocab.config import VocabConfig
@@ -17,92 +18,74 @@ from polylm_core.stages.vocab.fertility import (
     FERTILITY_SCHEMA,
     Fertility,
     FertilityUnit,
+    Measured,
     measure,
 )
-from polylm_core.stages.vocab.sample import (
-    SampleUnit,
-    count_bytes,
-    sample_lines,
-    share_budget,
-)
+from polylm_core.stages.vocab.gate import GATE_SCHEMA, judge, require_passed
+from polylm_core.stages.vocab.imported import import_model
+from polylm_core.stages.vocab.learn import Learned, learn
 from polylm_core.storage import no_space_named, write_atomic
-from polylm_core.tokenizer import (
-    MODEL_FILE,
-    TWIN_FOLDER,
-    export_huggingface,
-    train_sentencepiece,
-)
+from polylm_core.tokenizer import MODEL_FILE, TWIN_FOLDER, export_huggingface, load
 
 
 def vocab(config: VocabConfig, shards: ShardSet, run: StageRun) -> Tokenizer:
-    """Learn one vocabulary for all languages of the recipe."""
-    samples = _draw_samples(config, shards, run)
-    partial = partial_folder(run.out)
-    with run.progress.track("learn vocabulary", total=1, noun="models") as tracker:
-        model = train_sentencepiece(
-            chain.from_iterable(samples.values()),
-            vocab_size=config.vocab_size,
-            character_coverage=config.character_coverage,
+    """Make one vocabulary for all languages of the recipe.
+
+    Raises StageError that names every language for which it does not pass the gate.
+    """
+    strangers = sorted(config.gate.by_language.keys() - set(run.languages))
+    if strangers:
+        raise StageError(
+            f"vocab.gate.by_language: {', '.join(strangers)} not among `languages`; remove them"
         )
-        tracker.advance()
-    write_atomic(partial / MODEL_FILE, model)
-    export_huggingface(model, partial / TWIN_FOLDER)
-    rows = _measure(config, shards, partial, run)
+    if config.imported is None:
+        learned = learn(config, shards, run)
+    else:
+        learned = Learned(import_model(config.imported, run.work), {}, {})
+    partial = partial_folder(run.out)
+    write_atomic(partial / MODEL_FILE, learned.model)
+    export_huggingface(learned.model, partial / TWIN_FOLDER)
+    measured = _measure(config, shards, partial, run)
+    rows = [language.row for language in measured]
+    verdicts = [verdict for row in rows if row.tokens for verdict in judge(row, config.gate)]
+    run.progress.table("fertility", [_readable_row(row) for row in rows], "Tokens by language")
+    require_passed(
+        config,
+        measured,
+        verdicts,
+        sample_bytes=learned.sample_bytes,
+        language_bytes=learned.language_bytes,
+    )
     with no_space_named(partial):
         write_table(partial / "fertility.parquet", rows, FERTILITY_SCHEMA)
-    run.progress.table("fertility", [_readable_row(row) for row in rows], "Tokens by language")
-    return run.publish(
-        Tokenizer,
-        partial,
-        config,
-        inputs={"curate": shards},
-        counts={
-            "sample_bytes": {
-                code: sum(len(line.encode()) for line in lines) for code, lines in samples.items()
-            },
-            "vocab_size": config.vocab_size,
-            "lines_checked": {row.language: row.lines_checked for row in rows},
-        },
-    )
-
-
-def _draw_samples(config: VocabConfig, shards: ShardSet, run: StageRun) -> dict[str, list[str]]:
-    files = {code: shards.path / "documents" / code for code in run.languages}
-    sizes = dict(zip(files, run.backend.map(count_bytes, list(files.values())), strict=True))
-    budget = share_budget(
-        sizes, sample_bytes=config.sample_bytes, exponent=config.sampling_exponent
-    )
-    units = [
-        SampleUnit(documents=files[code], seed=run.seed, budget_bytes=budget[code])
-        for code in budget
-    ]
-    samples: dict[str, list[str]] = {}
-    with run.progress.track("draw sample", total=len(units), noun="languages") as tracker:
-        for code, lines in zip(budget, run.backend.map(sample_lines, units), strict=True):
-            samples[code] = lines
-            tracker.advance(note=code)
-    return samples
+        write_table(partial / "gate.parquet", verdicts, GATE_SCHEMA)
+    counts = {
+        "sample_bytes": learned.sample_bytes,
+        "vocab_size": load(partial / MODEL_FILE).vocab_size,
+        "lines_checked": {row.language: row.lines_checked for row in rows},
+    }
+    return run.publish(Tokenizer, partial, config, inputs={"curate": shards}, counts=counts)
 
 
 def _measure(
     config: VocabConfig, shards: ShardSet, tokenizer: Path, run: StageRun
-) -> list[Fertility]:
+) -> list[Measured]:
     units = [
         FertilityUnit(
             language=code,
             shards=shards.path,
             tokenizer=tokenizer,
-            seed=run.seed,
             lines=config.checked_lines_per_language,
+            max_bytes=config.measured_bytes_per_language,
         )
         for code in run.languages
     ]
-    rows = []
+    measured = []
     with run.progress.track("check and measure", total=len(units), noun="languages") as tracker:
-        for row in run.backend.map(measure, units):
-            rows.append(row)
-            tracker.advance(note=row.language)
-    return rows
+        for language in run.backend.map(measure, units):
+            measured.append(language)
+            tracker.advance(note=language.row.language)
+    return measured
 
 
 def _readable_row(row: Fertility) -> dict[str, object]:
