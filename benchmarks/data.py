@@ -59,6 +59,7 @@ def measure_speed(arguments: argparse.Namespace, work: Path, also: Any) -> dict[
     given = settings.settings(POLYLM_LANGUAGES, arguments.settings, also, shared_words=False)
     seconds: dict[str, list[float]] = {"peer": [], "ours": [], "ours_without_identification": []}
     phases: list[dict[str, float]] = []
+    kept: dict[str, int] = {}
     cpus = arguments.cpus
     for turn in range(arguments.repeats):
         theirs = peer.run(
@@ -67,11 +68,17 @@ def measure_speed(arguments: argparse.Namespace, work: Path, also: Any) -> dict[
         )  # fmt: skip
         seconds["peer"].append(theirs.total_seconds)
         phases.append(theirs.by_phase())
+        kept["peer"] = sum(row["filter"] is None for row in theirs.decisions)
         for name, identify in (("ours", True), ("ours_without_identification", False)):
-            if identify or arguments.without_identification:
-                out = work / f"{name}-{turn}"
-                run = ours.ours_curate(folder, out, identify=identify, cpus=cpus, params=params)
+            out = work / f"{name}-{turn}"
+            run = attempt(
+                lambda out=out, identify=identify: ours.ours_curate(
+                    folder, out, identify=identify, cpus=cpus, params=params
+                )
+            )
+            if run is not None:
                 seconds[name].append(run.seconds)
+                kept[name] = sum(map(len, drawn.values())) - len(run.dropped)
     rates = {
         name: megabytes / statistics.median(found) / len(cpus)
         for name, found in seconds.items()
@@ -80,6 +87,7 @@ def measure_speed(arguments: argparse.Namespace, work: Path, also: Any) -> dict[
     return {
         "sample_megabytes": round(megabytes, 2),
         "documents": sum(map(len, drawn.values())),
+        "documents_kept": kept,
         "turns": arguments.repeats,
         "megabytes_per_second_per_core": {name: round(rate, 3) for name, rate in rates.items()},
         "seconds": {name: [round(one, 2) for one in found] for name, found in seconds.items()},
@@ -181,9 +189,6 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--decision-kb", type=int, default=2_000, help="of each language")
     parser.add_argument("--near-documents", type=int, default=2_000, help="of each language")
-    parser.add_argument(
-        "--without-identification", action=argparse.BooleanOptionalAction, default=True
-    )
     parser.add_argument("--quick", action="store_true")
     arguments = parser.parse_args()
     if arguments.quick:

@@ -23,9 +23,8 @@ from benchmarks.engine import noise, run_stage
 from benchmarks.engine.memory import Usage, watch
 from benchmarks.engine.peer import single_threaded
 from benchmarks.engine.plot import line_chart
-from benchmarks.engine.sample import parts
 from benchmarks.results import FOLDER, tell
-from polylm_core.languages import load_languages
+from polylm_core.languages import POLYLM_LANGUAGES, get_language
 from polylm_core.records import DOCUMENT_SCHEMA, write_parts
 
 CEILING_BYTES = 2_000_000_000
@@ -38,8 +37,8 @@ PACKAGES = ("polylm", "numpy", "numba", "pyarrow", "sentencepiece")
 
 def make_input(corpus: Path, out: Path, megabytes: float) -> int:
     """Write the input as parts of Parquet; return its documents."""
-    spaced = frozenset(code for code, row in load_languages().items() if row.words == "spaces")
-    rows = noise.repeated(parts(corpus), spaced, int(megabytes * 1e6))
+    has_spaces = {code: get_language(code).words == "spaces" for code in POLYLM_LANGUAGES}
+    rows = noise.repeated(corpus, has_spaces, int(megabytes * 1e6))
     return write_parts(out / run_stage.SOURCE, rows, DOCUMENT_SCHEMA)
 
 

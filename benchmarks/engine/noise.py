@@ -8,12 +8,12 @@ length and alphabet are the document's own. The first repetition is the corpus i
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from itertools import count, islice
 from pathlib import Path
 
-from benchmarks.engine.sample import corpus_documents
+from benchmarks.engine.sample import corpus_documents, parts, sizes
 from polylm_core.records import Document
 
 REPLACED_EVERY = 5
@@ -49,15 +49,16 @@ def _mixed(*numbers: int) -> int:
     return state
 
 
-def repeated(files: list[Path], spaced: frozenset[str], max_bytes: int) -> Iterator[Document]:
-    """Yield documents until `max_bytes` of text; ids say which repetition they are of.
+def repeated(corpus: Path, has_spaces: Mapping[str, bool], max_bytes: int) -> Iterator[Document]:
+    """Yield documents of these languages until `max_bytes`; ids say which repetition they are of.
 
-    Up to one repetition, every n-th document is taken, so that a small input has all sources.
+    Of a corpus larger than that every n-th document is taken, so that each source is in.
     """
+    stride = max(1, sum(sizes(corpus, has_spaces).values()) // max_bytes)
     used = 0
     for repetition in count():
-        for document in _documents(files, max_bytes, repetition):
-            text = noisy(document.text, repetition, has_spaces=document.language in spaced)
+        for document in islice(_documents(corpus, has_spaces), 0, None, stride):
+            text = noisy(document.text, repetition, has_spaces=has_spaces[document.language])
             identifier = document.id if not repetition else f"{document.id}~{repetition}"
             used += len(text.encode())
             yield replace(document, id=identifier, text=text)
@@ -65,13 +66,6 @@ def repeated(files: list[Path], spaced: frozenset[str], max_bytes: int) -> Itera
                 return
 
 
-def _documents(files: list[Path], max_bytes: int, repetition: int) -> Iterator[Document]:
-    rows = (row for file in files for row in corpus_documents(file))
-    if repetition:
-        return rows
-    in_corpus = sum(file.stat().st_size for file in files) * _COMPRESSION
-    return islice(rows, 0, None, max(1, int(in_corpus / max_bytes)))
-
-
-_COMPRESSION = 3.7
-"""Bytes of text a byte of the corpus' files, about; only the stride of a small input needs it."""
+def _documents(corpus: Path, languages: Collection[str]) -> Iterator[Document]:
+    rows = (row for part in parts(corpus) for row in corpus_documents(part))
+    return (row for row in rows if row.language in languages)

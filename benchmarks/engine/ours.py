@@ -38,11 +38,12 @@ def ours_curate(
     sample: Path, out: Path, *, identify: bool, cpus: Sequence[int], params: Path
 ) -> OurRun:
     """Run `curate` on a sample's documents; without `identify` every claim is believed."""
+    if not identify:
+        raise NotConnectedError("curate has no way to leave identification out")
     options = ["--workers", str(len(cpus)), "--params", str(params)]
-    options += [] if identify else ["--without-identification"]
     run_stage("curate", sample, out, options, cpus=cpus)
     timing = json.loads((out / "timing.json").read_text())
-    return OurRun(timing["seconds"], drops(out / "02_shards" / "drops.parquet"))
+    return OurRun(timing["seconds"], drops(out / "02_shards" / "drops"))
 
 
 def run_stage(
@@ -65,16 +66,15 @@ def run_stage(
         raise SystemExit(f"error: {stage} ended with {done.returncode}; see {log}")
 
 
-def drops(path: Path) -> dict[str, tuple[str, str]]:
-    """Return filter and reason of each dropped document of a ShardSet's `drops.parquet`."""
+def drops(folder: Path) -> dict[str, tuple[str, str]]:
+    """Return filter and reason of each dropped document of a ShardSet's `drops`."""
     import pyarrow.parquet as pq
 
-    table = pq.read_table(path, columns=["id", "kind", "filter", "reason"])
-    return {
-        row["id"]: (row["filter"], row["reason"])
-        for row in table.to_pylist()
-        if row["kind"] == "documents"
-    }
+    found = {}
+    for part in sorted(folder.glob("documents/*/*.parquet")):
+        for row in pq.read_table(part, columns=["id", "filter", "reason"]).to_pylist():
+            found[row["id"]] = (row["filter"], row["reason"])
+    return found
 
 
 def ours_labels(documents: Sequence[Document]) -> tuple[list[str], list[str]]:

@@ -57,11 +57,11 @@ def document_set(sample: Path, out: Path, *, documents_per_language: int | None 
 
 
 def stage_run(out: Path, params: Params, workers: int) -> StageRun:
-    """Return a run that asks for no language: a sample need not have text of each."""
+    """Return a run of the recipe's languages that shows no progress."""
     work = out.parent / f"{out.name}.work"
     work.mkdir(parents=True, exist_ok=True)
     backend = LocalBackend(map_workers=workers, training_workers=1, threads_per_worker=1)
-    return StageRun(params.seed, (), out, work, backend, NullProgress())
+    return StageRun(params.seed, params.languages, out, work, backend, NullProgress())
 
 
 def run_ingest(source: Path, out: Path, params: Params, workers: int) -> Artifact:
@@ -111,12 +111,10 @@ RUNS: dict[str, Callable[[Path, Path, Params, int], Artifact]] = {
 }
 
 
-def read_params(path: Path, *, identify: bool) -> Params:
-    """Read a recipe, asking for no held-out text; raises NotImplementedError without a switch."""
+def read_params(path: Path) -> Params:
+    """Read a recipe, asking for no held-out text: a sample is small."""
     content = yaml.safe_load(path.read_text("utf-8"))
     content["curate"]["held_out"]["min_bytes"] = 0
-    if not identify:
-        raise NotImplementedError("curate has no way to leave identification out")
     return Params.model_validate(content)
 
 
@@ -128,10 +126,9 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
-    parser.add_argument("--without-identification", action="store_true")
     parser.add_argument("--warm", action=argparse.BooleanOptionalAction, default=True)
     arguments = parser.parse_args()
-    params = read_params(arguments.params, identify=not arguments.without_identification)
+    params = read_params(arguments.params)
     work, source, out = RUNS[arguments.stage], arguments.source, arguments.out
     if arguments.stage == "curate":
         if arguments.warm:
