@@ -2,8 +2,8 @@
 
 The corpus is repeated with noise to 0.1, 0.3, 1 and 3 GB; each stage runs in a process of its own,
 its memory that of all its processes together. Ends with status 1 when a stage needs 2 GB or more at
-the largest size, or more than 1.5 times as long a byte as at the smallest. `--quick` is 5 and
-15 MB, and keeps no result. The plot is `benchmarks/results/scaling.svg`.
+the largest size, or more than 1.5 times as long a byte as at the smallest. `--quick` is 20 and
+40 MB, and keeps no result. The plot is `benchmarks/results/scaling.svg`.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from benchmarks.engine import noise, run_stage
 from benchmarks.engine.memory import Usage, watch
 from benchmarks.engine.peer import single_threaded
 from benchmarks.engine.plot import line_chart
+from benchmarks.engine.sample import draw, write
 from benchmarks.results import FOLDER, tell
 from polylm_core.languages import POLYLM_LANGUAGES, get_language
 from polylm_core.records import DOCUMENT_SCHEMA, write_parts
@@ -30,7 +31,7 @@ from polylm_core.records import DOCUMENT_SCHEMA, write_parts
 CEILING_BYTES = 2_000_000_000
 CEILING_RATIO = 1.5
 """Seconds a byte at the largest size, by those at the smallest."""
-SIZES_MB, QUICK_SIZES_MB = (100, 300, 1000, 3000), (5, 15)
+SIZES_MB, QUICK_SIZES_MB = (100, 300, 1000, 3000), (20, 40)
 STAGES = tuple(run_stage.RUNS)
 PACKAGES = ("polylm", "numpy", "numba", "pyarrow", "sentencepiece")
 
@@ -44,7 +45,8 @@ def make_input(corpus: Path, out: Path, megabytes: float) -> int:
 
 def measure(stage: str, source: Path, folder: Path, arguments: argparse.Namespace) -> Usage:
     """Run one stage on what the stages before wrote to `folder`."""
-    options = ["--workers", str(arguments.workers), "--params", str(arguments.params), "--no-warm"]
+    options = ["--workers", str(arguments.workers), "--params", str(arguments.params)]
+    options += ["--warm-with", str(folder / "warm-up")]
     begin = source if stage in ("ingest", "curate") else folder
     command = [sys.executable, "-m", "benchmarks.engine.run_stage", stage, str(begin), str(folder)]
     with (folder / f"{stage}.log").open("w") as log:
@@ -63,6 +65,7 @@ def measure_size(megabytes: float, arguments: argparse.Namespace) -> list[dict[s
         source, folder = Path(scratch) / "input", Path(scratch) / "artifacts"
         folder.mkdir()
         make_input(arguments.corpus, source, megabytes)
+        write(folder / "warm-up", arguments.few)
         for stage in arguments.stages:
             usage = measure(stage, source, folder, arguments)
             seconds = json.loads((folder / "timing.json").read_text())["seconds"]
@@ -114,6 +117,7 @@ def main() -> int:
     """Measure each stage at each size; return the exit status."""
     arguments = parse()
     build(arguments.corpus)
+    arguments.few = draw(arguments.corpus, POLYLM_LANGUAGES, bytes_per_language=100_000)
     rows = [row for size in arguments.sizes_mb for row in measure_size(size, arguments)]
     result = {
         "workers": arguments.workers,

@@ -40,7 +40,7 @@ def ours_curate(
     """Run `curate` on a sample's documents; without `identify` every claim is believed."""
     if not identify:
         raise NotConnectedError("curate has no way to leave identification out")
-    options = ["--workers", str(len(cpus)), "--params", str(params)]
+    options = ["--workers", str(len(cpus)), "--params", str(params), "--warm-with", str(sample)]
     run_stage("curate", sample, out, options, cpus=cpus)
     timing = json.loads((out / "timing.json").read_text())
     return OurRun(timing["seconds"], drops(out / "02_shards" / "drops"))
