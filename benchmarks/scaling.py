@@ -2,8 +2,8 @@
 
 The corpus is repeated with noise to 0.1, 0.3, 1 and 3 GB; each stage runs in a process of its own,
 its memory that of all its processes together. Ends with status 1 when a stage needs 2 GB or more at
-the largest size, or more than 1.5 times as long a byte as at the smallest. `--quick` is 20 and
-40 MB, and keeps no result. The plot is `benchmarks/results/scaling.svg`.
+the largest size, or more than 1.5 times as long a byte as at the smallest. `--quick` is 50 and
+100 MB, and keeps no result. The plot is `benchmarks/results/scaling.svg`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from polylm_core.records import DOCUMENT_SCHEMA, write_parts
 CEILING_BYTES = 2_000_000_000
 CEILING_RATIO = 1.5
 """Seconds a byte at the largest size, by those at the smallest."""
-SIZES_MB, QUICK_SIZES_MB = (100, 300, 1000, 3000), (20, 40)
+SIZES_MB, QUICK_SIZES_MB = (100, 300, 1000, 3000), (50, 100)
 STAGES = tuple(run_stage.RUNS)
 PACKAGES = ("polylm", "numpy", "numba", "pyarrow", "sentencepiece")
 

@@ -30,7 +30,8 @@ _CHOSEN = {
     "fil": "tgl_Latn",
 }
 """Locales whose code the registry has under another name."""
-_NOT_THESE = frozenset({"sr-latn", "sr-el", "uz-cyrl", "az-latn", "en-gb-oed", "pa-pk", "zh-yue"})
+_SCRIPTS = {"latin": "Latn", "el": "Latn", "cyrillic": "Cyrl", "ec": "Cyrl", "pk": "Arab"}
+"""Second parts of locales that name a script in a way of their own."""
 _SEPARATORS = re.compile(r"[_@.]")
 
 
@@ -43,8 +44,12 @@ def _by_tag() -> dict[str, str]:
 def language_of(locale: str) -> str | None:
     """Return the code of `pt_BR`, `zh-cn`, `sr`, ...; None for a locale outside FLORES-200."""
     tag = _SEPARATORS.sub("-", locale).lower()
-    if tag in _NOT_THESE:
-        return None
     table = _by_tag()
-    first = tag.split("-")[0]
-    return table.get(tag) or table.get(first)
+    first, *rest = tag.split("-")
+    found = table.get(tag) or table.get(first)
+    if tag in table or found is None:
+        return found
+    scripts = {
+        _SCRIPTS.get(part, part.title()) for part in rest if len(part) > 3 or part in _SCRIPTS
+    }
+    return found if all(script == found.split("_")[1] for script in scripts) else None

@@ -39,7 +39,7 @@ from polylm_core.stages.base import StageRun
 SOURCE = "benchmark"
 WARM_DOCUMENTS = 30
 """Documents of a folder that compile the kernels before the clock starts."""
-HELD_OUT_SHARE = 0.1
+HELD_OUT_SHARE = 0.2
 """Enough for some text of each language in a small sample."""
 LENIENT_GATE = {
     "max_tokens_per_word": 100.0,
