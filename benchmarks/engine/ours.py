@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.engine import neutral
 from benchmarks.engine.peer import single_threaded
 from benchmarks.engine.sample import Sample
 from polylm_core.records import Document
@@ -90,14 +91,54 @@ def ours_labels(documents: Sequence[Document]) -> tuple[list[str], list[str]]:
     return sampled, full
 
 
-def ours_decisions(sample: Sample, settings: Mapping[str, Any]) -> dict[str, dict[str, str | None]]:
-    """Return, by document id, what each shared rule decides on the untouched text.
+@dataclass(frozen=True)
+class Place:
+    """Where and with which processors a question is asked."""
 
-    Filters and reasons have datatrove's names (`gopher_repetition`: `top_2_gram`, ...); None keeps.
-    """
-    raise NotConnectedError("curate's rules do not read datatrove's settings")
+    sample: Path
+    """The written sample."""
+    work: Path
+    params: Path
+    cpus: Sequence[int]
+
+    def curate(self, name: str, rules: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+        """Return what curate drops with these rules, duplicates and nothing else."""
+        recipe = neutral.write_recipe(self.params, self.work / f"{name}.yaml", rules)
+        run = ours_curate(
+            self.sample, self.work / name, identify=True, cpus=self.cpus, params=recipe
+        )
+        return dict(run.dropped)
 
 
-def ours_near_duplicates(sample: Sample) -> set[str]:
-    """Return the ids that the near-duplicate step alone drops; the texts are simplified already."""
-    raise NotConnectedError("the near-duplicate step cannot be called on its own")
+def ours_prepared(place: Place) -> Sample:
+    """Return the sample's documents as curate repairs them: a second repair changes nothing."""
+    from polylm_core.records import read_documents
+
+    place.curate("prepared", neutral.NO_RULES)
+    shards = place.work / "prepared" / "02_shards"
+    parts = sorted(shards.glob("documents/*/*.parquet"))
+    parts += sorted(shards.glob("held_out/documents/*/*.parquet"))
+    found: dict[str, list[Document]] = {}
+    for row in (row for part in parts for row in read_documents(part)):
+        found.setdefault(row.language, []).append(row)
+    return found
+
+
+def ours_decisions(
+    place: Place, sample: Sample, settings: Mapping[str, Any]
+) -> dict[str, dict[str, str | None]]:
+    """Return, by document id, our reason under each of datatrove's filters; None keeps."""
+    ids = [row.id for rows in sample.values() for row in rows]
+    verdicts: dict[str, dict[str, str | None]] = {identifier: {} for identifier in ids}
+    for name in neutral.PEER_DEFAULTS:
+        dropped = place.curate(name, neutral.rules(name, settings))
+        for identifier in ids:
+            found = dropped.get(identifier)
+            verdicts[identifier][name] = found[1] if found and found[0] == "rules" else None
+    return verdicts
+
+
+def ours_near_duplicates(place: Place) -> set[str]:
+    """Return the ids that curate drops as duplicates of a sample, with no rules."""
+    dropped = place.curate("duplicates", neutral.NO_RULES)
+    return {identifier for identifier, (name, _) in dropped.items() if "duplicates" in name}

@@ -45,7 +45,13 @@ def _setting(
     peer_code = PEER_CODES.get(code, code)
     filters = _filters(found.get(peer_code, {}), code)
     if shared_words and not has_spaces:
-        filters["gopher_quality"] |= {"min_avg_word_length": 0, "max_avg_word_length": 0}
+        # Ours asks nothing about the inside of a word where a word is a character.
+        filters["gopher_quality"] |= dict.fromkeys(
+            ("min_avg_word_length", "max_avg_word_length", "max_non_alpha_words_ratio"), 0
+        )
+        filters["gopher_quality"]["min_stop_words"] = 0
+    if shared_words:
+        filters["fineweb"]["char_duplicates_ratio"] = 1.0  # a rule that only datatrove has
     return {
         "code": peer_code,
         "has_spaces": has_spaces,
