@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -49,8 +50,12 @@ def build(folder: Path) -> dict[str, object]:
     files = {file.name: file for file in fetch_packages(wanted, folder / "packages", recorded)}
     descriptions = fetch_descriptions(folder / "apt")
     begin = time.monotonic()
-    tally = write_corpus(folder / "partial", files, descriptions[0].parent)
-    os.replace(folder / "partial" / "documents", folder / "documents")
+    # A folder of this process: two benchmarks started at once must not write into each other's.
+    partial = folder / f"partial-{os.getpid()}"
+    tally = write_corpus(partial, files, descriptions[0].parent)
+    shutil.rmtree(folder / "documents", ignore_errors=True)
+    (partial / "documents").rename(folder / "documents")
+    partial.rmdir()
     manifest = _describe(tally, files) | {"build_seconds": round(time.monotonic() - begin, 1)}
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1), "utf-8")
     return manifest

@@ -75,9 +75,13 @@ def jaccard(one: Collection[str], other: Collection[str]) -> float:
 
 
 def plant(documents: Sequence[Document], *, has_spaces: bool, seed: int = 1) -> list[Document]:
-    """Return the documents, simplified, and altered copies of some of them."""
+    """Return the documents, simplified, and altered copies of some of them.
+
+    Documents without a shingle are left out: no similarity is defined for them.
+    """
     draw = random.Random(seed)
     rows = [replace(row, text=simplified(row.text)) for row in documents]
+    rows = [row for row in rows if shingles(row.text, has_spaces=has_spaces)]
     copied = draw.sample(range(len(rows)), k=int(PLANTED_SHARE * len(rows)))
     for number, index in enumerate(copied):
         share = REPLACED_SHARES[number % len(REPLACED_SHARES)]

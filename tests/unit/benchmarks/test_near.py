@@ -65,7 +65,8 @@ def test_a_planted_copy_with_its_lines_in_new_order_is_found() -> None:
     rows = [
         document(f"d{number}", "\n".join(words(draw, 40) for _ in range(5))) for number in range(50)
     ]
-    planted = plant(rows, has_spaces=True)
+    planted = plant([*rows, document("short", "Too short.")], has_spaces=True)
+    assert "short" not in {row.id for row in planted}
     copies = [row for row in planted if row.id.endswith(PLANTED)]
     assert len(copies) == 5
     sets = {row.id: shingles(row.text, has_spaces=True) for row in planted}
