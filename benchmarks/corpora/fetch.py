@@ -9,13 +9,12 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from infra.sources.errors import SourcesError
 from infra.sources.packages import PackageFile, Recorded, Wanted, obtain
 
 _CONNECTIONS = 4
-_SOURCES_LIST = """\
-deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] \
-http://deb.debian.org/debian bookworm main
-"""
+KEYS = "/usr/share/keyrings/debian-archive-keyring.gpg"
+"""Where Debian's own keys lie, in every Debian."""
 _LANGUAGES = (
     "en de fr it es pt pt_BR ru ja ko zh_CN zh_TW nl pl tr id vi uk cs da sv fi hu sk sr hr ca eu "
     "el ro km"
@@ -43,7 +42,7 @@ def fetch_descriptions(folder: Path) -> list[Path]:
         return found
     for part in ("lists/partial", "cache/archives/partial", "parts"):
         (folder / part).mkdir(parents=True, exist_ok=True)
-    (folder / "sources.list").write_text(_SOURCES_LIST)
+    (folder / "sources.list").write_text(_debian_alone())
     configuration = folder / "apt.conf"
     configuration.write_text(_configuration(folder, _LANGUAGES))
     subprocess.run(
@@ -51,6 +50,21 @@ def fetch_descriptions(folder: Path) -> list[Path]:
         check=True,
     )  # fmt: skip
     return sorted(lists.glob("*_i18n_Translation-*"))
+
+
+def _debian_alone() -> str:
+    """Return this machine's line for Debian's release; others have no descriptions to add."""
+    fields = "$(REPO_URI)|$(RELEASE)"
+    wanted = ["Identifier: Packages", "Origin: Debian", "Component: main", "Label: Debian"]
+    done = subprocess.run(
+        ["apt-get", "indextargets", "--format", fields, *wanted],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    targets = [line.split("|") for line in done.stdout.splitlines()]
+    if not targets:
+        raise SourcesError("apt-get: this machine's sources have no Debian release")
+    uri, release = min(targets, key=lambda target: len(target[1]))
+    return f"deb [signed-by={KEYS}] {uri} {release} main\n"
 
 
 def _configuration(folder: Path, languages: Sequence[str]) -> str:
