@@ -58,18 +58,25 @@ def package_texts(name: str, file: PackageFile) -> list[Text]:
         return [(code, f"{prefix}/{key}", text) for code, key, text in source.texts(Path(folder))]
 
 
-def write_corpus(folder: Path, files: dict[str, PackageFile], descriptions: Path) -> Tally:
+def write_corpus(folder: Path, files: dict[str, PackageFile], descriptions: Path | None) -> Tally:
     """Write `documents/<source>/<NNNNN>.parquet`; replaces what the folder held."""
     tally = Tally()
     shutil.rmtree(folder, ignore_errors=True)
-    jobs = [(source, files[name]) for source in SOURCES for name in source.packages]
+    jobs = [
+        (source, files[name]) for source in SOURCES for name in source.packages if name in files
+    ]
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         texts = pool.map(package_texts, [s.name for s, _ in jobs], [f for _, f in jobs])
         shown = tqdm(zip(jobs, texts, strict=True), "read packages", len(jobs), disable=None)
         pending = _by_source((source, found) for (source, _), found in shown)
         for source, found in pending:
             _write_source(folder, source, found, tally)
-    _write_source(folder, DESCRIPTIONS, DESCRIPTIONS.texts(descriptions), tally)
+    if descriptions is None:
+        return tally
+    # apt names these files by their mirror, which is no part of an id.
+    listed = DESCRIPTIONS.texts(descriptions)
+    named = ((code, key.partition("_i18n_")[2], text) for code, key, text in listed)
+    _write_source(folder, DESCRIPTIONS, named, tally)
     return tally
 
 
