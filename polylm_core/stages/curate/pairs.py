@@ -167,7 +167,7 @@ def _foreign_sides(rows: Rows, identifier: BatchIdentifier, config: IdentifyConf
             continue
         judged = np.flatnonzero(lines.letters[side::2] >= config.pair_min_characters)
         bounds = (lines.starts[side::2][judged], lines.ends[side::2][judged])
-        probable = identifier.probabilities(rows.texts, config.sample_characters, bounds)
+        probable = identifier.probabilities(rows.texts, config.sample_characters, bounds=bounds)
         own = identifier.columns([language, *config.also_accepted.get(language, ())])
         foreign = probable[:, own].sum(axis=1) < config.pair_min_confidence
         verdicts[judged[foreign]] = side
