@@ -1,0 +1,178 @@
+"""One part of a table, documents or pairs, as token files: the unit that is never done twice.
+
+A finished part has a marker with its counts and the sha256 of its files; a stage that was killed
+finds it, checks the files and goes on with the parts that are left.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from polylm_core.document_map import DocumentsWriter, documents_path
+from polylm_core.records import DOCUMENT_SCHEMA, PAIR_SCHEMA, read_batches
+from polylm_core.storage import sha256_file, write_atomic
+from polylm_core.token_files import TokenFileWriter, bin_path, idx_path
+from polylm_core.tokenizer import EOS_ID, FlatIds, SentencePieceTokenizer, load
+
+BATCH_BYTES = 1 << 20
+"""Text that is encoded at once; its ids are Python numbers for a moment, nine bytes a byte."""
+
+
+@dataclass(frozen=True, slots=True)
+class EncodePart:
+    """A part to encode."""
+
+    split: str
+    stream: str
+    kind: Literal["documents", "pairs"]
+    source: Path
+    """Parquet file of the part."""
+    model: Path
+    model_sha256: str
+    stem: Path
+    """Where its files go: `<stem>.{bin,idx,documents.parquet}`."""
+    seed: int
+    max_tokens: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class PartCounts:
+    """What a part holds; parts of a stream add up."""
+
+    documents: int = 0
+    tokens: int = 0
+    bytes: int = 0
+    truncated_tokens: int = 0
+    """Tokens left out by `max_tokens_per_document`."""
+
+    def __add__(self, other: PartCounts) -> PartCounts:
+        return PartCounts(
+            self.documents + other.documents,
+            self.tokens + other.tokens,
+            self.bytes + other.bytes,
+            self.truncated_tokens + other.truncated_tokens,
+        )
+
+
+def encode_part(unit: EncodePart) -> PartCounts:
+    """Encode a part, or find it finished; returns its counts."""
+    finished = _read_marker(unit)
+    if finished is not None:
+        return finished
+    counts = _encode(unit)
+    _write_marker(unit, counts)
+    return counts
+
+
+def pair_text(pair_id: str, text_a: str, text_b: str, seed: int) -> str:
+    """Both sides of a pair, one a line; English first for half of the pairs.
+
+    PolyLM does not publish its layout (§3.1). A drawn order shows the model both directions
+    without showing it any pair twice.
+    """
+    first_bit = hashlib.sha256(f"{seed}\n{pair_id}".encode()).digest()[0] & 1
+    return f"{text_a}\n{text_b}" if first_bit else f"{text_b}\n{text_a}"
+
+
+def _encode(unit: EncodePart) -> PartCounts:
+    tokenizer = _tokenizer(unit.model, unit.model_sha256)
+    text_bytes = truncated = 0
+    with (
+        TokenFileWriter(unit.stem, vocab_size=tokenizer.vocab_size) as writer,
+        DocumentsWriter(unit.stem) as documents,
+    ):
+        for ids, texts, size in _batches(unit):
+            whole = tokenizer.encode_batch_flat(texts)
+            kept = _ended(whole, unit.max_tokens)
+            writer.add_batch(*kept)
+            documents.add(ids, kept.lengths)
+            text_bytes += size
+            truncated += len(whole.ids) + len(texts) - len(kept.ids)
+    return PartCounts(writer.documents, writer.tokens, text_bytes, truncated)
+
+
+@lru_cache(maxsize=1)
+def _tokenizer(model: Path, sha256: str) -> SentencePieceTokenizer:
+    """The model of that content, read once a process: the units of a stage share it."""
+    return load(model)
+
+
+def _batches(unit: EncodePart) -> Iterator[tuple[list[str], list[str], int]]:
+    """Yield ids and texts of about `BATCH_BYTES`, and the bytes of the texts."""
+    ids: list[str] = []
+    texts: list[str] = []
+    size = 0
+    for document, text in _texts(unit):
+        ids.append(document)
+        texts.append(text)
+        size += len(text.encode())
+        if size >= BATCH_BYTES:
+            yield ids, texts, size
+            ids, texts, size = [], [], 0
+    if ids:
+        yield ids, texts, size
+
+
+def _texts(unit: EncodePart) -> Iterator[tuple[str, str]]:
+    if unit.kind == "documents":
+        for batch in read_batches(unit.source, DOCUMENT_SCHEMA):
+            yield from zip(*_columns(batch, "id", "text"), strict=True)
+        return
+    for batch in read_batches(unit.source, PAIR_SCHEMA):
+        for pair, text_a, text_b in zip(*_columns(batch, "id", "text_a", "text_b"), strict=True):
+            yield pair, pair_text(pair, text_a, text_b, unit.seed)
+
+
+def _columns(batch: pa.RecordBatch, *names: str) -> list[list[str]]:
+    return [batch.column(name).to_pylist() for name in names]
+
+
+def _ended(whole: FlatIds, max_tokens: int | None) -> FlatIds:
+    """The texts' ids, cut to leave room, with the end mark after each."""
+    ids, lengths = whole
+    if max_tokens is not None:
+        kept = np.minimum(lengths, max_tokens - 1)
+        ids, lengths = ids[_numbers_within(lengths) < np.repeat(kept, lengths)], kept
+    return FlatIds(np.insert(ids, np.cumsum(lengths), EOS_ID), lengths + 1)
+
+
+def _numbers_within(lengths: NDArray[Any]) -> NDArray[Any]:
+    """0, 1, 2, ... in each run of the given lengths."""
+    begins = np.cumsum(lengths) - lengths
+    numbers: NDArray[Any] = np.arange(lengths.sum()) - np.repeat(begins, lengths)
+    return numbers
+
+
+def _marker(unit: EncodePart) -> Path:
+    return unit.stem.with_name(f"{unit.stem.name}.done.json")
+
+
+def _files(unit: EncodePart) -> tuple[Path, ...]:
+    return bin_path(unit.stem), idx_path(unit.stem), documents_path(unit.stem)
+
+
+def _write_marker(unit: EncodePart, counts: PartCounts) -> None:
+    files = {file.name: sha256_file(file) for file in _files(unit)}
+    content = {"counts": asdict(counts), "files": files}
+    write_atomic(_marker(unit), json.dumps(content, sort_keys=True).encode())
+
+
+def _read_marker(unit: EncodePart) -> PartCounts | None:
+    """Counts of a part whose files are all there as they were written, or none."""
+    try:
+        content = json.loads(_marker(unit).read_bytes())
+        if content["files"] != {file.name: sha256_file(file) for file in _files(unit)}:
+            return None
+        return PartCounts(**content["counts"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
