@@ -16,18 +16,14 @@ import io
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
-from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import sentencepiece
 import tokenizers
-from numpy.typing import NDArray
 from sentencepiece import sentencepiece_model_pb2
 
 from polylm_core.errors import CorruptArtifactError, StageError
-from polylm_core.fast_encoder import SPACE_SIGN, EncodeTexts, fast_encoder
 from polylm_core.storage import write_atomic
 
 MODEL_FILE = "tokenizer.model"
@@ -38,10 +34,9 @@ UNK_ID, BOS_ID, EOS_ID, PAD_ID = 0, 1, 2, 3
 """PolyLM's later release ends documents and answers with id 2."""
 CHAT_PIECES = ("<|system|>", "<|user|>", "<|assistant|>")
 
+SPACE_SIGN = "▁"
 MAX_SENTENCE_BYTES = 1 << 30
 """SentencePiece silently skips longer sentences, so the limit is one that no line reaches."""
-CHECKED_CHARACTERS = 2_000
-"""Beginning of each batch that is encoded twice, to see that the fast way gives equal ids."""
 
 _OPTIONS: dict[str, Any] = {
     "model_type": "bpe",
@@ -113,15 +108,6 @@ def _parse(model: bytes) -> Any:
     return proto
 
 
-class FlatIds(NamedTuple):
-    """Ids of several texts, one after the other."""
-
-    ids: NDArray[np.int32]
-    """All ids, [tokens]."""
-    lengths: NDArray[np.int64]
-    """Ids of each text, [texts]."""
-
-
 class SentencePieceTokenizer:
     """A loaded model."""
 
@@ -135,6 +121,11 @@ class SentencePieceTokenizer:
         """Ids that stand for one byte of a character outside the vocabulary, or a newline."""
         self.newline_id: int = self._processor.piece_to_id("<0x0A>")
 
+    @cached_property
+    def proto(self) -> Any:
+        """The model as its `ModelProto`: pieces, options of training and of normalisation."""
+        return _parse(self._model)
+
     def encode(self, text: str) -> list[int]:
         """Ids of a text, without bos and eos."""
         return list(self._processor.encode(text, out_type=int))
@@ -142,32 +133,6 @@ class SentencePieceTokenizer:
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """Ids of several texts; in one thread, because the caller runs one process a core."""
         return list(self._processor.encode(list(texts), out_type=int, num_threads=1))
-
-    def encode_batch_flat(self, texts: Sequence[str]) -> FlatIds:
-        """SentencePiece's ids of several texts, made by kitoken where it vouches for the model.
-
-        Raises StageError when the two differ on the beginning of a batch.
-        """
-        ids = self._encode_texts(list(texts))
-        lengths = np.fromiter(map(len, ids), dtype=np.int64, count=len(ids))
-        flat = np.fromiter(
-            chain.from_iterable(ids), dtype=np.int32, count=int(lengths.sum(dtype=np.int64))
-        )
-        if texts:
-            self._require_equal_ids(texts[0][:CHECKED_CHARACTERS])
-        return FlatIds(flat, lengths)
-
-    @cached_property
-    def _encode_texts(self) -> EncodeTexts:
-        fast = fast_encoder(self._model, _parse(self._model), self.encode_batch)
-        return fast or self.encode_batch
-
-    def _require_equal_ids(self, text: str) -> None:
-        if self._encode_texts([text]) != [self.encode(text)]:
-            raise StageError(
-                f"kitoken and SentencePiece encode {text[:80]!r} differently; "
-                "report this with the tokenizer.model, no token file was finished with it"
-            )
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of ids; control pieces are left out."""

@@ -11,21 +11,24 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from polylm_core.document_map import DocumentsWriter, documents_path
+from polylm_core.flat_encoder import FlatEncoder, FlatIds
 from polylm_core.records import DOCUMENT_SCHEMA, PAIR_SCHEMA, read_batches
 from polylm_core.storage import sha256_file, write_atomic
 from polylm_core.token_files import TokenFileWriter, bin_path, idx_path
-from polylm_core.tokenizer import EOS_ID, FlatIds, SentencePieceTokenizer, load
+from polylm_core.tokenizer import EOS_ID, load
 
-BATCH_BYTES = 1 << 20
-"""Text that is encoded at once; its ids are Python numbers for a moment, nine bytes a byte."""
+BATCH_BYTES = 1 << 22
+"""Text that is encoded at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,56 +88,45 @@ def pair_text(pair_id: str, text_a: str, text_b: str, seed: int) -> str:
 
 
 def _encode(unit: EncodePart) -> PartCounts:
-    tokenizer = _tokenizer(unit.model, unit.model_sha256)
+    encoder = _encoder(unit.model, unit.model_sha256)
     text_bytes = truncated = 0
     with (
-        TokenFileWriter(unit.stem, vocab_size=tokenizer.vocab_size) as writer,
+        TokenFileWriter(unit.stem, vocab_size=encoder.tokenizer.vocab_size) as writer,
         DocumentsWriter(unit.stem) as documents,
     ):
-        for ids, texts, size in _batches(unit):
-            whole = tokenizer.encode_batch_flat(texts)
+        for ids, texts in _batches(unit):
+            whole = encoder.encode(texts)
             kept = _ended(whole, unit.max_tokens)
             writer.add_batch(*kept)
             documents.add(ids, kept.lengths)
-            text_bytes += size
+            text_bytes += int(pc.sum(pc.binary_length(texts)).as_py())
             truncated += len(whole.ids) + len(texts) - len(kept.ids)
     return PartCounts(writer.documents, writer.tokens, text_bytes, truncated)
 
 
 @lru_cache(maxsize=1)
-def _tokenizer(model: Path, sha256: str) -> SentencePieceTokenizer:
+def _encoder(model: Path, sha256: str) -> FlatEncoder:
     """The model of that content, read once a process: the units of a stage share it."""
-    return load(model)
+    return FlatEncoder(load(model))
 
 
-def _batches(unit: EncodePart) -> Iterator[tuple[list[str], list[str], int]]:
-    """Yield ids and texts of about `BATCH_BYTES`, and the bytes of the texts."""
-    ids: list[str] = []
-    texts: list[str] = []
-    size = 0
-    for document, text in _texts(unit):
-        ids.append(document)
-        texts.append(text)
-        size += len(text.encode())
-        if size >= BATCH_BYTES:
-            yield ids, texts, size
-            ids, texts, size = [], [], 0
-    if ids:
-        yield ids, texts, size
+def _batches(unit: EncodePart) -> Iterator[tuple[list[str], pa.Array]]:
+    """Yield ids and texts, as many as make about `BATCH_BYTES`."""
+    schema = DOCUMENT_SCHEMA if unit.kind == "documents" else PAIR_SCHEMA
+    for batch in read_batches(unit.source, schema):
+        ids = batch.column("id").to_pylist()
+        texts = batch.column("text") if unit.kind == "documents" else _pair_texts(batch, unit.seed)
+        sizes = np.cumsum(pc.binary_length(texts).to_numpy(), dtype=np.int64)
+        ends = np.flatnonzero(np.diff(sizes // BATCH_BYTES)) + 1
+        for begin, end in pairwise([0, *ends.tolist(), len(ids)]):
+            if begin < end:
+                yield ids[begin:end], texts.slice(begin, end - begin)
 
 
-def _texts(unit: EncodePart) -> Iterator[tuple[str, str]]:
-    if unit.kind == "documents":
-        for batch in read_batches(unit.source, DOCUMENT_SCHEMA):
-            yield from zip(*_columns(batch, "id", "text"), strict=True)
-        return
-    for batch in read_batches(unit.source, PAIR_SCHEMA):
-        for pair, text_a, text_b in zip(*_columns(batch, "id", "text_a", "text_b"), strict=True):
-            yield pair, pair_text(pair, text_a, text_b, unit.seed)
-
-
-def _columns(batch: pa.RecordBatch, *names: str) -> list[list[str]]:
-    return [batch.column(name).to_pylist() for name in names]
+def _pair_texts(batch: pa.RecordBatch, seed: int) -> pa.Array:
+    columns = (batch.column(name).to_pylist() for name in ("id", "text_a", "text_b"))
+    rows = zip(*columns, strict=True)
+    return pa.array([pair_text(pair, a, b, seed) for pair, a, b in rows], pa.string())
 
 
 def _ended(whole: FlatIds, max_tokens: int | None) -> FlatIds:

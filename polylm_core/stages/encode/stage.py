@@ -14,7 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
-from polylm_core import document_map, fast_encoder, records, token_files
+from polylm_core import document_map, fast_bpe, flat_encoder, records, token_files
 from polylm_core import tokenizer as tokenizers
 from polylm_core.artifacts import ShardSet, Tokenizer, TokenSet, partial_folder
 from polylm_core.errors import StageError
@@ -57,9 +57,11 @@ def encode(config: EncodeConfig, shards: ShardSet, tokenizer: Tokenizer, run: St
 
 def _made_by() -> str:
     """Name what writes a part: a part that other code finished is not taken for ours."""
-    modules = (part, document_map, token_files, tokenizers, fast_encoder, records)
-    code = {module.__name__: sha256_file(Path(str(module.__file__))) for module in modules}
-    libraries = {name: version(name) for name in ("kitoken", "sentencepiece")}
+    modules = (part, document_map, flat_encoder, token_files, tokenizers, records)
+    files = [Path(str(module.__file__)) for module in modules]
+    files += sorted(Path(str(fast_bpe.__file__)).parent.glob("*.py"))
+    code = {file.name: sha256_file(file) for file in files}
+    libraries = {name: version(name) for name in ("numba", "sentencepiece")}
     return fingerprint({**code, **libraries})[:16]
 
 

@@ -1,21 +1,26 @@
-"""kitoken gives SentencePiece's ids on real and on hard text, or is not used for a model."""
+"""Native code gives SentencePiece's ids on real and on hard text, or leaves the model to it."""
 
 from __future__ import annotations
 
 import io
 import lzma
 import random
+import time
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pytest
 import sentencepiece
 
 from polylm_core import tokenizer as tk
 from polylm_core.errors import StageError
-from polylm_core.fast_encoder import fast_encoder, obstacle
+from polylm_core.fast_bpe import texts as kernels
+from polylm_core.fast_bpe.model import FastBpe, obstacle
+from polylm_core.flat_encoder import FlatEncoder
 from tests.architecture.closure import ROOT
 
 HARD = (
@@ -87,19 +92,14 @@ def mixed_texts(model: bytes, real: dict[str, list[str]], number: int) -> list[s
     return texts
 
 
-def proto_of(model: bytes) -> Any:
-    return tk._parse(model)
-
-
-def reference(model: bytes) -> Callable[[list[str]], list[list[int]]]:
-    return tk.SentencePieceTokenizer(model).encode_batch
-
-
 def differing(model: bytes, texts: list[str]) -> list[str]:
-    encode = fast_encoder(model, proto_of(model), reference(model))
-    assert encode is not None, obstacle(proto_of(model), reference(model))
-    expected = reference(model)(texts)
-    return [t for t, ids, own in zip(texts, encode(texts), expected, strict=True) if ids != own]
+    """The texts whose ids are not SentencePiece's."""
+    tokenizer = tk.SentencePieceTokenizer(model)
+    assert obstacle(tokenizer.proto) is None
+    ids, lengths = FastBpe(tokenizer.proto).encode(pa.array(texts))
+    own = np.split(ids, np.cumsum(lengths)[:-1])
+    expected = tokenizer.encode_batch(texts)
+    return [t for t, one, two in zip(texts, own, expected, strict=True) if one.tolist() != two]
 
 
 def test_ids_are_equal_on_lines_and_documents_of_18_languages(
@@ -119,17 +119,74 @@ def test_ids_are_equal_on_hard_and_on_mixed_texts(model: bytes, real: dict[str, 
     [
         {"split_by_unicode_script": False, "split_digits": False},
         {"allow_whitespace_only_pieces": True},
-        {"user_defined_symbols": ["\n", "\t", "<|user|>"]},
+        {"split_by_whitespace": False},
+        {"add_dummy_prefix": True},
+        {"user_defined_symbols": ["\n", "\t", "<|user|>", "<|u", "ab", "bc", "的", "1"]},
         {"user_defined_symbols": []},
         {"character_coverage": 0.98},
     ],
     ids=str,
 )
-def test_ids_are_equal_for_other_models_it_vouches_for(
+def test_ids_are_equal_for_models_of_other_options(
     changes: dict[str, Any], train_on_real: Callable[..., bytes], real: dict[str, list[str]]
 ) -> None:
     model = train_on_real(**changes)
-    assert differing(model, [*HARD, *mixed_texts(model, real, 2_000)]) == []
+    assert differing(model, [*HARD, "abc bcab", *mixed_texts(model, real, 2_000)]) == []
+
+
+def _shuffle_scores(proto: Any, draw: random.Random) -> None:
+    """Merges in any order, many of them with equal scores."""
+    for piece in proto.pieces:
+        piece.score = -float(draw.randrange(500)) if piece.type == piece.NORMAL else 0.0
+
+
+def _drop_pieces(proto: Any, draw: random.Random) -> None:
+    """Letters without a piece that stand in pieces, and pieces that no merges lead to."""
+    for piece in [p for p in proto.pieces if p.type == p.NORMAL and p.piece != "▁"]:
+        if draw.random() < 0.2:
+            proto.pieces.remove(piece)
+
+
+def _zeros_of_both_signs(proto: Any, draw: random.Random) -> None:
+    for piece in proto.pieces:
+        piece.score = draw.choice([0.0, -0.0, 1.5, -1.5])
+
+
+@pytest.mark.parametrize("change", [_shuffle_scores, _drop_pieces, _zeros_of_both_signs])
+def test_ids_are_equal_for_models_made_by_hand(
+    change: Callable[[Any, random.Random], None], model: bytes, real: dict[str, list[str]]
+) -> None:
+    proto = tk.SentencePieceTokenizer(model).proto
+    change(proto, random.Random(1))
+    texts = [*HARD, *real["deu_Latn"][:200], *mixed_texts(model, real, 2_000)]
+    assert differing(proto.SerializeToString(), texts) == []
+
+
+def test_a_memo_that_is_full_is_emptied_and_ids_stay_equal(
+    model: bytes, real: dict[str, list[str]]
+) -> None:
+    draw = random.Random(2)
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    words = ["".join(draw.choices(letters, k=draw.randint(3, 12))) for _ in range(200_000)]
+    tokenizer = tk.SentencePieceTokenizer(model)
+    fast = FastBpe(tokenizer.proto)
+    text = " ".join(words)
+    assert fast.encode(pa.array([text]))[0].tolist() == tokenizer.encode(text)
+    assert 0 < fast._memo.used[0] < len(set(words))
+    assert fast._memo.used[0] <= kernels.MEMO_SLOTS // 2
+    again = "\n".join(real["fra_Latn"][:500])
+    assert fast.encode(pa.array([again]))[0].tolist() == tokenizer.encode(again)
+
+
+def test_a_long_run_takes_time_that_grows_with_it(model: bytes) -> None:
+    fast = FastBpe(tk.SentencePieceTokenizer(model).proto)
+    seconds = {}
+    for characters in (20_000, 200_000):
+        text = pa.array(["ab" * (characters // 2)])
+        begin = time.process_time()
+        fast.encode(text)
+        seconds[characters] = time.process_time() - begin
+    assert seconds[200_000] < 40 * seconds[20_000]  # of a hundred, if it were quadratic
 
 
 @pytest.mark.parametrize(
@@ -137,77 +194,55 @@ def test_ids_are_equal_for_other_models_it_vouches_for(
     [
         ({"model_type": "unigram"}, "model_type"),
         ({"byte_fallback": False}, "byte_fallback"),
-        ({"normalization_rule_name": "nmt_nfkc"}, "normalization_rule_name"),
-        ({"add_dummy_prefix": True}, "add_dummy_prefix"),
+        ({"normalization_rule_name": "nmt_nfkc"}, "precompiled_charsmap"),
         ({"remove_extra_whitespaces": True}, "remove_extra_whitespaces"),
         ({"treat_whitespace_as_suffix": True}, "treat_whitespace_as_suffix"),
-        ({"split_by_whitespace": False}, "space inside"),
-        ({"user_defined_symbols": ["<|user|>", "<|u"]}, "can overlap"),
         ({"user_defined_symbols": ["a b"]}, "with a space"),
     ],
     ids=str,
 )
-def test_a_model_it_cannot_vouch_for_stays_with_sentencepiece(
+def test_a_model_of_options_it_does_not_do_stays_with_sentencepiece(
     changes: dict[str, Any], reason: str, train_on_real: Callable[..., bytes]
 ) -> None:
-    model = train_on_real(**changes)
-    assert reason in str(obstacle(proto_of(model), reference(model)))
-    tokenizer = tk.SentencePieceTokenizer(model)
-    flat = tokenizer.encode_batch_flat(HARD)
+    tokenizer = tk.SentencePieceTokenizer(train_on_real(**changes))
+    encoder = FlatEncoder(tokenizer)
+    assert reason in str(encoder.obstacle)
+    flat = encoder.encode(pa.array(HARD))
     assert flat.ids.tolist() == [i for text in HARD for i in tokenizer.encode(text)]
-
-
-def _tie(proto: Any) -> None:
-    for piece in proto.pieces:
-        piece.score = 0.0 if piece.type == piece.NORMAL else piece.score
-
-
-def _leave_unused(proto: Any) -> None:
-    next(p for p in proto.pieces if p.type == p.NORMAL).type = 5
-
-
-def _drop_letters(proto: Any) -> None:
-    proto.pieces.remove(next(p for p in proto.pieces if p.piece == "e"))
-
-
-def _pass_by(proto: Any) -> None:
-    """`abcd` is a piece of the pieces `ab` and `cd`, but `bc` is merged before them."""
-    for piece in [p for p in proto.pieces if p.type == p.NORMAL]:
-        proto.pieces.remove(piece)
-    for number, text in enumerate(["bc", "ab", "cd", "abcd", "▁", *"abcd"]):
-        proto.pieces.add(piece=text, score=-float(number))
 
 
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (_tie, "not its own"),
-        (_leave_unused, "unused piece"),
-        (_drop_letters, "no two pieces make"),
-        (_pass_by, "'abcd', which the merges pass by"),
+        ({"type": 5}, "the unused piece"),
+        ({"score": float("nan")}, "without a score"),
+        ({"piece": "a b"}, "with a space that no text has"),
+        ({"type": 3}, "no piece of its own for a space"),
     ],
 )
-def test_a_model_made_by_hand_is_looked_at_piece_by_piece(
-    change: Callable[[Any], None], reason: str, model: bytes
-) -> None:
-    proto = proto_of(model)
-    change(proto)
-    changed = proto.SerializeToString()
-    assert reason in str(obstacle(proto, reference(changed)))
+def test_a_piece_it_does_not_do_is_named(change: dict[str, Any], reason: str, model: bytes) -> None:
+    proto = tk.SentencePieceTokenizer(model).proto
+    space = next(piece for piece in proto.pieces if piece.piece == "▁")
+    for name, value in change.items():
+        setattr(space, name, value)
+    assert reason in str(obstacle(proto))
 
 
-def test_a_batch_is_one_flat_array_of_sentencepiece_s_ids(model: bytes) -> None:
+def test_a_batch_is_one_flat_array_and_may_be_a_part_of_another(model: bytes) -> None:
     tokenizer = tk.SentencePieceTokenizer(model)
-    flat = tokenizer.encode_batch_flat(HARD)
+    encoder = FlatEncoder(tokenizer)
+    assert encoder.obstacle is None
+    flat = encoder.encode(pa.array(["before", *HARD, "after"]).slice(1, len(HARD)))
     expected = [tokenizer.encode(text) for text in HARD]
     assert flat.ids.dtype == "int32"
     assert flat.lengths.tolist() == [len(ids) for ids in expected]
     assert flat.ids.tolist() == [i for ids in expected for i in ids]
-    assert len(tokenizer.encode_batch_flat([]).ids) == 0
+    assert len(encoder.encode(pa.array([], pa.string())).ids) == 0
+    assert encoder.encode(pa.array(["", ""])).lengths.tolist() == [0, 0]
 
 
 def test_ids_that_differ_stop_the_work(model: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    tokenizer = tk.SentencePieceTokenizer(model)
-    monkeypatch.setattr(tk, "fast_encoder", lambda *_: lambda texts: [[7] for _ in texts])
+    encoder = FlatEncoder(tk.SentencePieceTokenizer(model))
+    monkeypatch.setattr(encoder.tokenizer, "encode", lambda text: [7])
     with pytest.raises(StageError, match=r"'some text' differently"):
-        tokenizer.encode_batch_flat(["some text"])
+        encoder.encode(pa.array(["some text"]))
