@@ -207,9 +207,8 @@ def figures(result: Comparison, megabytes: float) -> tuple[dict[str, object], bo
 def cpu_model() -> str:
     """Name of the processor."""
     lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    return next(
-        (line.split(":")[1].strip() for line in lines if "model name" in line), platform.machine()
-    )
+    names = (line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.machine())
 
 
 def main() -> int:
