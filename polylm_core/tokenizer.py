@@ -135,7 +135,7 @@ class SentencePieceTokenizer:
     @cached_property
     def proto(self) -> Any:
         """The model as its `ModelProto`: pieces, options of training and of normalisation."""
-        return _parse(self._model)
+        return parse_model(self._model)
 
     def encode(self, text: str) -> list[int]:
         """Ids of a text, without bos and eos."""

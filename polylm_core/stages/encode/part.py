@@ -6,9 +6,8 @@ finds it, checks the files and goes on with the parts that are left.
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -22,7 +21,8 @@ from numpy.typing import NDArray
 
 from polylm_core.document_map import DocumentsWriter, documents_path
 from polylm_core.flat_encoder import FlatEncoder, FlatIds
-from polylm_core.records import DOCUMENT_SCHEMA, PAIR_SCHEMA, read_batches
+from polylm_core.pair_layouts import LayoutName, lay_out
+from polylm_core.records import DOCUMENT_SCHEMA, PAIR_SCHEMA, Pair, read_batches
 from polylm_core.storage import sha256_file, write_atomic
 from polylm_core.token_files import TokenFileWriter, bin_path, idx_path
 from polylm_core.tokenizer import EOS_ID, load
@@ -45,6 +45,7 @@ class EncodePart:
     stem: Path
     """Where its files go: `<stem>.{bin,idx,documents.parquet}`."""
     seed: int
+    pair_layouts: Mapping[LayoutName, float]
     max_tokens: int | None
 
 
@@ -77,16 +78,6 @@ def encode_part(unit: EncodePart) -> PartCounts:
     return counts
 
 
-def pair_text(pair_id: str, text_a: str, text_b: str, seed: int) -> str:
-    """Both sides of a pair, one a line; English first for half of the pairs.
-
-    PolyLM does not publish its layout (§3.1). A drawn order shows the model both directions
-    without showing it any pair twice.
-    """
-    first_bit = hashlib.sha256(f"{seed}\n{pair_id}".encode()).digest()[0] & 1
-    return f"{text_a}\n{text_b}" if first_bit else f"{text_b}\n{text_a}"
-
-
 def _encode(unit: EncodePart) -> PartCounts:
     encoder = _encoder(unit.model, unit.model_sha256)
     text_bytes = truncated = 0
@@ -115,7 +106,7 @@ def _batches(unit: EncodePart) -> Iterator[tuple[list[str], pa.Array]]:
     schema = DOCUMENT_SCHEMA if unit.kind == "documents" else PAIR_SCHEMA
     for batch in read_batches(unit.source, schema):
         ids = batch.column("id").to_pylist()
-        texts = batch.column("text") if unit.kind == "documents" else _pair_texts(batch, unit.seed)
+        texts = batch.column("text") if unit.kind == "documents" else _pair_texts(batch, unit)
         sizes = np.cumsum(pc.binary_length(texts).to_numpy(), dtype=np.int64)
         ends = np.flatnonzero(np.diff(sizes // BATCH_BYTES)) + 1
         for begin, end in pairwise([0, *ends.tolist(), len(ids)]):
@@ -123,10 +114,10 @@ def _batches(unit: EncodePart) -> Iterator[tuple[list[str], pa.Array]]:
                 yield ids[begin:end], texts.slice(begin, end - begin)
 
 
-def _pair_texts(batch: pa.RecordBatch, seed: int) -> pa.Array:
-    columns = (batch.column(name).to_pylist() for name in ("id", "text_a", "text_b"))
-    rows = zip(*columns, strict=True)
-    return pa.array([pair_text(pair, a, b, seed) for pair, a, b in rows], pa.string())
+def _pair_texts(batch: pa.RecordBatch, unit: EncodePart) -> pa.Array:
+    pairs = (Pair(**row) for row in batch.to_pylist())
+    texts = [lay_out(pair, unit.seed, unit.pair_layouts) for pair in pairs]
+    return pa.array(texts, pa.string())
 
 
 def _ended(whole: FlatIds, max_tokens: int | None) -> FlatIds:

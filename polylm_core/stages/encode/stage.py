@@ -87,6 +87,7 @@ def _units(
                 model_sha256=model_sha256,
                 stem=work / split / stream / source.stem,
                 seed=run.seed,
+                pair_layouts=config.pair_layouts,
                 max_tokens=config.max_tokens_per_document,
             )
             for split, table in tables.items()

@@ -192,8 +192,14 @@ class IngestConfig(StageConfig):
         """Languages that the sources but packages declare; none if one leaves it to `curate`."""
         found: set[str | None] = set()
         for source in self.sources.values():
-            found |= declared_languages(source)
+            if not is_evaluation(source):
+                found |= declared_languages(source)
         return None if None in found else {code for code in found if code is not None}
+
+
+def is_evaluation(source: object) -> bool:
+    """Whether a source is only there to be evaluated on."""
+    return isinstance(source, Declared) and source.purpose == "evaluate"
 
 
 def declared_languages(source: Source) -> set[str | None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
@@ -41,6 +41,9 @@ class Declared(StageConfig):
 
     license: str = Field(min_length=1)
     """Written beside each document and pair, such as `CC-BY-SA-4.0`."""
+    purpose: Literal["train", "evaluate"] = "train"
+    """An evaluation set is never trained on, and `curate` removes what training text shares with
+    it."""
     max_broken_share: float = Field(default=0.1, ge=0, le=1)
     """Records of one file that may be broken (each is counted, some are kept in
     `skipped.parquet`); with more of them the file is broken."""

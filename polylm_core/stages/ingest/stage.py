@@ -22,8 +22,9 @@ from polylm_core.errors import SourceError
 from polylm_core.languages import get_language
 from polylm_core.records import list_parts, part_file, write_table
 from polylm_core.stages.base import StageRun
-from polylm_core.stages.ingest.config import IngestConfig
+from polylm_core.stages.ingest.config import IngestConfig, Source, is_evaluation
 from polylm_core.stages.ingest.declared import Declared
+from polylm_core.stages.ingest.package import Package
 from polylm_core.stages.ingest.plan import Plan, make_plan
 from polylm_core.stages.ingest.skipped import SAMPLES_PER_SOURCE, SKIPPED_SCHEMA, Skipped
 from polylm_core.stages.ingest.unit import KINDS, Result, Unit, read_unit
@@ -115,10 +116,16 @@ def _take_parts(unit: Unit, tally: Tally, partial: Path) -> None:
         if not (unit.folder / kind).is_dir():
             continue
         for part in list_parts(unit.folder / kind):
-            target = part_file(partial / kind / unit.source, tally.num_parts[kind])
+            folder = partial / _folder(kind, unit.declared) / unit.source
+            target = part_file(folder, tally.num_parts[kind])
             tally.num_parts[kind] += 1
             target.parent.mkdir(parents=True, exist_ok=True)
             _link(part, target)
+
+
+def _folder(kind: str, source: Source | Package) -> str:
+    """Where documents or pairs of a source lie: evaluation sets are apart."""
+    return f"evaluation/{kind}" if is_evaluation(source) else kind
 
 
 def _link(part: Path, target: Path) -> None:
@@ -135,7 +142,12 @@ def _require_text(
     if config.document_languages() is None:
         return  # which languages there are is for `curate` to find out
     counted: Counter[str] = sum(
-        (tally.counts["documents"] for tally in tallies.values()), Counter()
+        (
+            tally.counts["documents"]
+            for name, tally in tallies.items()
+            if not is_evaluation(config.sources[name])
+        ),
+        Counter(),
     )
     silent = [code for code in languages if not counted[code]]
     if silent:
@@ -153,14 +165,17 @@ def _publish(
         else fingerprint([config.sources[name].model_dump(mode="json"), tally.sha256s])
         for name, tally in tallies.items()
     }
-    counts: dict[str, Any] = {
-        name: {
+
+    def counted(name: str, *, evaluation: bool) -> dict[str, dict[str, int]]:
+        return {
             source: dict(sorted(tally.counts[name].items()))
             for source, tally in tallies.items()
-            if tally.counts[name]
+            if tally.counts[name] and is_evaluation(config.sources[source]) == evaluation
         }
-        for name in COUNTED
-    }
+
+    counts: dict[str, Any] = {name: counted(name, evaluation=False) for name in COUNTED}
+    for name in ("documents", "pairs"):
+        counts[f"evaluation_{name}"] = counted(name, evaluation=True)
     return run.publish(
         DocumentSet,
         partial,
