@@ -112,15 +112,13 @@ def label_probabilities(
     spaces between words are looked at, together; whatever is no letter ends a word. A text of at
     most twice as many bytes is looked at as a whole, unless there is one window.
     """
-    texts, dim = len(starts), model.input.shape[1]
-    probabilities = np.zeros((texts, model.output.shape[0]), np.float32)
-    hidden = np.zeros(dim, np.float32)
+    probabilities = np.zeros((len(starts), model.output.shape[0]), np.float32)
+    hidden = np.zeros(model.input.shape[1], np.float32)
     buffer = np.empty(4 * max_characters + 8, np.uint8)
     scores = np.zeros(len(model.left), np.float32)
     most = max(max_characters // windows, 1)
-    for text in range(texts):
-        hidden[:] = 0
-        rows = 0
+    for text in range(len(starts)):
+        hidden[:], rows = 0, 0
         first, length = starts[text], ends[text] - starts[text]
         whole = windows > 1 and length <= 2 * max_characters
         for window in range(1 if whole else windows):

@@ -87,17 +87,19 @@ def _tokenise(
                 hashes[count] = mixed(hashed)
                 wordings[count] = mixed(wording) if wording else np.uint64(0)
                 characters[count] = length
-                kinds[count] = (
-                    HAS_LETTER * has_letter + IS_SYMBOL * is_symbol + STARTS_LINE * starts_line
-                )
+                kinds[count] = _kind(has_letter, is_symbol, starts_line)
                 count += 1
                 hashed, wording = np.uint64(0), np.uint64(0)
                 length, has_letter, is_symbol, starts_line = 0, False, True, False
-            if point == 10:
-                starts_line = True
+            starts_line |= point == 10
             position = following
         bounds[text + 1] = count
     return hashes[:count], wordings[:count], characters[:count], kinds[:count], bounds
+
+
+@kernel
+def _kind(has_letter: bool, is_symbol: bool, starts_line: bool) -> int:
+    return HAS_LETTER * has_letter + IS_SYMBOL * is_symbol + STARTS_LINE * starts_line
 
 
 @kernel

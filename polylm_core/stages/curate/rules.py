@@ -132,5 +132,6 @@ def judge_of(language: Language, config: RulesConfig) -> Judge:
             short_line_characters=limits.short_line_characters,
             top_ngrams=tuple(limits.max_top_ngram_share),
             duplicate_ngrams=tuple(limits.max_duplicate_ngram_share),
+            least_top_ngrams=limits.min_top_ngrams,
         ),
     )

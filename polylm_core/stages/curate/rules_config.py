@@ -44,8 +44,10 @@ class RuleThresholds(StageConfig):
     """Paragraphs (between empty lines) that stood in the document before."""
     max_repeated_paragraph_character_share: float = Field(default=0.2, ge=0, le=1)
     max_top_ngram_share: Mapping[int, float] = {2: 0.20, 3: 0.18, 4: 0.16}
-    """Characters within the most frequent n-gram of words, of all, by n; one that stands only
-    once counts as nothing."""
+    """Characters within the most frequent n-gram of words, of all, by n."""
+    min_top_ngrams: int = Field(default=2, ge=1)
+    """Occurrences from which on the most frequent n-gram counts. datatrove has 1, so that a short
+    document of long words is repetitive; FineWeb-2's thresholds go with it."""
     max_duplicate_ngram_share: Mapping[int, float] = {
         5: 0.15,
         6: 0.14,

@@ -13,11 +13,8 @@ from polylm_core.artifacts import ShardSet
 from polylm_core.compute.local import LocalBackend
 from polylm_core.errors import StageError, UnknownLanguageError
 from polylm_core.records import (
-    DOCUMENT_SCHEMA,
-    Document,
     read_documents,
     read_pairs,
-    write_table,
 )
 from polylm_core.stages.curate.config import CurateConfig
 from polylm_core.stages.curate.held_out import document_key
@@ -33,7 +30,6 @@ from tests.unit.stages.curate_stage import (
     pair,
     publish_documents,
     reason_of,
-    republished,
     run_curate,
     samples,
     sentence,
@@ -268,148 +264,3 @@ def test_a_recipe_language_that_was_not_ingested_is_named(tmp_path: Path) -> Non
 def test_an_unknown_language_in_the_params_is_named(tmp_path: Path) -> None:
     with pytest.raises(UnknownLanguageError, match="unknown language 'tha'"):
         run_curate(tmp_path, document_set(tmp_path), rules={"by_language": {"tha": {}}})
-
-
-def test_a_filter_that_takes_too_much_of_a_language_fails_the_stage(tmp_path: Path) -> None:
-    tiny = [document("tha_Thai", f"tiny/{i}", "สั้น") for i in range(30)]
-    limits = {"rules": 0.4, "near-duplicates": 0.1}
-    with pytest.raises(
-        StageError, match=r"tha_Thai: filter 'rules' took 42\.9% of 70 documents \(too-short 30\)"
-    ):
-        run_curate(tmp_path, document_set(tmp_path, tiny), max_drop_share=limits)
-    run_curate(tmp_path, document_set(tmp_path, tiny), max_drop_share={"rules": 0.5})
-
-
-def test_who_opted_out_is_left_out(tmp_path: Path) -> None:
-    text = sentence("eng_Latn", "here") + "\n" + sentence("eng_Latn", "there")
-    rows = [
-        Document(f"books/eng_Latn/{key}", f"{key} {text} {url}", "eng_Latn", "books", "MIT", url)
-        for key, url in (("a", "https://www.example.org/x"), ("b", "http://notexample.org/"))
-    ]
-    shards = run_curate(
-        tmp_path,
-        document_set(tmp_path, rows),
-        opt_out={"ids": ["books/deu_Latn/chapter/1"], "domains": ["example.org"]},
-    )
-    assert reason_of(shards, "books/eng_Latn/a") == ("opt-out", "domain")
-    assert reason_of(shards, "books/deu_Latn/chapter/1") == ("opt-out", "id")
-    kept = kept_texts(shards, "eng_Latn") | kept_texts(shards, "eng_Latn", "held_out")
-    assert "books/eng_Latn/b" in kept
-
-
-def test_documents_without_a_claim_are_identified(tmp_path: Path) -> None:
-    german = "\n".join(sentence("deu_Latn", f"crawl {i}") for i in range(4))
-    french = "Tous les êtres humains naissent libres et égaux en dignité et en droits. " * 3
-    rows = [
-        Document("crawl/und/1", german, "", "crawl", "MIT"),
-        Document("crawl/und/2", french, "", "crawl", "MIT"),
-        Document("crawl/und/3", "1 2 3 4 5 6 7 8 9", "", "crawl", "MIT"),
-    ]
-    shards = run_curate(tmp_path, document_set(tmp_path, rows))
-    kept = kept_texts(shards, "deu_Latn") | kept_texts(shards, "deu_Latn", "held_out")
-    assert kept["crawl/und/1"] == german
-    assert reason_of(shards, "crawl/und/2") == ("identify", "outside-recipe")
-    assert reason_of(shards, "crawl/und/3")[0] == "identify"
-
-
-def test_an_evaluation_set_is_never_trained_on(tmp_path: Path) -> None:
-    secret = sentence("deu_Latn", "exam question") + " " + sentence("deu_Latn", "exam answer")
-    fresh = sentence("deu_Latn", "fresh text")
-    leaks = [
-        document("deu_Latn", f"leak/{i}", f"{sentence('deu_Latn', str(i))}\n{secret}\n{fresh} {i}")
-        for i in range(10)
-    ]
-    exam = [Document("exam/deu_Latn/1", secret, "deu_Latn", "exam", "MIT")]
-    shards = run_curate(tmp_path, document_set(tmp_path, leaks, evaluation=exam))
-    assert not any(secret in text for text in kept_texts(shards, "deu_Latn").values())
-    assert "exam/deu_Latn/1" not in kept_texts(shards, "deu_Latn")
-
-
-def test_lines_of_many_documents_stay_in_one(tmp_path: Path) -> None:
-    footer = "Alle Rechte vorbehalten, auch die der Übersetzung und des Nachdrucks"
-    rows = [
-        document("deu_Latn", f"page/{i}", f"{sentence('deu_Latn', f'page {i}')}\n{footer}")
-        for i in range(20)
-    ]
-    shards = run_curate(tmp_path, document_set(tmp_path, rows), repeated_lines={"max_documents": 5})
-    texts = [*kept_texts(shards, "deu_Latn").values()]
-    texts += kept_texts(shards, "deu_Latn", "held_out").values()
-    assert sum(footer in text for text in texts) <= 1
-    assert len([text for text in texts if "\n" not in text]) >= 19
-
-
-def test_foreign_lines_are_taken_out_of_their_documents(tmp_path: Path) -> None:
-    russian = "Все люди рождаются свободными и равными в своём достоинстве и правах повсюду."
-    english = "\n".join(sentence("eng_Latn", f"mixed {i}") for i in range(6))
-    rows = [document("eng_Latn", f"mixed/{i}", f"{english} {i}\n{russian}") for i in range(5)]
-    shards = run_curate(
-        tmp_path,
-        document_set(tmp_path, rows),
-        identify={"foreign_lines": {"min_letters": 40, "min_confidence": 0.8}},
-        near_duplicates={"min_jaccard": 1.0},
-    )
-    texts = [
-        *kept_texts(shards, "eng_Latn").values(),
-        *kept_texts(shards, "eng_Latn", "held_out").values(),
-    ]
-    assert not any(russian in text for text in texts)
-    lines = [row for row in samples(shards) if row["filter"] == "foreign-lines"]
-    assert {row["text"] for row in lines if row["kind"] == "lines"} == {russian}
-
-
-def test_personal_data_is_masked_and_counted(tmp_path: Path) -> None:
-    rows = [
-        document(
-            "eng_Latn",
-            f"contact/{i}",
-            f"{sentence('eng_Latn', f'contact {i}')} write to jane.doe{i}@example.org or 8.8.4.{i}",
-        )
-        for i in range(40, 45)
-    ]
-    shards = run_curate(tmp_path, document_set(tmp_path, rows))
-    texts = kept_texts(shards, "eng_Latn") | kept_texts(shards, "eng_Latn", "held_out")
-    mine = [text for key, text in texts.items() if "/contact/" in key]
-    assert len(mine) == 5
-    assert all(text.endswith("write to <EMAIL> or <IP_ADDRESS>") for text in mine)
-    assert shards.counts["eng_Latn"]["masked_email"] == 5
-    plain = run_curate(tmp_path, document_set(tmp_path, rows), mask_personal_data=False)
-    kept = kept_texts(plain, "eng_Latn") | kept_texts(plain, "eng_Latn", "held_out")
-    assert "jane.doe40@example.org" in kept["books/eng_Latn/contact/40"]
-
-
-@pytest.mark.parametrize(
-    "model",
-    [
-        {"kind": "perplexity", "trusted": ["books"], "drop_share": 0.5, "order": 2},
-        {"kind": "classifier", "trusted": ["books"], "drop_share": 0.5, "max_features": 4096},
-    ],
-)
-def test_the_worst_share_by_a_model_trained_on_trusted_text_is_cut(
-    tmp_path: Path, model: dict[str, object]
-) -> None:
-    good = [sentence("eng_Latn", f"more {i}") + " and then they play" for i in range(20)]
-    junk = [
-        f"buy cheap offer now {i} best price discount shop online free shipping order and save"
-        for i in range(20)
-    ]
-    rows = [
-        Document(f"crawl/eng_Latn/{kind}{i}", text, "eng_Latn", "crawl", "MIT")
-        for kind, texts in (("good", good), ("junk", junk))
-        for i, text in enumerate(texts)
-    ]
-    whole = document_set(tmp_path)
-    books = list(read_documents(whole.path / "documents/books"))
-    parts = publish_documents(
-        tmp_path / "parts", [books], [list(read_pairs(whole.path / "pairs/books"))]
-    )
-    crawl = parts.path / "documents/crawl/00000.parquet"
-    write_table(crawl, rows, DOCUMENT_SCHEMA)
-    documents = republished(parts)
-    shards = run_curate(
-        tmp_path,
-        documents,
-        quality={"by_language": {"eng_Latn": model}},
-        near_duplicates={"min_jaccard": 1.0},
-    )
-    cut = {row["id"] for row in drops(shards) if row["filter"] == "quality"}
-    assert cut == {f"crawl/eng_Latn/junk{i}" for i in range(20)}

@@ -74,15 +74,20 @@ def test_the_map_leads_from_a_token_to_its_document(tokens: TokenSet) -> None:
     assert rows[file.document_of(rows[5]["first_token"])]["id"] == rows[5]["id"]
 
 
-def test_half_of_the_pairs_have_english_first(tokens: TokenSet, tokenizer: Tokenizer) -> None:
+def test_pairs_are_laid_out_in_several_ways_and_both_directions(
+    tokens: TokenSet, tokenizer: Tokenizer
+) -> None:
     loaded = tk.load(tokenizer.path / tk.MODEL_FILE)
     file = TokenFile.open(tokens.path / "train" / "eng_Latn-tha_Thai")
-    english_first = 0
+    english_first = lines_only = 0
     for i, pair in enumerate(pairs("tha_Thai", 40, split="train")):
-        lines = loaded.decode(file.document(i).tolist()).split("\n")
-        assert sorted(lines) == sorted((pair.text_a, pair.text_b))
-        english_first += lines[0] == pair.text_a
+        text = loaded.decode(file.document(i).tolist())
+        assert pair.text_a in text
+        assert pair.text_b in text
+        english_first += text.index(pair.text_a) < text.index(pair.text_b)
+        lines_only += sorted(text.split("\n")) == sorted((pair.text_a, pair.text_b))
     assert 10 < english_first < 30
+    assert 10 < lines_only < 30
 
 
 def test_a_language_outside_the_recipe_gets_a_stream_of_pairs(
