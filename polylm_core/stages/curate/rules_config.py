@@ -78,7 +78,7 @@ class RulesConfig(StageConfig):
     default: RuleThresholds
     fineweb2: Mapping[str, FineWebSettings] = {}
     """Files of FineWeb-2 by language, as they are: they replace the default's thresholds, and give
-    the stop words of a language that has none in `stop_words` (`polylm fineweb2` prints the section)."""
+    the stop words of a language that has none in `stop_words` (see `polylm fineweb2`)."""
     by_language: Mapping[str, Mapping[str, Any]] = {}
     """Thresholds that replace the default's and FineWeb-2's, by language."""
     stop_words: Mapping[str, tuple[str, ...]] = {}

@@ -1,0 +1,97 @@
+"""What a calibration found: the settings of a language, and how they do on trusted text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from polylm_core.stages.curate.fineweb import FineWebSettings
+from polylm_core.stages.curate.rules_config import RuleThresholds
+
+NORMAL_QUANTILE = 1.959964
+"""Of a two-sided interval of 95 %."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """Rejected documents of trusted ones."""
+
+    rejected: int
+    documents: int
+
+    @property
+    def share(self) -> float:
+        """Rejected, of all."""
+        return self.rejected / max(self.documents, 1)
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Wilson's score interval of the share, 95 % (JASA 22, 1927)."""
+        n, p, z = max(self.documents, 1), self.share, NORMAL_QUANTILE
+        middle = (p + z * z / (2 * n)) / (1 + z * z / n)
+        half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+        return max(0.0, middle - half), min(1.0, middle + half)
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Rejects with the settings as they were, and as they were calibrated."""
+
+    seed_before: Rate
+    seed_after: Rate
+    held_out_before: Rate
+    held_out_after: Rate
+
+
+@dataclass(frozen=True, slots=True)
+class RuleReport:
+    """One rule: what it rejects alone."""
+
+    reason: str
+    setting: str
+    """Its threshold's name; of n-grams `max_top_ngram_share.2`."""
+    before: float
+    after: float
+    rates: Rates
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Settings of one language."""
+
+    language: str
+    limits: RuleThresholds
+    """All thresholds."""
+    thresholds: Mapping[str, Any]
+    """Those that differ from what the recipe says of every language (or its FineWeb-2 file)."""
+    stop_words: tuple[str, ...]
+    """None in languages without spaces between words."""
+    min_confidence: float | None
+    """Of the identification; none when the classifier does not know the language."""
+    budget: float
+    seed_bytes: int
+    held_out_bytes: int
+    rules: tuple[RuleReport, ...]
+    together: Rates
+    """Rejects of all rules and the identification."""
+
+    def params(self) -> dict[str, Any]:
+        """The part of `params.yaml` that says so."""
+        rules: dict[str, Any] = {"by_language": {self.language: dict(self.thresholds)}}
+        if self.stop_words:
+            rules["stop_words"] = {self.language: list(self.stop_words)}
+        curate: dict[str, Any] = {"rules": rules}
+        if self.min_confidence is not None:
+            found = {self.language: self.min_confidence}
+            curate = {"identify": {"min_confidence_by_language": found}, **curate}
+        return {"curate": curate}
+
+    def fineweb2(self) -> FineWebSettings:
+        """The same as a file of FineWeb-2, as far as it has words for it."""
+        return FineWebSettings.of_thresholds(
+            self.limits.model_dump(),
+            language_score=self.min_confidence or 0,
+            stopwords=self.stop_words,
+        )
