@@ -32,7 +32,8 @@ class Rate:
         n, p, z = max(self.documents, 1), self.share, NORMAL_QUANTILE
         middle = (p + z * z / (2 * n)) / (1 + z * z / n)
         half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-        return max(0.0, middle - half), min(1.0, middle + half)
+        low = middle - half if self.rejected else 0.0
+        return low, middle + half if self.rejected < n else 1.0
 
 
 @dataclass(frozen=True, slots=True)
