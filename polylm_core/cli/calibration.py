@@ -84,8 +84,8 @@ def table(found: Calibration) -> list[str]:
     silent = len(found.rules) - len(shown)
     lines = [
         f"{found.language}: {both.seed_after.documents:,} documents "
-        f"({found.seed_bytes / 1e6:.1f} MB) to derive from, "
-        f"{both.held_out_after.documents:,} ({found.held_out_bytes / 1e6:.1f} MB) to check with",
+        f"({found.seed_bytes / 1e6:.2f} MB) to derive from, "
+        f"{both.held_out_after.documents:,} ({found.held_out_bytes / 1e6:.2f} MB) to check with",
         "",
         *lines,
         *([f"{silent} more rules reject nothing"] if silent else []),
