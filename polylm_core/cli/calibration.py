@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 HEAD = ("rule", "threshold", "was", "is", "seed was", "seed is", "unseen was", "unseen is")
 _LEFT_COLUMNS = 2
+_SHOWN_CHARACTERS = 80
 
 
 def identifier_of(config: CurateConfig, classifier: Path | None) -> BatchIdentifier:
@@ -126,6 +127,17 @@ def _remarks(found: Calibration) -> list[str]:
     remarks = []
     if found.min_confidence is None:
         remarks.append("the classifier does not know the language: it is not identified")
+    if found.too_short_documents:
+        remarks.append(
+            f"{found.too_short_documents:,} documents left out that are shorter than min_words "
+            f"({found.limits.min_words})"
+        )
+    if found.other_script_documents:
+        remarks.append(f"{found.other_script_documents:,} documents left out in another script")
+    for rule in found.rules:
+        if rule.turned_off_by:
+            start = " ".join(rule.turned_off_by[:_SHOWN_CHARACTERS].split())
+            remarks.append(f"{rule.reason} is turned off, by documents such as: {start}")
     if found.stop_words:
         remarks.append(f"{len(found.stop_words)} stop words: {' '.join(found.stop_words)}")
     if found.together.held_out_after.interval[0] > found.budget:

@@ -5,18 +5,24 @@ of the documents, chosen by a hash of their text, are what the settings are made
 what the settings reject of good text that they have not seen.
 
 The declared budget is the share of good documents that all rules and the identification together
-may reject. Every threshold of the recipe that rejects next to nothing stays. The others are
-loosened to a quantile of the seed, at one level for all: the strictest at which no more than the
-budget is rejected. No threshold is made stricter: good text alone cannot say what that would gain,
-and the books and encyclopedias that are trusted are more even than the good half of the web. Rules
-that the recipe leaves off stay off for the same reason. Only stop words may be asked for where they
-were not: a language has no list of them until there is text of it.
+may reject. Thresholds of the recipe that reject next to nothing stay; the others are loosened to a
+quantile of the seed, at one level for all: the strictest at which no more than the budget is
+rejected (`loosening.py`).
+
+- No threshold is made stricter: good text alone cannot say what that would gain, and the books and
+  encyclopedias that are trusted are more even than the good half of the web. Rules that the recipe
+  leaves off stay off for the same reason. Only stop words may be asked for where they were not: a
+  language has no list of them until there is text of it.
+- Documents in another script than the language's are no text of it, whoever trusts them, and how
+  short a document may be is the recipe's to say of all languages: those that the two rules reject
+  are left out, because a heading or an untranslated page would open every other rule.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -44,8 +50,28 @@ _BATCH_TEXTS = 2000
 _UNITS = ("characters_per_word", "short_line_characters")
 """Not thresholds but what is counted: they stay as the recipe has them for the language."""
 
-Repaired = list[tuple[list[str], Shares]]
-"""Documents of which something is left, in batches, with what the repair counted."""
+
+@dataclass(frozen=True, slots=True)
+class _Documents:
+    """Repaired documents, some to derive from or some to check with."""
+
+    batches: list[tuple[list[str], Shares]]
+    """Texts, and what the repair counted of them."""
+    other_script: int
+    """Left out, as are those of fewer words than the recipe wants."""
+    too_short: int
+
+    @property
+    def texts(self) -> list[str]:
+        return [text for texts, _ in self.batches for text in texts]
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Documents and what was measured of them."""
+
+    texts: list[str]
+    measures: Measures
 
 
 def calibrate(
@@ -64,17 +90,17 @@ def calibrate(
     known = get_language(language)
     if not 0 < budget <= 0.5:
         raise ParamsError("calibrate", [Problem("budget", "is not between 0 and 0.5", budget)])
-    seed, held_out = (_repaired(part, known, config) for part in split(texts))
-    _require_enough(language, seed, held_out, budget)
     plain = _without_thresholds(config.rules, language)
-    stop_words = _stop_words(known, seed, plain, budget)
+    found = [_repaired(part, judge_of(known, plain), config) for part in split(texts)]
+    _require_enough(language, found, budget)
+    stop_words = _stop_words(known, found[0].texts, plain, budget)
     judge = judge_of(known, plain.model_copy(update={"stop_words": {language: stop_words}}))
-    measured = [_measure(part, judge, config, identifier) for part in (seed, held_out)]
+    seed, held_out = (_measured(part, judge, config, identifier) for part in found)
     before = list(judge.rules)
     if identifier.knows(language):
         least = config.identify.min_confidence
         before.append(Rule(REASONS[UNSURE], "confidence", least=least))
-    after = loosening.loosen(before, measured[0], budget)
+    after = loosening.loosen(before, seed.measures, budget)
     limits = loosening.limits(judge.limits, after)
     base = _without(config.rules, language).for_language(language).model_dump()
     return Calibration(
@@ -86,40 +112,53 @@ def calibrate(
         stop_words=stop_words,
         min_confidence=next((rule.least for rule in after if rule.measure == "confidence"), None),
         budget=budget,
-        seed_bytes=_num_bytes(seed),
-        held_out_bytes=_num_bytes(held_out),
-        rules=_reports(before, after, measured),
-        together=_rates(before, after, measured),
+        seed_bytes=_num_bytes(seed.texts),
+        held_out_bytes=_num_bytes(held_out.texts),
+        other_script_documents=sum(part.other_script for part in found),
+        too_short_documents=sum(part.too_short for part in found),
+        rules=tuple(
+            _report(old, new, seed, held_out) for old, new in zip(before, after, strict=True)
+        ),
+        together=_rates(before, after, seed, held_out),
     )
 
 
-def _repaired(texts: Sequence[str], language: Language, config: CurateConfig) -> Repaired:
-    batches: Repaired = []
+def _repaired(texts: Sequence[str], judge: Judge, config: CurateConfig) -> _Documents:
+    are_words = judge.question.language.words == "spaces"
+    batches = []
+    other_script = too_short = 0
     for start in range(0, len(texts), _BATCH_TEXTS):
-        made = repair(
+        made, shares, _ = repair(
             from_strings(texts[start : start + _BATCH_TEXTS]),
-            are_words=language.words == "spaces",
+            are_words=are_words,
             max_word_characters=config.max_word_characters,
         )
-        left = np.flatnonzero(made.texts.sizes)
-        if len(left):
-            shares = {name: values[left] for name, values in made.shares.items()}
-            batches.append(([made.texts.text(each) for each in left.tolist()], shares))
-    return batches
+        seen = judge.measures(made, tokenise(made, are_words=are_words), shares)
+        is_short = seen["words"] < judge.limits.min_words
+        is_other = ~is_short & (seen["script_share"] < judge.limits.min_script_share)
+        too_short += int(is_short.sum())
+        other_script += int(is_other.sum())
+        left = np.flatnonzero(~is_short & ~is_other)
+        kept = {name: values[left] for name, values in shares.items()}
+        batches.append(([made.text(index) for index in left.tolist()], kept))
+    return _Documents(batches, other_script, too_short)
 
 
-def _require_enough(language: str, seed: Repaired, held_out: Repaired, budget: float) -> None:
+def _require_enough(language: str, parts: Sequence[_Documents], budget: float) -> None:
     """A budget of one document at least in the seed, and documents to check with."""
+    seen, unseen = (len(part.texts) for part in parts)
     needed = math.ceil(1 / budget)
-    seen = sum(len(texts) for texts, _ in seed)
-    unseen = sum(len(texts) for texts, _ in held_out)
     if seen >= needed and unseen > 0:
         return
     in_all = math.ceil(needed * PARTS / (PARTS - HELD_OUT_PARTS))
+    others = sum(part.other_script for part in parts)
+    short = sum(part.too_short for part in parts)
     raise StageError(
-        f"calibrate {language}: {seen + unseen:,} different documents with text, but a budget of "
-        f"{budget:g} needs about {in_all:,} (1 / budget to derive from, and a fifth of all to "
-        f"check with): give more trusted text, or a budget of {_affordable(seen):g} or more"
+        f"calibrate {language}: {seen + unseen:,} documents that count ({short:,} more are shorter "
+        f"than the recipe's min_words, {others:,} in another script, copies count once), but a "
+        f"budget of {budget:g} needs about {in_all:,} (1 / budget to derive from, and a fifth of "
+        "all to check with): give more trusted text, or a budget of "
+        f"{_affordable(seen):g} or more"
     )
 
 
@@ -140,63 +179,59 @@ def _without_thresholds(rules: RulesConfig, language: str) -> RulesConfig:
 
 
 def _stop_words(
-    language: Language, seed: Repaired, rules: RulesConfig, budget: float
+    language: Language, seed: Sequence[str], rules: RulesConfig, budget: float
 ) -> tuple[str, ...]:
     if language.words != "spaces":
         return ()
     return choose_stop_words(
-        [text for texts, _ in seed for text in texts],
+        seed,
         needed=rules.for_language(language.code).min_stop_words,
         coverage=1 - budget * _STOP_WORD_SHARE,
     )
 
 
-def _measure(
-    batches: Repaired, judge: Judge, config: CurateConfig, identifier: BatchIdentifier
-) -> Measures:
+def _measured(
+    documents: _Documents, judge: Judge, config: CurateConfig, identifier: BatchIdentifier
+) -> _Part:
     """Everything that is asked of documents, with the confidence of the identification."""
     language = judge.question.language
     columns: dict[str, list[npt.NDArray[np.float64]]] = {}
-    for strings, shares in batches:
+    for strings, shares in documents.batches:
         texts = from_strings(strings)
         tokens = tokenise(texts, are_words=language.words == "spaces")
         found = dict(judge.measures(texts, tokens, shares).columns)
         if judge.limits.allow_no_line_end:
-            found["line_end_share"] = np.where(
-                found["line_end_share"] > 0, found["line_end_share"], 1
-            )
+            ended = found["line_end_share"]
+            found["line_end_share"] = np.where(ended > 0, ended, 1)
         sure = confidence(texts, language.code, identifier, config.identify)
         found["confidence"] = sure.astype(np.float64)
         for name, values in found.items():
             columns.setdefault(name, []).append(values)
-    return Measures({name: np.concatenate(parts) for name, parts in columns.items()})
+    measures = Measures({name: np.concatenate(parts) for name, parts in columns.items()})
+    return _Part(documents.texts, measures)
 
 
-def _num_bytes(batches: Repaired) -> int:
-    return sum(len(text.encode()) for texts, _ in batches for text in texts)
+def _num_bytes(texts: Sequence[str]) -> int:
+    return sum(len(text.encode()) for text in texts)
 
 
-def _reports(
-    before: Sequence[Rule], after: Sequence[Rule], measured: Sequence[Measures]
-) -> tuple[RuleReport, ...]:
-    return tuple(
-        RuleReport(
-            reason=old.reason,
-            setting=".".join(map(str, loosening.setting(old))),
-            before=loosening.threshold(old),
-            after=loosening.threshold(new),
-            rates=_rates([old], [new], measured),
-        )
-        for old, new in zip(before, after, strict=True)
+def _report(old: Rule, new: Rule, seed: _Part, held_out: _Part) -> RuleReport:
+    values = seed.measures[new.measure]
+    furthest = int(values.argmin() if np.isfinite(new.least) else values.argmax())
+    is_turned_off = loosening.is_off(new) and not loosening.is_off(old)
+    return RuleReport(
+        reason=old.reason,
+        setting=".".join(map(str, loosening.setting(old))),
+        before=loosening.threshold(old),
+        after=loosening.threshold(new),
+        rates=_rates([old], [new], seed, held_out),
+        turned_off_by=seed.texts[furthest] if is_turned_off else "",
     )
 
 
-def _rates(before: Sequence[Rule], after: Sequence[Rule], measured: Sequence[Measures]) -> Rates:
-    (seed_before, held_out_before), (seed_after, held_out_after) = (
-        [
-            Rate(int(loosening.rejected(rules, table).sum()), len(table["words"]))
-            for table in measured
-        ]
-        for rules in (before, after)
-    )
-    return Rates(seed_before, seed_after, held_out_before, held_out_after)
+def _rates(before: Sequence[Rule], after: Sequence[Rule], seed: _Part, held_out: _Part) -> Rates:
+    return Rates(*(_rate(rules, part) for part in (seed, held_out) for rules in (before, after)))
+
+
+def _rate(rules: Sequence[Rule], part: _Part) -> Rate:
+    return Rate(int(loosening.rejected(rules, part.measures).sum()), len(part.texts))

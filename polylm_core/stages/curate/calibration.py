@@ -56,6 +56,8 @@ class RuleReport:
     before: float
     after: float
     rates: Rates
+    turned_off_by: str
+    """The document that asks for most, of a rule that can reject nothing any more; or empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,10 @@ class Calibration:
     budget: float
     seed_bytes: int
     held_out_bytes: int
+    other_script_documents: int
+    """Left out: text that is not in the language's script is not in the language."""
+    too_short_documents: int
+    """Left out: shorter than `min_words`, which is the recipe's to say."""
     rules: tuple[RuleReport, ...]
     together: Rates
     """Rejects of all rules and the identification."""

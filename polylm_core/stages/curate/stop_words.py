@@ -17,8 +17,8 @@ from polylm_core.characters import SEPARATOR, SPACE, folded, properties
 
 MIN_WORDS = 8
 """As many as Gopher has for English (Rae et al. 2021, §A1.1)."""
-MAX_WORDS = 64
-"""A longer list would be met by text in a neighbour's language."""
+MAX_WORDS = 37
+"""As many as the longest of FineWeb-2's lists; a longer one is met by text of any kind."""
 
 
 def choose_stop_words(texts: Sequence[str], *, needed: int, coverage: float) -> tuple[str, ...]:

@@ -148,12 +148,42 @@ def test_stop_words_are_the_usual_words_and_nearly_every_document_has_two() -> N
 
 
 def test_too_little_text_says_how_much_is_needed() -> None:
-    with pytest.raises(StageError, match=r"40 different documents .* needs about 125") as error:
+    with pytest.raises(StageError, match=r"40 documents that count .* needs about 125") as error:
         derive([prose(number) for number in range(40)], budget=0.01)
 
     assert "a budget of 0.0" in str(error.value)
-    with pytest.raises(StageError, match="0 different documents"):
+    with pytest.raises(StageError, match="0 documents that count"):
         derive(["", "  "], budget=0.5)
+
+
+def test_what_is_no_document_of_the_language_is_left_out_and_counted() -> None:
+    good = [prose(number) for number in range(100)]
+    headings = [f"heading {word}" for word in WORDS[:20]]
+    russian = [f"{text} {number}" for number, text in enumerate(article_texts("rus_Cyrl", 20))]
+
+    found = derive([*good, *headings, *russian])
+
+    assert (found.too_short_documents, found.other_script_documents) == (20, 20)
+    assert found.thresholds == {}
+    assert found.together.seed_after.documents + found.together.held_out_after.documents == 100
+
+
+def test_one_odd_document_turns_no_rule_off() -> None:
+    odd = "# ... " * 40 + prose(0)
+    found = derive([odd, *(prose(number, digits=number % 25) for number in range(400))])
+
+    assert "max_symbol_to_word_ratio" not in found.thresholds
+    assert reject_reason(odd, found, "umb_Latn", config().rules) == "symbols"
+
+
+def test_a_rule_that_is_turned_off_shows_the_document() -> None:
+    listed = ["\n".join(f"- {line}" for line in prose(n).split(" ", 5)) for n in range(300)]
+    found = derive(listed)
+
+    (bullets,) = [rule for rule in found.rules if rule.turned_off_by]
+    assert bullets.reason == "bullet-lines"
+    assert bullets.turned_off_by in listed
+    assert found.limits.max_bullet_line_share == 1
 
 
 @pytest.mark.parametrize("budget", [0, -1, 0.51, 7])
