@@ -107,7 +107,9 @@ def prepare(name: str, root: Path = Path()) -> Prepared:
     stage = STAGES[name]
     params = load_params(root / PARAMS)
     profile = load_profile(root / PROFILES)
-    sources = sources_fingerprint(root / SOURCES) if stage.reads_sources else None
+    sources = None
+    if stage.reads_sources:
+        sources = sources_fingerprint(root / SOURCES, params, profile.source_locations)
     inputs = stage.load_inputs(root)
     return Prepared(
         stage=stage,
@@ -165,6 +167,7 @@ def _work(prepared: Prepared, progress: Progress, outcome: Outcome) -> None:
         progress=progress,
         micro_batch_sequences=prepared.profile.micro_batch_sequences,
         persistent_parameter_elements=prepared.profile.persistent_parameter_elements,
+        source_locations=prepared.profile.source_locations,
     )
     sources = (SOURCES,) if stage.reads_sources else ()
     try:

@@ -194,7 +194,7 @@ class DocumentSet(Artifact):
     """`01_documents`: what the sources say, row by row.
 
     `documents/<source>/<part>.parquet` (records.DOCUMENT_SCHEMA) and
-    `pairs/<source>/<part>.parquet` (records.PAIR_SCHEMA).
+    `pairs/<source>/<part>.parquet` (records.PAIR_SCHEMA); evaluation sets in `evaluation/`.
     """
 
     stage = "ingest"

@@ -35,18 +35,22 @@ class BatchIdentifier:
         """FLORES-200 codes of each label; none where the registry has no such language."""
 
     def probabilities(
-        self, texts: Texts, max_characters: int, bounds: tuple[Offsets, Offsets] | None = None
+        self,
+        texts: Texts,
+        max_characters: int,
+        *,
+        windows: int = 1,
+        bounds: tuple[Offsets, Offsets] | None = None,
     ) -> Probabilities:
         """Probabilities of the labels, float32[texts, labels].
 
-        Only the first letters of a text are looked at; `bounds` are the first bytes and ends of
-        other stretches of the buffer than the whole texts.
+        So many letters of a text are looked at, from the start of each of its `windows` equal
+        stretches. `bounds` are the first bytes and ends of other parts of the buffer than texts.
         """
         starts, ends = bounds or (texts.offsets[:-1], texts.offsets[1:])
-        found, _ = label_probabilities(
-            texts.values, starts, ends, properties(), max_characters, self._arrays
+        return label_probabilities(
+            texts.values, starts, ends, properties(), max_characters, windows, self._arrays
         )
-        return found
 
     def columns(self, languages: Sequence[str]) -> npt.NDArray[np.int64]:
         """Labels that stand for one of the languages."""

@@ -21,6 +21,8 @@ from polylm_core.hashing import byte_hash, set_size
 from polylm_core.kernels import kernel
 
 END_MARK = b"</s>"
+MOST_SKIPPED_BYTES = 64
+"""A window inside a text begins at a word if one begins within so many bytes."""
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int32]
@@ -101,48 +103,87 @@ def label_probabilities(
     ends: Offsets,
     properties: Bytes,
     max_characters: int,
+    windows: int,
     model: Arrays,
-) -> tuple[Floats, npt.NDArray[np.int64]]:
-    """Probabilities of the labels, float32[texts, labels], and letters looked at, int64[texts].
+) -> Floats:
+    """Probabilities of the labels, float32[texts, labels].
 
-    A text is its first `max_characters` letters and the spaces between its words; whatever is no
-    letter ends a word.
+    Of each of so many equal windows of a text the first `max_characters / windows` letters and
+    spaces between words are looked at, together; whatever is no letter ends a word. A text of at
+    most twice as many bytes is looked at as a whole, unless there is one window.
     """
     texts, dim = len(starts), model.input.shape[1]
     probabilities = np.zeros((texts, model.output.shape[0]), np.float32)
-    looked_at = np.zeros(texts, np.int64)
     hidden = np.zeros(dim, np.float32)
     buffer = np.empty(4 * max_characters + 8, np.uint8)
     scores = np.zeros(len(model.left), np.float32)
+    most = max(max_characters // windows, 1)
     for text in range(texts):
         hidden[:] = 0
-        rows = characters = size = 0
-        position, end = starts[text], ends[text]
-        while position <= end and characters < max_characters:
-            is_break, following = True, position + 1
-            if position < end:
-                point, following = decode_at(values, position)
-                # Brackets of Han and Kana text stay: they tell Japanese from Chinese.
-                is_separator = (properties[point] & SEPARATOR) != 0 and point < 0x3005
-                is_break = is_separator or 48 <= point <= 57
-            if not is_break:
-                for offset in range(following - position):
-                    buffer[1 + size + offset] = values[position + offset]
-                size += following - position
-                characters += 1
-            if size and (is_break or characters == max_characters):
-                rows += _add_word(buffer, size, model, hidden)
-                size = 0
-                characters += 1
-            position = following
-        looked_at[text] = characters
+        rows = 0
+        first, length = starts[text], ends[text] - starts[text]
+        whole = windows > 1 and length <= 2 * max_characters
+        for window in range(1 if whole else windows):
+            start, end = first, first + length
+            if not whole:
+                start = first + length * window // windows
+                end = first + length * (window + 1) // windows
+                if window:
+                    start = _after_break(values, start, end)
+            limit = length + 1 if whole else most
+            rows += _add_words(values, start, end, properties, limit, buffer, model, hidden)
         if model.end_row >= 0:
             hidden += model.input[model.end_row]
             rows += 1
         if rows:
             hidden *= np.float32(1.0 / rows)
             _score(hidden, model, scores, probabilities[text])
-    return probabilities, looked_at
+    return probabilities
+
+
+@kernel
+def _after_break(values: Bytes, start: int, end: int) -> int:
+    """The next character after a space, or at least the next character, of a window in a text."""
+    for position in range(start, min(end, start + MOST_SKIPPED_BYTES)):
+        if values[position] == 32 or values[position] == 10:
+            return position + 1
+    while start < end and values[start] & 0xC0 == 0x80:
+        start += 1
+    return start
+
+
+@kernel
+def _add_words(
+    values: Bytes,
+    start: int,
+    end: int,
+    properties: Bytes,
+    max_characters: int,
+    buffer: Bytes,
+    model: Arrays,
+    hidden: Floats,
+) -> int:
+    """Add the rows of the words of a window; returns how many."""
+    rows = characters = size = 0
+    position = start
+    while position <= end and characters < max_characters:
+        is_break, following = True, position + 1
+        if position < end:
+            point, following = decode_at(values, position)
+            # Brackets of Han and Kana text stay: they tell Japanese from Chinese.
+            is_separator = (properties[point] & SEPARATOR) != 0 and point < 0x3005
+            is_break = is_separator or 48 <= point <= 57
+        if not is_break and following <= len(values):
+            for offset in range(following - position):
+                buffer[1 + size + offset] = values[position + offset]
+            size += following - position
+            characters += 1
+        if size and (is_break or characters == max_characters):
+            rows += _add_word(buffer, size, model, hidden)
+            size = 0
+            characters += 1
+        position = following
+    return rows
 
 
 @kernel

@@ -24,7 +24,7 @@ def _cache_folder() -> Path:
     digest = hashlib.sha256(numba.__version__.encode())
     for file in sorted(_PACKAGE.rglob("*.py")):
         content = file.read_bytes()
-        if b"@kernel" in content:
+        if b"@kernel" in content or b"@inlined" in content:
             digest.update(content)
     beside = _PACKAGE / "__pycache__"
     if os.access(_PACKAGE, os.W_OK):
@@ -35,6 +35,11 @@ def _cache_folder() -> Path:
 
 if not os.environ.get("NUMBA_CACHE_DIR"):
     setattr(numba.config, "CACHE_DIR", str(_cache_folder()))  # noqa: B010
+
+
+def inlined(function: F) -> F:
+    """Compile a small function into each kernel that calls it."""
+    return cast(F, numba.njit(cache=True, inline="always")(function))
 
 
 def kernel(function: F) -> F:

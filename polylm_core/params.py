@@ -75,7 +75,7 @@ def load_params(path: Path) -> Params:
     try:
         params = Params.model_validate(content)
     except ValidationError as error:
-        shape = describe_validation(str(path), error)
+        shape = describe_validation(str(path), error, content)
         raise ParamsError(str(path), [*shape.problems, *problems]) from error
     if problems:
         raise ParamsError(str(path), problems)

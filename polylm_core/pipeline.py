@@ -17,10 +17,13 @@ from polylm_core.artifacts import Artifact
 from polylm_core.errors import MissingArtifactError, ParamsError, Problem
 from polylm_core.params import Params
 from polylm_core.stages.base import StageConfig
+from polylm_core.stages.ingest.config import PackageSource, declared_languages
 from polylm_core.storage import fingerprint, sha256_file
 
 DATA = Path("data")
 SOURCES = DATA / "00_sources"
+SEED_TASKS = "seed_tasks"
+"""The folder of the sources that `instruct` reads."""
 RUNS = Path("runs")
 
 
@@ -117,39 +120,90 @@ def identity(
     return fingerprint(value)
 
 
-def sources_fingerprint(sources: Path) -> str:
-    """Return the identity of the pinned sources: their `source.yaml` files, which pin the rest."""
-    files = sorted(sources.glob("*/source.yaml"))
-    if not files:
+def sources_fingerprint(
+    sources: Path, params: Params, locations: Mapping[str, str] | None = None
+) -> str:
+    """Return the identity of what the recipe takes from `sources`: the `source.yaml` files.
+
+    They pin the files of the packages and of the seed tasks; what pins any other source is in the
+    recipe. `locations` are the profile's.
+    """
+    folders = {name: _folder(sources, name, locations) for name in _packages(params)}
+    files = {name: folder / "source.yaml" for name, folder in folders.items()}
+    files[SEED_TASKS] = sources / SEED_TASKS / "source.yaml"
+    require_sources(sources)
+    missing = [str(file) for file in files.values() if not file.is_file()]
+    if missing:
+        raise MissingArtifactError(
+            f"{', '.join(missing)} missing; put it there, take the source out of the params, or "
+            f"restore what the repository has with `git checkout -- {sources}`"
+        )
+    return fingerprint({name: sha256_file(file) for name, file in files.items()})
+
+
+def require_sources(sources: Path) -> None:
+    """Raise MissingArtifactError when there is no source at all."""
+    if not any(sources.glob("*/source.yaml")):
         raise MissingArtifactError(
             f"{sources} holds no source (no */source.yaml); restore it with "
             f"`git checkout -- {sources}` or rebuild it with `python -m infra.sources rebuild`"
         )
-    return fingerprint({file.parent.name: sha256_file(file) for file in files})
 
 
-def check_sources(sources: Path, params: Params) -> None:
-    """Raise ParamsError for sources that are not there and languages none of them has.
-
-    What is wrong inside a source is for `ingest` to say; this costs no heavy import.
-    """
-    known = sorted(file.parent.name for file in sources.glob("*/source.yaml"))
-    problems = [
-        Problem(f"ingest.sources.{index}", f"no such source; known: {', '.join(known)}", name)
-        for index, name in enumerate(params.ingest.sources)
-        if name not in known
+def _packages(params: Params) -> list[str]:
+    return [
+        name for name, source in params.ingest.sources.items() if isinstance(source, PackageSource)
     ]
-    present = {
-        file.name.split(".")[0]
-        for name in params.ingest.sources
-        for file in (sources / name).glob("*_*.*")
-    }
-    if not problems:
+
+
+def _folder(sources: Path, name: str, locations: Mapping[str, str] | None) -> Path:
+    """The folder of a package; raises ParamsError for an address."""
+    location = str((locations or {}).get(name, sources / name)).removeprefix("file://")
+    if "://" in location:
+        message = "a package lies in a folder of this machine; copy it there"
+        raise ParamsError("the profile", [Problem(f"source_locations.{name}", message, location)])
+    return Path(location)
+
+
+def check_sources(
+    sources: Path, params: Params, locations: Mapping[str, str] | None = None
+) -> None:
+    """Raise ParamsError for packages that are not there and languages no source can have.
+
+    What is wrong inside a source is for `ingest` to say; this costs no heavy import and no network.
+    `locations` are the profile's.
+    """
+    folders = {name: _folder(sources, name, locations) for name in _packages(params)}
+    problems = []
+    for name, folder in folders.items():
+        if not (folder / "source.yaml").is_file():
+            known = sorted(file.parent.name for file in folder.parent.glob("*/source.yaml"))
+            message = f"no such package in {folder.parent}; known: {', '.join(known) or 'none'}"
+            problems.append(Problem(f"ingest.sources.{name}", message, name))
+    problems += _foreign_languages(params)
+    declared = params.ingest.document_languages()
+    if not problems and declared is not None:
+        packaged = {
+            file.name.split(".")[0] for folder in folders.values() for file in folder.glob("*_*.*")
+        }
         named = ", ".join(params.ingest.sources)
-        problems = [
+        problems += [
             Problem(f"languages.{index}", f"no text in {named}", code)
             for index, code in enumerate(params.languages)
-            if code not in present
+            if code not in packaged | declared
         ]
     if problems:
         raise ParamsError("params.yaml", problems)
+
+
+def _foreign_languages(params: Params) -> list[Problem]:
+    """Problems of sources whose documents would all be passed over."""
+    return [
+        Problem(
+            f"ingest.sources.{name}",
+            f"is in {', '.join(sorted(map(str, languages)))}, not among `languages`; add it",
+        )
+        for name, source in params.ingest.sources.items()
+        if (languages := declared_languages(source))
+        and languages.isdisjoint({*params.languages, None})
+    ]

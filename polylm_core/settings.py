@@ -6,8 +6,9 @@ A profile is a YAML file of `infra/profiles/`, chosen by `POLYLM_PROFILE` (defau
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -44,16 +45,38 @@ class Profile(BaseModel):
     """Address of a Ray cluster to join; without one a private local Ray is started."""
     lock_wait_seconds: float = Field(default=30.0, ge=0)
     """How long to wait for another process that builds the same artifact."""
+    source_locations: Mapping[str, str] = Field(default_factory=dict)
+    """Where the recipe's sources lie, by name: a folder, `s3://bucket/folder` or
+    `https://host/folder`; one that is not named lies in `data/00_sources/<name>`. Credentials come
+    from where the libraries look for them (`AWS_PROFILE`, `HF_TOKEN`, ...), never from here."""
 
 
-def describe_validation(file: str, error: ValidationError) -> ParamsError:
-    """Turn pydantic's report into one error that lists every problem with its dotted path."""
+def describe_validation(file: str, error: ValidationError, content: Any = None) -> ParamsError:
+    """Turn pydantic's report into one error that lists every problem with its dotted path.
+
+    With the file's `content`, the path names only what stands there: where a model was chosen among
+    several, pydantic puts the name of the choice in between.
+    """
     problems = []
     for item in error.errors(include_url=False):
-        location = ".".join(str(part) for part in item["loc"]) or "(top level)"
-        seen = None if item["type"] == "missing" else item["input"]
-        problems.append(Problem(location=location, message=item["msg"], value=seen))
+        missing = item["type"] == "missing"
+        parts = item["loc"] if content is None else _parts_of(content, item["loc"], missing)
+        location = ".".join(str(part) for part in parts) or "(top level)"
+        problems.append(Problem(location, item["msg"], None if missing else item["input"]))
     return ParamsError(file, problems)
+
+
+def _parts_of(content: Any, parts: tuple[int | str, ...], missing: bool) -> list[int | str]:
+    """The parts of a path that lead somewhere in `content`, and the field missing at its end."""
+    found: list[int | str] = []
+    for index, part in enumerate(parts):
+        try:
+            content = content[part]
+        except (KeyError, IndexError, TypeError):
+            if not (missing and index == len(parts) - 1):
+                continue
+        found.append(part)
+    return found
 
 
 def load_profile(folder: Path, name: str | None = None) -> Profile:

@@ -1,8 +1,9 @@
 r"""Token files in Megatron-LM's indexed format: `<stem>.bin` (ids) and `<stem>.idx` (boundaries).
 
-In: documents as lists of ids, one after the other. Out: one flat memory-mapped array of all tokens
-and the place of every document in it. The bytes are those of Megatron-LM's `IndexedDataset`
-(`megatron/core/datasets/indexed_dataset.py`), so its tools open our files and we open theirs:
+In: documents as ids, one after the other. Out: one flat memory-mapped array of all tokens and the
+place of every document in it; both in bounded memory, however many documents there are. The bytes
+are those of Megatron-LM's `IndexedDataset` (`megatron/core/datasets/indexed_dataset.py`), so its
+tools open our files and we open theirs:
 
     .idx  b"MMIDIDX\x00\x00", version <Q = 1, dtype code <B, sequences <Q, document bounds <Q,
           sizes int32[sequences], pointers (byte offsets into .bin) int64[sequences],
@@ -12,8 +13,12 @@ and the place of every document in it. The bytes are those of Megatron-LM's `Ind
 
 from __future__ import annotations
 
+import shutil
 import struct
-from collections.abc import Sequence
+import tempfile
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -29,8 +34,11 @@ MAGIC = b"MMIDIDX\x00\x00"
 VERSION = 1
 HEADER = struct.Struct("<9sQBQQ")
 DTYPE_BY_CODE: dict[int, np.dtype[Any]] = {4: np.dtype("<i4"), 8: np.dtype("<u2")}
+SIZE, OFFSET = np.dtype("<i4"), np.dtype("<i8")
 UINT16_VOCABULARY = 65500
 """Below this many entries Megatron-LM stores ids in two bytes (`DType.optimal_dtype`)."""
+CHUNK = 1 << 18
+"""Entries of an index that are in memory at once."""
 
 REMEDY = "run the stage that makes it again"
 
@@ -57,12 +65,20 @@ class TokenFileWriter:
         self._stem = stem
         self._path = bin_path(stem)
         self._code = 8 if vocab_size < UINT16_VOCABULARY else 4
-        self._sizes: list[int] = []
-        self._file: BinaryIO | None = None
+        self._dtype = DTYPE_BY_CODE[self._code]
+        self._files = ExitStack()
+        self.documents = 0
+        """Documents written so far."""
+        self.tokens = 0
+        """Tokens written so far."""
 
     def __enter__(self) -> Self:
         self._stem.parent.mkdir(parents=True, exist_ok=True)
-        self._file = self._path.open("wb")
+        self._ids: BinaryIO = self._files.enter_context(self._path.open("wb"))
+        # Sizes come before pointers in the index, so they wait here until all are known.
+        self._sizes: Any = self._files.enter_context(
+            tempfile.TemporaryFile(dir=self._stem.parent, prefix=f".{self._stem.name}.sizes")
+        )
         return self
 
     def __exit__(
@@ -71,40 +87,70 @@ class TokenFileWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        assert self._file is not None
-        with no_space_named(self._path):
-            self._file.close()
-        if kind is None:
-            self._write_index()
+        with no_space_named(self._path), self._files:
+            if kind is None:
+                self._write_index()
 
     def add(self, ids: Sequence[int]) -> None:
         """Append one document."""
-        assert self._file is not None
-        with no_space_named(self._path):
-            self._file.write(np.asarray(ids, dtype=DTYPE_BY_CODE[self._code]).tobytes())
-        self._sizes.append(len(ids))
+        self.add_batch(np.asarray(ids, dtype=OFFSET), np.asarray([len(ids)], dtype=OFFSET))
 
-    @property
-    def tokens(self) -> int:
-        """Tokens written so far."""
-        return sum(self._sizes)
+    def add_batch(self, ids: NDArray[Any], sizes: NDArray[Any]) -> None:
+        """Append documents: their ids, [tokens], and the tokens of each, [documents].
+
+        Raises OverflowError for an id that the file has no room for.
+        """
+        if len(ids) and not 0 <= ids.min() <= ids.max() <= np.iinfo(self._dtype).max:
+            raise OverflowError(f"{self._path}: ids {ids.min()} to {ids.max()} in {self._dtype}")
+        with no_space_named(self._path):
+            self._ids.write(ids.astype(self._dtype).tobytes())
+        self._add_sizes(sizes)
+
+    def add_file(self, stem: Path) -> None:
+        """Append all documents of another token file.
+
+        Raises CorruptArtifactError when it is damaged or stores ids in another width.
+        """
+        other = TokenFile.open(stem)
+        if other.tokens.dtype != self._dtype:
+            raise CorruptArtifactError(
+                f"{bin_path(stem)}: ids of {other.tokens.dtype}, expected {self._dtype}; {REMEDY}"
+            )
+        with no_space_named(self._path), bin_path(stem).open("rb") as file:
+            shutil.copyfileobj(file, self._ids, length=1 << 20)
+        for begin in range(0, len(other), CHUNK):
+            self._add_sizes(other.document_sizes(begin, min(begin + CHUNK, len(other))))
+
+    def _add_sizes(self, sizes: NDArray[Any]) -> None:
+        with no_space_named(self._path):
+            self._sizes.write(sizes.astype(SIZE).tobytes())
+        self.documents += len(sizes)
+        self.tokens += int(sizes.sum(dtype=OFFSET))
 
     def _write_index(self) -> None:
-        sizes = np.asarray(self._sizes, dtype="<i4")
-        item_bytes = DTYPE_BY_CODE[self._code].itemsize
-        ends = np.cumsum(sizes, dtype="<i8") * item_bytes
-        pointers = np.concatenate([np.zeros(1, dtype="<i8"), ends])[: len(sizes)]
-        bounds = np.arange(len(sizes) + 1, dtype="<i8")
         path = idx_path(self._stem)
         with no_space_named(path), path.open("wb") as file:
-            file.write(HEADER.pack(MAGIC, VERSION, self._code, len(sizes), len(bounds)))
-            for array in (sizes, pointers, bounds):
-                file.write(array.tobytes())
+            file.write(HEADER.pack(MAGIC, VERSION, self._code, self.documents, self.documents + 1))
+            for sizes in self._read_sizes():
+                file.write(sizes.tobytes())
+            tokens = 0
+            for sizes in self._read_sizes():
+                ends = tokens + np.cumsum(sizes, dtype=OFFSET)
+                file.write(((ends - sizes) * self._dtype.itemsize).tobytes())
+                tokens = int(ends[-1])
+            for begin in range(0, self.documents + 1, CHUNK):
+                end = min(begin + CHUNK, self.documents + 1)
+                file.write(np.arange(begin, end, dtype=OFFSET).tobytes())
+
+    def _read_sizes(self) -> Iterator[NDArray[Any]]:
+        self._sizes.seek(0)
+        while data := self._sizes.read(CHUNK * SIZE.itemsize):
+            yield np.frombuffer(data, SIZE)
 
 
 @dataclass(frozen=True)
 class TokenFile:
-    """One opened stream."""
+    """One opened stream: memory maps, so opening it costs no memory that grows with it."""
 
     tokens: NDArray[Any]
     """All ids in one flat read-only memory map."""
@@ -112,8 +158,8 @@ class TokenFile:
     """Tokens of each sequence; a sequence is a document in the files written here."""
     pointers: NDArray[np.int64]
     """Byte offset of each sequence in the `.bin` file."""
-    document_starts: NDArray[np.int64]
-    """First token of each document, and the number of all tokens as a last entry."""
+    bounds: NDArray[np.int64]
+    """First sequence of each document, and the number of all sequences as a last entry."""
 
     @classmethod
     def open(cls, stem: Path) -> Self:
@@ -121,65 +167,123 @@ class TokenFile:
 
         Raises CorruptArtifactError when a file is missing, cut short or does not fit the other.
         """
-        code, sizes, pointers, bounds = _read_index(idx_path(stem))
+        path = idx_path(stem)
+        code, sequences, bounds = _read_header(path)
         dtype = DTYPE_BY_CODE[code]
-        starts = np.concatenate([np.zeros(1, dtype="<i8"), np.cumsum(sizes, dtype="<i8")])
-        sequences = len(sizes)
-        if (
-            not np.array_equal(pointers, starts[:-1] * dtype.itemsize)
-            or bounds[0] != 0
-            or bounds[-1] != sequences
-            or bool(np.any(np.diff(bounds) < 0))
-        ):
-            raise CorruptArtifactError(
-                f"{idx_path(stem)}: its boundaries contradict each other; {REMEDY}"
-            )
+        tokens = _count_tokens(path, dtype, sequences, bounds)
+        index = np.memmap(path, dtype=np.uint8, mode="r")
+        places = HEADER.size + SIZE.itemsize * sequences
         return cls(
-            tokens=_map_tokens(bin_path(stem), dtype, int(starts[-1])),
-            sizes=sizes,
-            pointers=pointers,
-            document_starts=starts[bounds],
+            tokens=_map_tokens(bin_path(stem), dtype, tokens),
+            sizes=np.ndarray(sequences, SIZE, index, HEADER.size),
+            pointers=np.ndarray(sequences, OFFSET, index, places),
+            bounds=np.ndarray(bounds, OFFSET, index, places + OFFSET.itemsize * sequences),
         )
 
     def __len__(self) -> int:
         """Number of documents."""
-        return len(self.document_starts) - 1
+        return len(self.bounds) - 1
+
+    def document_span(self, number: int) -> tuple[int, int]:
+        """First token of a document, and the token after its last."""
+        if not 0 <= number < len(self):
+            raise IndexError(f"document {number} of {len(self)}")
+        return self._first_token(number), self._first_token(number + 1)
+
+    def _first_token(self, number: int) -> int:
+        sequence = int(self.bounds[number])
+        if sequence == len(self.pointers):
+            return len(self.tokens)
+        return int(self.pointers[sequence]) // self.tokens.dtype.itemsize
+
+    def document_sizes(self, begin: int, end: int) -> NDArray[np.int64]:
+        """Tokens of the documents `begin` to `end`, [end - begin]."""
+        bounds = self.bounds[begin : end + 1]
+        ends = np.zeros(bounds[-1] - bounds[0] + 1, dtype=np.int64)
+        np.cumsum(self.sizes[bounds[0] : bounds[-1]], out=ends[1:])
+        sizes: NDArray[np.int64] = np.diff(ends[bounds - bounds[0]])
+        return sizes
 
     def document(self, number: int) -> NDArray[Any]:
         """The ids of one document, without copying."""
-        if not 0 <= number < len(self):
-            raise IndexError(f"document {number} of {len(self)}")
-        return self.tokens[self.document_starts[number] : self.document_starts[number + 1]]
+        begin, end = self.document_span(number)
+        return self.tokens[begin:end]
 
     def document_of(self, position: int) -> int:
         """Number of the document that the token at `position` belongs to."""
         if not 0 <= position < len(self.tokens):
             raise IndexError(f"token {position} of {len(self.tokens)}")
-        return int(np.searchsorted(self.document_starts, position, side="right")) - 1
+        # bisect reads a few entries; numpy's search would copy the whole unaligned map first.
+        sequence = bisect_right(self.pointers, position * self.tokens.dtype.itemsize) - 1
+        return bisect_right(self.bounds, sequence) - 1
 
 
-def _read_index(path: Path) -> tuple[int, NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """Return dtype code, sizes, pointers and document bounds of an `.idx` file."""
+def _read_header(path: Path) -> tuple[int, int, int]:
+    """Return dtype code, number of sequences and number of document bounds of an `.idx` file."""
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(HEADER.size)
+        seen = path.stat().st_size
     except OSError as error:
         raise CorruptArtifactError(f"{path}: cannot be read ({error}); {REMEDY}") from error
     if len(data) < HEADER.size or not data.startswith(MAGIC):
         raise CorruptArtifactError(f"{path}: not a Megatron index; {REMEDY}")
-    _, version, code, sequences, bounds = HEADER.unpack_from(data)
+    _, version, code, sequences, bounds = HEADER.unpack(data)
     if version != VERSION or code not in DTYPE_BY_CODE:
         raise CorruptArtifactError(
             f"{path}: version {version} and dtype code {code}, expected version {VERSION} "
             f"and a code of {sorted(DTYPE_BY_CODE)}; {REMEDY}"
         )
-    expected = HEADER.size + 12 * sequences + 8 * bounds
-    if len(data) != expected or bounds < 1:
+    expected = (
+        HEADER.size + (SIZE.itemsize + OFFSET.itemsize) * sequences + OFFSET.itemsize * bounds
+    )
+    if seen != expected or bounds < 1:
         raise CorruptArtifactError(
-            f"{path}: {len(data):,} bytes, but its header announces {expected:,}; {REMEDY}"
+            f"{path}: {seen:,} bytes, but its header announces {expected:,}; {REMEDY}"
         )
-    sizes = np.frombuffer(data, "<i4", sequences, HEADER.size)
-    pointers = np.frombuffer(data, "<i8", sequences, HEADER.size + 4 * sequences)
-    return code, sizes, pointers, np.frombuffer(data, "<i8", bounds, expected - 8 * bounds)
+    return code, sequences, bounds
+
+
+def _count_tokens(path: Path, dtype: np.dtype[Any], sequences: int, bounds: int) -> int:
+    """Return the tokens that an index places; raises CorruptArtifactError where it is at odds."""
+    places = HEADER.size + SIZE.itemsize * sequences
+    rest = places + OFFSET.itemsize * sequences
+    consistent = _bounds_fit(_read_chunks(path, OFFSET, rest, bounds), sequences)
+    tokens = 0
+    chunks = zip(
+        _read_chunks(path, SIZE, HEADER.size, sequences),
+        _read_chunks(path, OFFSET, places, sequences),
+        strict=True,
+    )
+    for sizes, pointers in chunks:
+        ends = tokens + np.cumsum(sizes, dtype=OFFSET)
+        consistent &= bool((sizes >= 0).all())
+        consistent &= np.array_equal(pointers, (ends - sizes) * dtype.itemsize)
+        tokens = int(ends[-1])
+    if not consistent:
+        raise CorruptArtifactError(f"{path}: its boundaries contradict each other; {REMEDY}")
+    return tokens
+
+
+def _bounds_fit(chunks: Iterator[NDArray[Any]], sequences: int) -> bool:
+    """Whether document bounds rise from 0 to the number of sequences."""
+    last = 0
+    for number, chunk in enumerate(chunks):
+        steps = np.diff(chunk, prepend=last)
+        if (steps < 0).any() or (number == 0 and chunk[0] != 0):
+            return False
+        last = int(chunk[-1])
+    return last == sequences
+
+
+def _read_chunks(
+    path: Path, dtype: np.dtype[Any], offset: int, count: int
+) -> Iterator[NDArray[Any]]:
+    with path.open("rb") as file:
+        file.seek(offset)
+        for begin in range(0, count, CHUNK):
+            size = min(CHUNK, count - begin) * dtype.itemsize
+            yield np.frombuffer(file.read(size), dtype)
 
 
 def _map_tokens(path: Path, dtype: np.dtype[Any], tokens: int) -> NDArray[Any]:

@@ -18,6 +18,7 @@ import io
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -123,12 +124,18 @@ class SentencePieceTokenizer:
     bos_id, eos_id, unk_id = BOS_ID, EOS_ID, UNK_ID
 
     def __init__(self, model: bytes) -> None:
+        self._model = model
         self._processor = sentencepiece.SentencePieceProcessor(model_proto=model)
         self.pad_id: int = self._processor.pad_id()
         self.vocab_size: int = self._processor.get_piece_size()
         self.byte_ids = frozenset(i for i in range(self.vocab_size) if self._processor.IsByte(i))
         """Ids that stand for one byte of a character outside the vocabulary, or a newline."""
         self.newline_id: int = self._processor.piece_to_id("<0x0A>")
+
+    @cached_property
+    def proto(self) -> Any:
+        """The model as its `ModelProto`: pieces, options of training and of normalisation."""
+        return parse_model(self._model)
 
     def encode(self, text: str) -> list[int]:
         """Ids of a text, without bos and eos."""

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from polylm_core.cli import calibration, machine, reference, summary
 from polylm_core.errors import MachineError, PolyLMError
 from polylm_core.params import load_params
-from polylm_core.pipeline import SOURCES, check_sources, sources_fingerprint
+from polylm_core.pipeline import SOURCES, check_sources, require_sources, sources_fingerprint
 from polylm_core.settings import load_profile
 
 PARAMS = Path("params.yaml")
@@ -44,15 +45,7 @@ def doctor() -> None:
         print(f"{package} {_version(package)}")
     print(f"Prefect UI {summary.prefect_ui(root)}")
     problems = [problem for check in machine.BEFORE_RUN if (problem := check()) is not None]
-    for load in (
-        lambda: check_sources(root / SOURCES, load_params(root / PARAMS)),
-        lambda: load_profile(root / PROFILES),
-        lambda: sources_fingerprint(root / SOURCES),
-    ):
-        try:
-            load()
-        except PolyLMError as error:
-            problems.append(str(error))
+    problems += _recipe_problems(root)
     for problem in problems:
         print(f"error: {problem}", file=sys.stderr)
     if problems:
@@ -107,6 +100,27 @@ def fineweb2(
 ) -> None:
     """Print the part of params.yaml that has the settings of FineWeb-2's files."""
     print(calibration.fineweb2_text(files), end="")
+
+
+def _recipe_problems(root: Path) -> list[str]:
+    """What is wrong with recipe, profile and sources; the last can only be told with the others."""
+    problems: list[str] = []
+
+    def tried(load: Callable[[], Any]) -> Any:
+        try:
+            return load()
+        except PolyLMError as error:
+            problems.append(str(error))
+        return None
+
+    recipe = tried(lambda: load_params(root / PARAMS))
+    profile = tried(lambda: load_profile(root / PROFILES))
+    if recipe is None or profile is None:
+        tried(lambda: require_sources(root / SOURCES))
+    else:
+        tried(lambda: check_sources(root / SOURCES, recipe, profile.source_locations))
+        tried(lambda: sources_fingerprint(root / SOURCES, recipe, profile.source_locations))
+    return problems
 
 
 def _checkout() -> Path:

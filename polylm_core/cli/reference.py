@@ -37,17 +37,37 @@ def markdown() -> str:
         model = _model(field)
         if model is not None:
             parts += [f"## `{name}`\n", _summary(model) + "\n", _table(list(_rows(model, "")))]
+            parts += _choices(name, model)
     return "\n".join(part for part in parts if part)
 
 
 def _rows(model: type[BaseModel], prefix: str) -> Iterator[str]:
-    """Yield a row for each field, those of nested models right below theirs."""
+    """Yield a row for each field, those of nested models right below theirs.
+
+    A field that takes one model of several is left to `_choices`.
+    """
     for name, field in model.model_fields.items():
         nested = _model(field)
         yield _row(prefix + name, field)
         if nested is not None:
             many = "[]" if nested is not field.annotation else ""
             yield from _rows(nested, f"{prefix}{name}{many}.")
+
+
+def _choices(section: str, model: type[BaseModel]) -> Iterator[str]:
+    """Yield a chapter for each model that a field of the section may hold."""
+    for name, field in model.model_fields.items():
+        for choice in _alternatives(field.annotation):
+            tag = ", ".join(
+                f"{key}: {value}"
+                for key, inner in choice.model_fields.items()
+                if typing.get_origin(inner.annotation) is typing.Literal
+                for value in typing.get_args(inner.annotation)[:1]
+                if inner.is_required()
+            )
+            yield f"### `{section}.{name}` with `{tag}`\n"
+            yield _summary(choice) + "\n"
+            yield _table(list(_rows(choice, "")))
 
 
 def _row(path: str, field: FieldInfo) -> str:
@@ -74,6 +94,17 @@ def _model(field: FieldInfo) -> type[BaseModel] | None:
     return None
 
 
+def _alternatives(annotation: Any) -> list[type[BaseModel]]:
+    """Return the models of a union in an annotation, at any depth; none where there is no union."""
+    origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Annotated:
+        return _alternatives(inner[0])
+    models = [each for each in inner if isinstance(each, type) and issubclass(each, BaseModel)]
+    if origin in (typing.Union, types.UnionType) and len(models) > 1:
+        return models
+    return [model for each in inner for model in _alternatives(each)]
+
+
 def _type(field: FieldInfo) -> str:
     bounds = [
         f"{sign} {getattr(bound, name):,}"
@@ -87,12 +118,18 @@ def _type(field: FieldInfo) -> str:
 def _name(annotation: Any) -> str:
     """Return a type in words a YAML author knows."""
     origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Annotated:
+        return _name(inner[0])
     if origin is typing.Literal:
         return " or ".join(f"`{value}`" for value in inner)
     if origin in (typing.Union, types.UnionType):
-        return " or ".join(_name(part) for part in inner)
+        return " or ".join(dict.fromkeys(_name(part) for part in inner))
     if origin is tuple:
-        return f"list of {_name(inner[0])}"
+        return (
+            f"list of {_name(inner[0])}"
+            if inner[-1] is ...
+            else f"{len(inner)} of {_name(inner[0])}"
+        )
     if origin is not None and len(inner) == 2:
         return f"{_name(inner[0])} to {_name(inner[1])}"
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):

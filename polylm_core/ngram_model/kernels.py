@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
+from polylm_core.kernels import inlined, kernel
 from polylm_core.ngram_model import probing
 from polylm_core.ngram_model.probing import NEGATIVE_ZERO, Bytes, Int, Numbers, Words
 
@@ -18,7 +18,7 @@ _ORDER, _VOCABULARY, _BUCKETS = probing.ORDER, probing.VOCABULARY, probing.VOCAB
 _UNIGRAMS, _BEGIN, _END, _TABLES = probing.UNIGRAMS, probing.BEGIN, probing.END, probing.TABLES
 
 
-@numba.njit(cache=True, inline="always")
+@inlined
 def decode(data: Bytes, at: Int) -> tuple[Int, Int]:
     """The code point at a byte of valid UTF-8, and where the next one begins."""
     lead = np.int64(data[at])
@@ -33,7 +33,7 @@ def decode(data: Bytes, at: Int) -> tuple[Int, Int]:
     return (lead & 0x07) << 18 | middle | np.int64(data[at + 3]) & 0x3F, at + 4
 
 
-@numba.njit(cache=True, inline="always")
+@inlined
 def _encode(point: Int, out: Bytes, at: Int) -> Int:
     """Write a code point as UTF-8; where the next one goes."""
     if point < 0x80:
@@ -55,7 +55,7 @@ def _encode(point: Int, out: Bytes, at: Int) -> Int:
     return at + 4
 
 
-@numba.njit(cache=True, inline="always")
+@inlined
 def _next_token(data: Bytes, at: Int, end: Int, out: Bytes) -> tuple[Int, Int]:
     """As `next_word`, for the unit `tokens`."""
     while at < end and (data[at] == 32 or (9 <= data[at] <= 13 and data[at] != 10)):
@@ -73,7 +73,7 @@ def _next_token(data: Bytes, at: Int, end: Int, out: Bytes) -> tuple[Int, Int]:
     return at, length
 
 
-@numba.njit(cache=True, inline="always")
+@inlined
 def next_word(
     data: Bytes, at: Int, end: Int, unit: Int, classes: Bytes, folded: Words, out: Bytes
 ) -> tuple[Int, Int]:
@@ -110,7 +110,7 @@ def next_word(
     return at, length
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def score(
     data: Bytes,
     offsets: Numbers,
@@ -152,7 +152,7 @@ def score(
                 break
 
 
-@numba.njit(cache=True, inline="always")
+@inlined
 def _step(
     word: Int,
     context: npt.NDArray[np.uint64],
@@ -195,7 +195,7 @@ def _step(
     return log10, kept
 
 
-@numba.njit(cache=True, inline="always")
+@inlined
 def _number(word: Bytes, length: Int, words: Words, layout: Numbers) -> Int:
     """The number of a word; 0, <unk>, for one that the model does not know."""
     key = probing.murmur(word, 0, length)

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 from typing import Any, TypeAlias
 
-import numba
 import numpy as np
 import numpy.typing as npt
+
+from polylm_core.kernels import inlined, kernel
 
 Words = npt.NDArray[np.uint32]
 Bytes = npt.NDArray[np.uint8]
@@ -34,7 +35,7 @@ NEGATIVE_ZERO = np.uint32(0x80000000)
 """The sign bit of a float, and the whole of -0.0."""
 
 
-@numba.njit(cache=True, inline="always")
+@inlined
 def murmur(data: Bytes, start: Int, length: Int) -> np.uint64:
     """MurmurHash64A with seed 0 (Appleby, public domain) of `length` bytes."""
     key = np.uint64(length) * _MURMUR
@@ -58,13 +59,13 @@ def murmur(data: Bytes, start: Int, length: Int) -> np.uint64:
     return key ^ (key >> _SHIFT)
 
 
-@numba.njit(cache=True, inline="always")
+@inlined
 def combine(node: np.uint64, word: np.uint64) -> np.uint64:
     """The key of an n-gram from that of its last words and the number of the word before them."""
     return (node * _COMBINE_NODE) ^ ((word + _ONE) * _COMBINE_WORD)
 
 
-@numba.njit(cache=True, inline="always")
+@inlined
 def find(words: Words, start: Int, buckets: Int, stride: Int, key: np.uint64) -> Int:
     """Where the values of a key begin in `words`, or -1."""
     bucket: Int = np.int64(key % np.uint64(buckets))
@@ -81,7 +82,7 @@ def find(words: Words, start: Int, buckets: Int, stride: Int, key: np.uint64) ->
             bucket = 0
 
 
-@numba.njit(cache=True)
+@kernel
 def fill(
     words: Words, start: Int, buckets: Int, stride: Int, keys: npt.NDArray[np.uint64], values: Words
 ) -> Int:
@@ -106,7 +107,7 @@ def fill(
     return -1
 
 
-@numba.njit(cache=True)
+@kernel
 def ngram_keys(ids: Words, first: Int, last: Int) -> npt.NDArray[np.uint64]:
     """The keys of columns first..last-1 of n-grams (N, n), combined from the last to the first."""
     keys = np.empty(len(ids), np.uint64)
@@ -118,7 +119,7 @@ def ngram_keys(ids: Words, first: Int, last: Int) -> npt.NDArray[np.uint64]:
     return keys
 
 
-@numba.njit(cache=True)
+@kernel
 def link(words: Words, layout: Numbers, ids: Words) -> Int:
     """Mark what the n-grams (N, n) of one order extend; the first with a part missing, or -1."""
     n = ids.shape[1]
@@ -139,13 +140,13 @@ def link(words: Words, layout: Numbers, ids: Words) -> Int:
     return -1
 
 
-@numba.njit(cache=True)
+@kernel
 def murmur_of(data: Bytes) -> np.uint64:
     """The key of a whole word, for callers outside the loops."""
     return murmur(data, 0, len(data))
 
 
-@numba.njit(cache=True)
+@kernel
 def find_key(words: Words, start: Int, buckets: Int, stride: Int, key: np.uint64) -> Int:
     """`find`, for callers outside the loops."""
     return find(words, start, buckets, stride, key)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import itertools
 from typing import NamedTuple
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
+from polylm_core.kernels import kernel
 from polylm_core.ngram_model import kernels, probing
 from polylm_core.ngram_model.folding import Folding
 from polylm_core.ngram_model.probing import Bytes, Int, Numbers, Words
@@ -36,7 +36,7 @@ def number_words(data: npt.NDArray[np.uint8], unit: Unit, tables: Folding) -> Wo
     return WordStream(numbers, words)
 
 
-@numba.njit(cache=True)
+@kernel
 def _count(data: Bytes, unit: Int, classes: Bytes, folded: Words) -> Int:
     out = np.empty(kernels.SCRATCH_BYTES, np.uint8)
     at, total, in_line = 0, 0, False
@@ -53,7 +53,7 @@ def _count(data: Bytes, unit: Int, classes: Bytes, folded: Words) -> Int:
             return total
 
 
-@numba.njit(cache=True)
+@kernel
 def _number(
     data: Bytes, unit: Int, classes: Bytes, folded: Words, total: Int
 ) -> tuple[npt.NDArray[np.uint32], Bytes, Numbers]:
@@ -95,7 +95,7 @@ def _number(
             return numbers, pool[:stop].copy(), ends[:known].copy()
 
 
-@numba.njit(cache=True)
+@kernel
 def _room(pool: Bytes, num_bytes: Int, ends: Numbers, num_words: Int) -> tuple[Bytes, Numbers]:
     if num_bytes > len(pool):
         longer = np.empty(2 * len(pool), np.uint8)
@@ -108,7 +108,7 @@ def _room(pool: Bytes, num_bytes: Int, ends: Numbers, num_words: Int) -> tuple[B
     return pool, ends
 
 
-@numba.njit(cache=True)
+@kernel
 def _rehash(table: Words, buckets: Int) -> Words:
     larger = np.zeros(3 * buckets, np.uint32)
     for at in range(0, len(table), 3):
@@ -118,7 +118,7 @@ def _rehash(table: Words, buckets: Int) -> Words:
     return larger
 
 
-@numba.njit(cache=True)
+@kernel
 def _put(table: Words, buckets: Int, key: np.uint64, number: np.uint32) -> None:
     at: Int = 3 * np.int64(key % np.uint64(buckets))
     while table[at] or table[at + 1]:

@@ -9,7 +9,17 @@ import pytest
 
 from tests.architecture.closure import ROOT
 
-HEAVY = ("torch", "ray", "prefect", "transformers", "deepspeed", "dvc", "pyarrow", "lm_eval")
+HEAVY = (
+    "torch",
+    "ray",
+    "prefect",
+    "transformers",
+    "deepspeed",
+    "dvc",
+    "pyarrow",
+    "lm_eval",
+    "numba",
+)
 
 
 def heavy_imports_of(statement: str) -> list[str]:

@@ -30,8 +30,8 @@ def test_probabilities_are_those_of_the_library(language: str, library: object) 
     texts = composed([*article_texts(language), *article_texts(language)[0].split(" ")[:20]])
     model = read_fasttext(lid_176_path())
     made = from_strings(texts)
-    found, _ = label_probabilities(
-        made.values, made.offsets[:-1], made.offsets[1:], properties(), WHOLE, arrays_of(model)
+    found = label_probabilities(
+        made.values, made.offsets[:-1], made.offsets[1:], properties(), WHOLE, 1, arrays_of(model)
     )
     for row, text in zip(found, texts, strict=True):
         expected = library.predict(f"{letters_only(text)}\n", 5, 0.0, "strict")  # type: ignore[attr-defined]
@@ -53,13 +53,23 @@ def test_only_the_first_letters_are_looked_at() -> None:
     assert whole[russian] > 0.9
 
 
+def test_a_sample_is_spread_over_a_long_text() -> None:
+    identifier = load_identifier()
+    german, russian = article_texts("deu_Latn"), article_texts("rus_Cyrl")
+    mixed = from_strings(["\n".join([german[1], *russian])])
+    wanted = int(identifier.columns(["rus_Cyrl"])[0])
+    start, spread = (identifier.probabilities(mixed, 80, windows=n)[0] for n in (1, 8))
+    assert start[wanted] < 0.1
+    assert spread[wanted] > 0.9
+
+
 def test_a_stretch_of_a_text_is_identified_alone() -> None:
     german, thai = article_texts("deu_Latn")[1], article_texts("tha_Thai")[1]
     texts = from_strings([f"{german}\n{thai}"])
     cut = len(german.encode())
     bounds = (np.array([0, cut + 1]), np.array([cut, len(texts.values)]))
     identifier = load_identifier()
-    found = identifier.probabilities(texts, 200, bounds).argmax(axis=1)
+    found = identifier.probabilities(texts, 200, bounds=bounds).argmax(axis=1)
     assert [identifier.codes[column] for column in found] == [("deu_Latn",), ("tha_Thai",)]
 
 

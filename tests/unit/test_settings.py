@@ -8,7 +8,7 @@ import pytest
 
 from polylm_core.errors import MachineError, ParamsError
 from polylm_core.params import load_params
-from polylm_core.pipeline import STAGES, check_sources, identity
+from polylm_core.pipeline import STAGES, check_sources, identity, sources_fingerprint
 from polylm_core.settings import Profile, load_profile
 
 ROOT = Path(__file__).parents[2]
@@ -63,11 +63,26 @@ def test_identity_follows_the_recipe_and_the_inputs_only() -> None:
 
 def test_a_source_that_is_not_there_is_told_with_those_that_are(tmp_path: Path) -> None:
     params = load_params(ROOT / "params.yaml")
-    for name in params.ingest.sources[1:]:
+    for name in list(params.ingest.sources)[1:]:
         (tmp_path / name).mkdir()
         (tmp_path / name / "source.yaml").touch()
-    with pytest.raises(ParamsError, match=r"ingest\.sources\.0: no such source; known: chromium"):
+    with pytest.raises(ParamsError, match=r"libreoffice-help: no such package .*; known: chromium"):
         check_sources(tmp_path, params)
+
+
+def test_a_package_is_looked_for_where_the_profile_says(tmp_path: Path) -> None:
+    params = load_params(ROOT / "params.yaml")
+    sources = ROOT / "data/00_sources"
+    here = sources_fingerprint(sources, params)
+    (tmp_path / "elsewhere").mkdir()
+    declared = (sources / "udhr/source.yaml").read_bytes()
+    (tmp_path / "elsewhere/source.yaml").write_bytes(declared)
+    moved = {"udhr": str(tmp_path / "elsewhere")}
+    assert sources_fingerprint(sources, params, moved) == here
+    (tmp_path / "elsewhere/source.yaml").write_bytes(declared + b"\n")
+    assert sources_fingerprint(sources, params, moved) != here
+    with pytest.raises(ParamsError, match=r"source_locations\.udhr: a package lies in a folder"):
+        check_sources(sources, params, {"udhr": "s3://bucket/udhr"})
 
 
 def test_a_language_without_a_file_in_any_source_is_told() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from polylm_core import token_files
 from polylm_core.errors import CorruptArtifactError
 from polylm_core.token_files import TokenFile, TokenFileWriter, bin_path, idx_path, list_streams
 
@@ -128,3 +129,54 @@ def test_an_index_that_contradicts_itself_is_refused(
     idx_path(stem).write_bytes(bytes(data))
     with pytest.raises(CorruptArtifactError, match=r"s\.idx"):
         TokenFile.open(stem)
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 3, 4, 5])
+def test_an_index_is_the_same_however_much_of_it_is_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int
+) -> None:
+    whole = idx_path(write(tmp_path / "whole", DOCUMENTS)).read_bytes()
+    monkeypatch.setattr(token_files, "CHUNK", chunk)
+    stem = write(tmp_path / "s", DOCUMENTS)
+    assert idx_path(stem).read_bytes() == whole
+    stream = TokenFile.open(stem)
+    assert [stream.document_span(i) for i in range(4)] == [(0, 4), (4, 5), (5, 7), (7, 10)]
+    joined = tmp_path / "joined"
+    with TokenFileWriter(joined, vocab_size=8000) as writer:
+        for part in (stem, write(tmp_path / "empty", []), stem):
+            writer.add_file(part)
+    assert (writer.documents, writer.tokens) == (8, 20)
+    assert TokenFile.open(joined).tokens.tolist() == stream.tokens.tolist() * 2
+    assert TokenFile.open(joined).sizes.tolist() == [4, 1, 2, 3] * 2
+    for number, name in enumerate(("s", "joined")):
+        damaged = bytearray(idx_path(tmp_path / name).read_bytes())
+        damaged[-8 * (number + 2)] ^= 16  # one of the last document bounds
+        idx_path(tmp_path / name).write_bytes(bytes(damaged))
+        with pytest.raises(CorruptArtifactError, match="contradict"):
+            TokenFile.open(tmp_path / name)
+
+
+def test_a_batch_of_documents_is_appended_at_once(tmp_path: Path) -> None:
+    with TokenFileWriter(tmp_path / "s", vocab_size=8000) as writer:
+        writer.add_batch(np.array([5, 2, 2, 7, 8, 2], dtype=np.int32), np.array([2, 1, 3]))
+    stream = TokenFile.open(tmp_path / "s")
+    assert [stream.document(i).tolist() for i in range(3)] == [[5, 2], [2], [7, 8, 2]]
+
+
+def test_files_of_another_width_are_not_put_together(tmp_path: Path) -> None:
+    write(tmp_path / "wide", [[70_000]], vocab_size=100_000)
+    with (
+        pytest.raises(CorruptArtifactError, match=r"wide\.bin.*int32, expected uint16"),
+        TokenFileWriter(tmp_path / "s", vocab_size=8000) as writer,
+    ):
+        writer.add_file(tmp_path / "wide")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["s.bin", "wide.bin", "wide.idx"]
+
+
+def test_sizes_of_documents_of_several_sequences_are_added(tmp_path: Path) -> None:
+    stem = write(tmp_path / "s", [[1, 2], [3], [4, 5]])
+    data = bytearray(idx_path(stem).read_bytes())
+    data[26:34] = struct.pack("<Q", 3)
+    idx_path(stem).write_bytes(bytes(data[:-32]) + struct.pack("<3q", 0, 2, 3))
+    assert TokenFile.open(stem).document_sizes(0, 2).tolist() == [3, 2]
+    assert TokenFile.open(stem).document_sizes(1, 2).tolist() == [2]

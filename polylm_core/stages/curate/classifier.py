@@ -12,11 +12,11 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Self
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
 from polylm_core.errors import SourceError, StageError
+from polylm_core.kernels import kernel
 from polylm_core.ngram_model import kernels, probing
 from polylm_core.ngram_model.folding import folding
 from polylm_core.ngram_model.model import Scores, flatten
@@ -110,7 +110,7 @@ def _spread(count: int) -> npt.NDArray[np.uint64]:
     return np.arange(count, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
 
 
-@numba.njit(cache=True)
+@kernel
 def _features(
     data: Bytes,
     at: Int,
@@ -141,7 +141,7 @@ def _features(
         before = word
 
 
-@numba.njit(cache=True)
+@kernel
 def _learn(
     data: Bytes,
     offsets: Numbers,
@@ -180,7 +180,7 @@ def _learn(
             weights[size] -= learning_rate * error / np.sqrt(squares[size])
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _score(
     data: Bytes,
     offsets: Numbers,

@@ -27,7 +27,11 @@ class IdentifyConfig(StageConfig):
     """Another fastText classifier (`.bin`, `.ftz`) whose labels are those of lid.176, GlotLID or
     OpenLID; its file lies where the profile says. None is lid.176, which is installed."""
     sample_characters: int = Field(gt=0)
-    """Letters of a document that are looked at, from its start."""
+    """Letters of a document that are looked at; all of one of at most twice as many bytes."""
+    sample_windows: int = Field(default=8, ge=1)
+    """Equal stretches of a longer document whose first letters they are. With 1,000 letters, the
+    most probable language is that of the whole text for 99.6 % of 7,200 documents in 18 languages
+    (98.6 % when all are from the start)."""
     min_confidence: float = Field(ge=0, le=1)
     """A document is kept when its claimed, or else most probable, language is this probable."""
     pair_min_confidence: float = Field(ge=0, le=1)

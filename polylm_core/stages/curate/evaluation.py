@@ -25,6 +25,7 @@ class IndexUnit:
     language: str
     evaluation: tuple[Path, ...]
     """Parts of the evaluation sets, all languages."""
+    evaluation_pairs: tuple[Path, ...]
     setting: Setting
 
 
@@ -49,10 +50,18 @@ def _texts(unit: IndexUnit) -> Iterator[Texts]:
     for part in unit.evaluation:
         for batch in read_batches(part, DOCUMENT_SCHEMA):
             own = batch.filter(pc.equal(batch.column("language"), unit.language))
-            # As the training text was repaired, so that the same line is the same.
-            raw = _column(own, "text")
-            limit = unit.setting.config.max_word_characters
-            yield repair(raw, are_words=True, max_word_characters=limit).texts
+            yield _repaired(_column(own, "text"), unit)
+    for part in unit.evaluation_pairs:
+        for batch in read_batches(part, PAIR_SCHEMA):
+            for side in "ab":
+                own = batch.filter(pc.equal(batch.column(f"language_{side}"), unit.language))
+                yield _repaired(_column(own, f"text_{side}"), unit)
+
+
+def _repaired(texts: Texts, unit: IndexUnit) -> Texts:
+    """Texts as the training text was repaired, so that the same line is the same."""
+    limit = unit.setting.config.max_word_characters
+    return repair(texts, are_words=True, max_word_characters=limit).texts
 
 
 def _pair_languages(held_out: Path, language: str) -> list[str]:

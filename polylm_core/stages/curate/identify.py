@@ -38,7 +38,9 @@ def assign(
     A label that stands for several languages means the first of them in the recipe. Documents in
     no language of the registry keep the code `und`.
     """
-    probable = identifier.probabilities(rows.texts, config.sample_characters)
+    probable = identifier.probabilities(
+        rows.texts, config.sample_characters, windows=config.sample_windows
+    )
     label_codes = [_choose(codes, languages) for codes in identifier.codes]
     codes = np.array(label_codes, object)[probable.argmax(axis=1)]
     codes[probable.max(axis=1, initial=0) <= 0] = UNKNOWN
@@ -81,7 +83,9 @@ def confidence(
 ) -> Probabilities:
     """How probable it is that each text is in the language or in a relative declared for it."""
     own = identifier.columns([language, *config.also_accepted.get(language, ())])
-    probable = identifier.probabilities(texts, config.sample_characters)
+    probable = identifier.probabilities(
+        texts, config.sample_characters, windows=config.sample_windows
+    )
     return np.asarray(probable[:, own].sum(axis=1))
 
 
@@ -99,7 +103,7 @@ def foreign_lines(
         return foreign
     judged = np.flatnonzero(lines.letters >= settings.min_letters)
     bounds = (lines.starts[judged], lines.ends[judged])
-    probable = identifier.probabilities(lines.texts, _LINE_CHARACTERS, bounds)
+    probable = identifier.probabilities(lines.texts, _LINE_CHARACTERS, bounds=bounds)
     relatives = (*config.also_accepted.get(language, ()), *config.cousins.get(language, ()))
     probable[:, identifier.columns([language, *relatives])] = 0
     foreign[judged] = probable.max(axis=1, initial=0) >= settings.min_confidence

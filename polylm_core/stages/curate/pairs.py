@@ -102,18 +102,8 @@ def _prepare(
     repaired = repair(
         rows.texts, are_words=False, max_word_characters=config.max_word_characters
     ).texts
-    lines = Lines(repaired)
-    num_lines = np.bincount(lines.documents, minlength=len(rows))
-    verdicts = np.full(len(rows), -1, np.int64)
-    verdicts[num_lines != 2] = EMPTY
-    verdicts[(num_lines == 1) & _are_equal(rows)] = COPY
-    verdicts[~rows.extra["has_english"]] = NO_ENGLISH
-    rows = collector.keep(rows.with_texts(repaired), REPAIR, verdicts, SIDE_REASONS)
-    lines = Lines(rows.texts)
-    letters = lines.letters.reshape(-1, 2)
-    verdicts = np.full(len(rows), -1, np.int64)
-    verdicts[_same_wording(rows)] = COPY
-    verdicts[letters.min(axis=1, initial=1) == 0] = NO_LETTERS
+    raw, rows = rows, rows.with_texts(repaired)
+    verdicts, letters = _judge_sides(rows, raw)
     rows = collector.keep(rows.knowing(letters=letters), REPAIR, verdicts, SIDE_REASONS)
     foreign = _foreign_sides(rows, identifier, config.identify)
     rows = collector.keep(rows, identify.FILTER, foreign, LANGUAGE_REASONS)
@@ -131,13 +121,24 @@ def _prepare(
     )
 
 
-def _are_equal(rows: Rows) -> npt.NDArray[np.bool_]:
-    """Whether the two raw sides are the same but for case and punctuation."""
-    found = []
-    for number in range(len(rows)):
-        a, _, b = rows.texts.text(number).partition("\n")
-        found.append(" ".join(a.split()) == " ".join(b.split()))
-    return np.array(found, np.bool_)
+def _judge_sides(rows: Rows, raw: Rows) -> tuple[Verdicts, npt.NDArray[np.int64]]:
+    """Why a pair has no two sides to learn from, and the letters of both, int64[rows, 2]."""
+    lines = Lines(rows.texts)
+    num_lines = np.bincount(lines.documents, minlength=len(rows))
+    letters = np.zeros((len(rows), 2), np.int64)
+    whole = num_lines == 2
+    letters[whole] = lines.letters[whole[lines.documents]].reshape(-1, 2)
+    verdicts = np.full(len(rows), -1, np.int64)
+    verdicts[letters.min(axis=1, initial=1) == 0] = NO_LETTERS
+    places = np.flatnonzero(whole)
+    verdicts[places[_same_wording(rows.take(places))]] = COPY
+    verdicts[~whole] = EMPTY
+    for row in np.flatnonzero(num_lines == 1):
+        a, _, b = raw.texts.text(int(row)).partition("\n")
+        if " ".join(a.split()) == " ".join(b.split()):
+            verdicts[row] = COPY
+    verdicts[~rows.extra["has_english"]] = NO_ENGLISH
+    return verdicts, letters
 
 
 def _same_wording(rows: Rows) -> npt.NDArray[np.bool_]:
@@ -166,7 +167,7 @@ def _foreign_sides(rows: Rows, identifier: BatchIdentifier, config: IdentifyConf
             continue
         judged = np.flatnonzero(lines.letters[side::2] >= config.pair_min_characters)
         bounds = (lines.starts[side::2][judged], lines.ends[side::2][judged])
-        probable = identifier.probabilities(rows.texts, config.sample_characters, bounds)
+        probable = identifier.probabilities(rows.texts, config.sample_characters, bounds=bounds)
         own = identifier.columns([language, *config.also_accepted.get(language, ())])
         foreign = probable[:, own].sum(axis=1) < config.pair_min_confidence
         verdicts[judged[foreign]] = side

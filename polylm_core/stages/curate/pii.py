@@ -18,10 +18,12 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import babel.core
-import numba
 import numpy as np
+import numpy.typing as npt
 import phonenumbers
 
+from polylm_core.characters import Offsets
+from polylm_core.kernels import inlined, kernel
 from polylm_core.languages import get_language
 from polylm_core.ngram_model import kernels
 from polylm_core.ngram_model.folding import folding
@@ -83,6 +85,11 @@ def mask(text: str, regions: Sequence[str] = ()) -> tuple[str, Counter[str]]:
         found[placeholder] += 1
         done = end
     return "".join([*parts, text[done:]]), found
+
+
+def suspects(data: Bytes, offsets: Offsets) -> npt.NDArray[np.int64]:
+    """Numbers of the texts that may hold something to mask, of texts in one buffer."""
+    return np.flatnonzero(_suspects(data, offsets, *_byte_kinds()))
 
 
 @functools.cache
@@ -213,7 +220,7 @@ def _byte_kinds() -> tuple[Bytes, Words]:
     return kinds, folded
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _suspect(data: Bytes, kinds: Bytes, folded: Words, runs: Numbers) -> tuple[Int, Int]:
     """What a text might hold: an @, digits with three dots, hexadecimals with colons, 7 digits.
 
@@ -256,7 +263,17 @@ def _suspect(data: Bytes, kinds: Bytes, folded: Words, runs: Numbers) -> tuple[I
     return found, num_runs
 
 
-@numba.njit(cache=True, inline="always")
+@kernel
+def _suspects(data: Bytes, offsets: Offsets, kinds: Bytes, folded: Words) -> npt.NDArray[np.bool_]:
+    found = np.zeros(len(offsets) - 1, np.bool_)
+    runs = np.empty((_MOST_RUNS, 2), np.int64)
+    for text in range(len(found)):
+        suspected, _ = _suspect(data[offsets[text] : offsets[text + 1]], kinds, folded, runs)
+        found[text] = suspected != 0
+    return found
+
+
+@inlined
 def _dots_between(data: Bytes, start: Int, end: Int) -> Int:
     """Full stops in a gap between digits; -1 if it holds more than separators."""
     if end - start > _MOST_GAP_BYTES:
@@ -271,7 +288,7 @@ def _dots_between(data: Bytes, start: Int, end: Int) -> Int:
     return dots
 
 
-@numba.njit(cache=True, inline="always")
+@inlined
 def _is_hexadecimal(data: Bytes, start: Int, end: Int) -> bool:
     if end - start > 4:
         return False

@@ -180,13 +180,16 @@ class Preparation:
 def masked(rows: Rows, ledger: Ledger) -> Rows:
     """The rows with placeholders for personal data."""
     regions = pii.regions_of(rows.language)
-    texts = rows.texts.to_arrow().to_pylist()
-    found = [pii.mask(text, regions) for text in texts]
-    counts = sum((counter for _, counter in found), Counter[str]())
+    counts: Counter[str] = Counter()
+    changed: dict[int, str] = {}
+    for number in pii.suspects(rows.texts.values, rows.texts.offsets).tolist():
+        changed[number], found = pii.mask(rows.texts.text(number), regions)
+        counts += found
     if not counts:
         return rows
     ledger.record_masked(rows.language, rows.kind, counts)
-    return rows.with_texts(from_strings([text for text, _ in found]))
+    texts = rows.texts.to_arrow().to_pylist()
+    return rows.with_texts(from_strings([changed.get(n, text) for n, text in enumerate(texts)]))
 
 
 def _opted_out(rows: Rows, config: OptOutConfig) -> Verdicts:

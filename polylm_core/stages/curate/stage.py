@@ -190,6 +190,7 @@ def _finish(setting: Setting, split: str, run: StageRun) -> list[tuple[FinishUni
 
 def _index(setting: Setting, documents: DocumentSet, run: StageRun) -> None:
     languages = sorted({ENGLISH, *(code for kind in KINDS for code in languages_of(setting, kind))})
-    evaluation = tuple(path for path, _ in _parts(documents, "evaluation"))
-    units = [IndexUnit(language, evaluation, setting) for language in languages]
+    evaluation = tuple(path for path, _ in _parts(documents, "evaluation/documents"))
+    evaluation_pairs = tuple(path for path, _ in _parts(documents, "evaluation/pairs"))
+    units = [IndexUnit(language, evaluation, evaluation_pairs, setting) for language in languages]
     _map(run, "index evaluation text", build_language_index, units, "languages")

@@ -2,54 +2,44 @@
 
 A stream is a language's documents, or its pairs with English, languages beyond the recipe's
 included. Each document ends with `</s>` (id 2), so training can pack them one after the other.
+Parts of the tables are encoded apart, then put together in order.
 """
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
-from polylm_core import records, token_files
+from polylm_core import document_map, fast_bpe, flat_encoder, records, token_files
 from polylm_core import tokenizer as tokenizers
 from polylm_core.artifacts import ShardSet, Tokenizer, TokenSet, partial_folder
 from polylm_core.errors import StageError
+from polylm_core.records import list_parts
 from polylm_core.stages.base import StageRun
-from polylm_core.stages.encode import stream
+from polylm_core.stages.encode import part
 from polylm_core.stages.encode.config import EncodeConfig
-from polylm_core.stages.encode.stream import (
-    SPLITS,
-    EncodeUnit,
-    SplitCounts,
-    encode_stream,
-    split_files,
-)
+from polylm_core.stages.encode.join import StreamJoin, join_stream
+from polylm_core.stages.encode.part import EncodePart, PartCounts, encode_part
 from polylm_core.storage import fingerprint, no_space_named, sha256_file
 
 FOLDER_BY_SPLIT = {"train": "", "held_out": "held_out"}
 
+Counts = dict[str, dict[str, PartCounts]]
+"""By split and stream."""
+
 
 def encode(config: EncodeConfig, shards: ShardSet, tokenizer: Tokenizer, run: StageRun) -> TokenSet:
     """Encode every stream of the shards."""
-    streams = run.work / "streams"
-    work = streams / _made_by()
-    work.mkdir(parents=True, exist_ok=True)
-    units = _units(config, shards, tokenizer, run, work)
-    counts: dict[str, dict[str, SplitCounts]] = {}
-    with run.progress.track("encode", total=len(units), noun="streams") as tracker:
-        for unit, splits in zip(units, run.backend.map(encode_stream, units), strict=True):
-            counts[unit.stream] = {
-                split: counted for split, counted in splits.items() if counted.documents
-            }
-            tracker.advance(note=unit.stream)
+    parts = run.work / "parts"
+    units = _units(config, shards, tokenizer, run, parts / _made_by())
+    counts = _encode_parts(units, run)
     _require_training_text(counts, run.languages)
     partial = partial_folder(run.out)
-    with no_space_named(partial):
-        for stream, splits in counts.items():
-            for split in splits:
-                _copy_split(work, partial, split, stream)
+    _join_streams(units, counts, partial, tokenizer, run)
     run.progress.table("tokens", _rows(counts), "Tokens by stream")
     made = run.publish(
         TokenSet,
@@ -57,58 +47,81 @@ def encode(config: EncodeConfig, shards: ShardSet, tokenizer: Tokenizer, run: St
         config,
         inputs={"curate": shards, "vocab": tokenizer},
         counts={
-            split: {
-                stream: asdict(splits[split])
-                for stream, splits in sorted(counts.items())
-                if split in splits
-            }
-            for split in SPLITS
+            split: {stream: asdict(counted) for stream, counted in sorted(streams.items())}
+            for split, streams in counts.items()
         },
     )
-    shutil.rmtree(streams)
+    shutil.rmtree(parts)
     return made
 
 
 def _made_by() -> str:
-    """Name what writes a stream: a stream that other code finished is not taken for ours."""
-    modules = (stream, token_files, tokenizers, records)
-    code = {module.__name__: sha256_file(Path(str(module.__file__))) for module in modules}
-    return fingerprint({**code, "sentencepiece": version("sentencepiece")})[:16]
+    """Name what writes a part: a part that other code finished is not taken for ours."""
+    modules = (part, document_map, flat_encoder, token_files, tokenizers, records)
+    files = [Path(str(module.__file__)) for module in modules]
+    files += sorted(Path(str(fast_bpe.__file__)).parent.glob("*.py"))
+    code = {file.name: sha256_file(file) for file in files}
+    libraries = {name: version(name) for name in ("numba", "sentencepiece")}
+    return fingerprint({**code, **libraries})[:16]
 
 
 def _units(
     config: EncodeConfig, shards: ShardSet, tokenizer: Tokenizer, run: StageRun, work: Path
-) -> list[EncodeUnit]:
-    """All streams, largest first, so that no long one is left for the end."""
+) -> list[EncodePart]:
+    """All parts of all streams, in order."""
+    model = tokenizer.path / tokenizers.MODEL_FILE
+    model_sha256 = sha256_file(model)
 
-    def unit(stream: str, kind: Literal["documents", "pairs"], language: str) -> EncodeUnit:
-        files = {
+    def units(stream: str, kind: Literal["documents", "pairs"], language: str) -> list[EncodePart]:
+        tables = {
             split: shards.path / folder / kind / language
             for split, folder in FOLDER_BY_SPLIT.items()
         }
-        return EncodeUnit(
-            stream=stream,
-            kind=kind,
-            sources=tuple((split, file) for split, file in files.items() if file.is_dir()),
-            model=tokenizer.path / tokenizers.MODEL_FILE,
-            out=work,
-            seed=run.seed,
-            max_tokens=config.max_tokens_per_document,
-        )
+        return [
+            EncodePart(
+                split=split,
+                stream=stream,
+                kind=kind,
+                source=source,
+                model=model,
+                model_sha256=model_sha256,
+                stem=work / split / stream / source.stem,
+                seed=run.seed,
+                pair_layouts=config.pair_layouts,
+                max_tokens=config.max_tokens_per_document,
+            )
+            for split, table in tables.items()
+            if table.is_dir()
+            for source in list_parts(table)
+        ]
 
-    units = [unit(code, "documents", code) for code in run.languages]
-    units += [unit(f"eng_Latn-{code}", "pairs", code) for code in _paired_languages(shards)]
-
-    def size(unit: EncodeUnit) -> int:
-        return sum(part.stat().st_size for _, table in unit.sources for part in table.iterdir())
-
-    return sorted(units, key=lambda unit: (-size(unit), unit.stream))
+    streams = [units(code, "documents", code) for code in run.languages]
+    streams += [units(f"eng_Latn-{code}", "pairs", code) for code in _paired_languages(shards)]
+    return [unit for stream in streams for unit in stream]
 
 
-def _require_training_text(
-    counts: dict[str, dict[str, SplitCounts]], languages: tuple[str, ...]
-) -> None:
-    empty = [code for code in languages if "train" not in counts[code]]
+def _paired_languages(shards: ShardSet) -> list[str]:
+    folders = [shards.path / folder / "pairs" for folder in FOLDER_BY_SPLIT.values()]
+    return sorted({table.name for folder in folders for table in folder.glob("*")})
+
+
+def _encode_parts(units: Sequence[EncodePart], run: StageRun) -> Counts:
+    """Counts of the splits that have documents; the largest parts come first, none waits last."""
+    ordered = sorted(units, key=lambda unit: (-unit.source.stat().st_size, unit.stem))
+    counts: Counts = {split: {} for split in FOLDER_BY_SPLIT}
+    with run.progress.track("encode", total=len(ordered), noun="parts") as tracker:
+        for unit, counted in zip(ordered, run.backend.map(encode_part, ordered), strict=True):
+            streams = counts[unit.split]
+            streams[unit.stream] = streams.get(unit.stream, PartCounts()) + counted
+            tracker.advance(note=unit.stream)
+    return {
+        split: {stream: counted for stream, counted in streams.items() if counted.documents}
+        for split, streams in counts.items()
+    }
+
+
+def _require_training_text(counts: Counts, languages: tuple[str, ...]) -> None:
+    empty = [code for code in languages if code not in counts["train"]]
     if empty:
         raise StageError(
             f"{', '.join(empty)}: no training documents in the shards; "
@@ -116,25 +129,30 @@ def _require_training_text(
         )
 
 
-def _paired_languages(shards: ShardSet) -> list[str]:
-    folders = [shards.path / folder / "pairs" for folder in FOLDER_BY_SPLIT.values()]
-    return sorted({part.name for folder in folders for part in folder.glob("*")})
-
-
-def _copy_split(work: Path, partial: Path, split: str, stream: str) -> None:
-    # Copied, not moved: a stage killed between here and the manifest still has its work.
-    for file in split_files(work, split, stream):
-        target = partial / file.relative_to(work)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file, target)
-
-
-def _rows(counts: dict[str, dict[str, SplitCounts]]) -> list[dict[str, object]]:
-    return [
-        {
-            "stream": stream,
-            **{f"{split} tokens": splits[split].tokens for split in SPLITS if split in splits},
-            "documents": sum(split.documents for split in splits.values()),
-        }
-        for stream, splits in sorted(counts.items())
+def _join_streams(
+    units: Sequence[EncodePart], counts: Counts, partial: Path, tokenizer: Tokenizer, run: StageRun
+) -> None:
+    vocab_size = tokenizers.load(tokenizer.path / tokenizers.MODEL_FILE).vocab_size
+    joins = [
+        StreamJoin(
+            parts=tuple(u.stem for u in units if (u.split, u.stream) == (split, stream)),
+            stem=partial / split / stream,
+            vocab_size=vocab_size,
+        )
+        for split, streams in counts.items()
+        for stream in streams
     ]
+    with run.progress.track("join", total=len(joins), noun="streams") as tracker:
+        with no_space_named(partial):
+            for join, _ in zip(joins, run.backend.map(join_stream, joins), strict=True):
+                tracker.advance(note=join.stem.name)
+
+
+def _rows(counts: Counts) -> list[dict[str, object]]:
+    rows: list[dict[str, object]] = []
+    for stream in sorted({stream for streams in counts.values() for stream in streams}):
+        own = {split: streams[stream] for split, streams in counts.items() if stream in streams}
+        tokens = {f"{split} tokens": counted.tokens for split, counted in own.items()}
+        documents = sum(counted.documents for counted in own.values())
+        rows.append({"stream": stream, **tokens, "documents": documents})
+    return rows

@@ -1,229 +1,210 @@
 """`ingest`: raw sources become documents and sentence pairs, and nothing is changed on the way.
 
-In: the sources the params name. Out: a DocumentSet: for each language of the recipe its documents,
-for each language paired with English its pairs. Text is as the source has it; cleaning, and the
-reasons for leaving something out, belong to `curate`.
+In: the sources the params declare. Out: a DocumentSet: by source its documents, its pairs with
+English, and `skipped.parquet` with samples of what was no document. Text is as the source has it;
+cleaning, and the reasons for leaving a document out, belong to `curate`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import os
+import shutil
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
+from polylm_core import records
 from polylm_core.artifacts import DocumentSet, partial_folder
 from polylm_core.errors import SourceError
 from polylm_core.languages import get_language
-from polylm_core.records import (
-    DOCUMENT_SCHEMA,
-    PAIR_SCHEMA,
-    Document,
-    Pair,
-    write_table,
-)
+from polylm_core.records import list_parts, part_file, write_table
 from polylm_core.stages.base import StageRun
-from polylm_core.stages.ingest.config import IngestConfig
-from polylm_core.stages.ingest.source import (
-    ALIGNED,
-    TABLE,
-    Source,
-    open_source,
-    read_aligned,
-    read_keys,
-    read_rows,
-)
-from polylm_core.storage import fingerprint, no_space_named
+from polylm_core.stages.ingest.config import IngestConfig, Source, is_evaluation
+from polylm_core.stages.ingest.declared import Declared
+from polylm_core.stages.ingest.package import Package
+from polylm_core.stages.ingest.plan import Plan, make_plan
+from polylm_core.stages.ingest.skipped import SAMPLES_PER_SOURCE, SKIPPED_SCHEMA, Skipped
+from polylm_core.stages.ingest.unit import KINDS, Result, Unit, read_unit
+from polylm_core.storage import fingerprint, no_space_named, sha256_file
 
-ENGLISH = "eng_Latn"
-"""Side a of every pair."""
-IDENTICAL = "identical-sides"
-
-
-@dataclass(frozen=True, slots=True)
-class Unit:
-    """One language: the sources that have it, what to make of it and where to."""
-
-    language: str
-    sources: tuple[Source, ...]
-    wants_documents: bool
-    wants_pairs: bool
-    folder: Path
+READERS = ("pyarrow", "orjson", "fastwarc", "lxml", "mwparserfromhell", "trafilatura")
+"""Libraries that decide what a file says."""
+COUNTED = ("documents", "document_bytes", "pairs", "pair_drops", "skipped")
 
 
 @dataclass(slots=True)
 class Tally:
-    """What one language has, by source."""
+    """What one source has."""
 
-    documents: dict[str, int] = field(default_factory=dict)
-    document_bytes: dict[str, int] = field(default_factory=dict)
-    pairs: dict[str, int] = field(default_factory=dict)
-    pair_drops: dict[str, int] = field(default_factory=dict)
-    """Pairs left out, by reason."""
+    counts: dict[str, Counter[str]] = field(
+        default_factory=lambda: {name: Counter() for name in COUNTED}
+    )
+    samples: list[Skipped] = field(default_factory=list)
+    sampled: Counter[str] = field(default_factory=Counter)
+    sha256s: dict[str, str] = field(default_factory=dict)
+    num_parts: Counter[str] = field(default_factory=Counter)
+    broken: list[str] = field(default_factory=list)
+
+    def add(self, result: Result) -> None:
+        """Count one unit of the source."""
+        for name, counter in self.counts.items():
+            counter.update(getattr(result, name))
+        self.sha256s |= result.sha256s
+        if result.broken:
+            self.broken.append(result.broken)
+        for sample in result.samples:
+            if self.sampled[sample.reason] < SAMPLES_PER_SOURCE:
+                self.sampled[sample.reason] += 1
+                self.samples.append(sample)
 
 
 def ingest(config: IngestConfig, sources: Path, run: StageRun) -> DocumentSet:
-    """Read the sources in the folder `sources` and publish a DocumentSet.
+    """Read the sources and publish a DocumentSet.
 
-    Raises UnknownLanguageError for a code outside the registry, and SourceError naming the file
-    that is not as declared, or the language that no source has text in.
+    A source lies where the profile says (`run.source_locations`), otherwise in its folder of
+    `sources`. Raises UnknownLanguageError for a code outside the registry, and SourceError naming
+    the file that is not as declared, or the language that no source has text in.
     """
     for code in (*run.languages, *(config.pair_languages or ())):
         get_language(code)
-    opened = [open_source(sources / name) for name in config.sources]
+    work = run.work / "units" / _made_by()
+    plan = make_plan(config, sources, run, work)
     partial = partial_folder(run.out)
-    units = _plan(config, opened, run.languages, partial)
-    tallies: dict[str, Tally] = {}
-    with run.progress.track("ingest", total=len(units), noun="languages") as tracker:
-        for unit, tally in zip(units, run.backend.map(read_unit, units), strict=True):
-            tallies[unit.language] = tally
-            tracker.advance()
-    _require_text(run.languages, tallies)
+    tallies: dict[str, Tally] = {name: Tally() for name in sorted(config.sources)}
+    with run.progress.track("ingest", total=len(plan.units), noun="files") as tracker:
+        for unit, result in zip(plan.units, run.backend.map(read_unit, plan.units), strict=True):
+            tally = tallies[unit.source]
+            tally.add(result)
+            _require_sound(unit, tally)
+            _take_parts(unit, tally, partial)
+            tracker.advance(note=unit.source)
+    _require_text(config, run.languages, tallies)
+    samples = [sample for tally in tallies.values() for sample in tally.samples]
+    with no_space_named(partial):
+        write_table(partial / "skipped.parquet", samples, SKIPPED_SCHEMA)
     _tell(run, tallies)
-    identities = {source.declaration.name: source.fingerprint for source in opened}
-    return run.publish(
-        DocumentSet,
-        partial,
-        config,
-        inputs={},
-        pinned={"sources": fingerprint(identities)},
-        counts={
-            **{
-                name: {
-                    language: getattr(tally, name)
-                    for language, tally in tallies.items()
-                    if getattr(tally, name)
-                }
-                for name in ("documents", "document_bytes", "pairs", "pair_drops")
-            },
-            "licences": {source.declaration.name: source.declaration.licence for source in opened},
-            "source_fingerprints": identities,
-        },
-    )
+    made = _publish(config, run, partial, plan, tallies)
+    shutil.rmtree(run.work / "units")
+    return made
 
 
-def _plan(
-    config: IngestConfig, sources: Sequence[Source], languages: Sequence[str], partial: Path
-) -> list[Unit]:
-    offered = sorted({language for source in sources for language in source.languages})
-    missing = [code for code in languages if code not in offered]
-    if missing:
+def _made_by() -> str:
+    """Name what reads a file: a unit that other code finished is not taken for ours."""
+    modules = sorted(Path(__file__).parent.glob("*.py"))
+    code = {module.name: sha256_file(module) for module in modules}
+    libraries = {name: version(name) for name in READERS}
+    return fingerprint([code, sha256_file(Path(records.__file__)), libraries])[:16]
+
+
+def _require_sound(unit: Unit, tally: Tally) -> None:
+    declared = unit.declared
+    allowed = declared.max_broken_files if isinstance(declared, Declared) else 0
+    if len(tally.broken) > allowed:
+        also = f" ({len(tally.broken)} broken files of {unit.source})" if allowed else ""
         raise SourceError(
-            f"no source has text in {', '.join(missing)} "
-            f"(sources: {', '.join(config.sources)}); add a source or take the language out"
+            f"{tally.broken[-1]}{also}; fetch the file again or take it out of the params, or "
+            f"declare a tolerance: `max_broken_files` or `max_broken_share` of {unit.source}"
         )
-    paired = offered if config.pair_languages is None else config.pair_languages
-    return [
-        Unit(
-            language,
-            tuple(source for source in sources if language in source.languages),
-            wants_documents=language in languages,
-            wants_pairs=language in paired and language != ENGLISH,
-            folder=partial,
-        )
-        for language in offered
-        if language in languages or language in paired
-    ]
 
 
-def read_unit(unit: Unit) -> Tally:
-    """Read and write one language: a unit of work, run wherever both folders can be reached."""
-    tally = Tally()
-    documents: list[Document] = []
-    pairs: list[Pair] = []
-    for source in unit.sources:
-        name = source.declaration.name
-        aligned = _read_with_english(unit, source)
-        if unit.wants_documents:
-            found = list(_documents(unit, source, aligned))
-            documents += found
-            tally.documents[name] = len(found)
-            tally.document_bytes[name] = sum(len(document.text.encode()) for document in found)
-        if unit.wants_pairs:
-            candidates = list(_pairs(unit, source, aligned))
-            different = [pair for pair in candidates if pair.text_a != pair.text_b]
-            pairs += different
-            tally.pairs[name] = len(different)
-            if identical := len(candidates) - len(different):
-                tally.pair_drops[IDENTICAL] = tally.pair_drops.get(IDENTICAL, 0) + identical
-    file = f"{unit.language}.parquet"
-    with no_space_named(unit.folder):
-        if documents:
-            write_table(unit.folder / "documents" / file, documents, DOCUMENT_SCHEMA)
-        if pairs:
-            write_table(unit.folder / "pairs" / file, pairs, PAIR_SCHEMA)
-    return tally
+def _take_parts(unit: Unit, tally: Tally, partial: Path) -> None:
+    """Put a unit's parts after those before it, without moving them out of the work folder."""
+    for kind in KINDS:
+        if not (unit.folder / kind).is_dir():
+            continue
+        for part in list_parts(unit.folder / kind):
+            folder = partial / _folder(kind, unit.declared) / unit.source
+            target = part_file(folder, tally.num_parts[kind])
+            tally.num_parts[kind] += 1
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _link(part, target)
 
 
-Aligned = list[tuple[tuple[str, str], str, str]]
-"""Key, line and English line (empty where it is not needed) of each unit of a source."""
+def _folder(kind: str, source: Source | Package) -> str:
+    """Where documents or pairs of a source lie: evaluation sets are apart."""
+    return f"evaluation/{kind}" if is_evaluation(source) else kind
 
 
-def _read_with_english(unit: Unit, source: Source) -> Aligned:
-    if not source.has(unit.language, ALIGNED):
-        return []
-    keys = read_keys(source)
-    lines = read_aligned(source, unit.language, len(keys))
-    english = [""] * len(keys)
-    if unit.wants_pairs and source.has(ENGLISH, ALIGNED):
-        english = read_aligned(source, ENGLISH, len(keys))
-    return list(zip(keys, lines, english, strict=True))
+def _link(part: Path, target: Path) -> None:
+    try:
+        os.link(part, target)
+    except OSError:  # another disk, or a file system without links
+        with no_space_named(target):
+            shutil.copyfile(part, target)
 
 
-def _documents(unit: Unit, source: Source, aligned: Aligned) -> Iterator[Document]:
-    for key, group in groupby(aligned, key=lambda item: item[0][0]):
-        paragraphs = [line for _, line, _ in group if line.strip()]
-        if paragraphs:
-            yield _document(unit, source, key, "\n".join(paragraphs))
-    if source.has(unit.language, TABLE):
-        for key, text in read_rows(source, unit.language):
-            if text.strip():
-                yield _document(unit, source, key, text)
-
-
-def _document(unit: Unit, source: Source, key: str, text: str) -> Document:
-    name = source.declaration.name
-    return Document(
-        id=f"{name}/{unit.language}/{key}",
-        text=text,
-        language=unit.language,
-        source=name,
-        license=source.declaration.licence,
+def _require_text(
+    config: IngestConfig, languages: Sequence[str], tallies: Mapping[str, Tally]
+) -> None:
+    if config.document_languages() is None:
+        return  # which languages there are is for `curate` to find out
+    counted: Counter[str] = sum(
+        (
+            tally.counts["documents"]
+            for name, tally in tallies.items()
+            if not is_evaluation(config.sources[name])
+        ),
+        Counter(),
     )
-
-
-def _pairs(unit: Unit, source: Source, aligned: Aligned) -> Iterator[Pair]:
-    name, licence = source.declaration.name, source.declaration.licence
-    prefix = f"{name}/{ENGLISH}-{unit.language}"
-    for (document, number), text, english in aligned:
-        if text.strip() and english.strip():
-            yield Pair(
-                id=f"{prefix}/{document}#{number}",
-                language_a=ENGLISH,
-                text_a=english,
-                language_b=unit.language,
-                text_b=text,
-                source=name,
-                license=licence,
-            )
-
-
-def _require_text(languages: Sequence[str], tallies: Mapping[str, Tally]) -> None:
-    silent = [code for code in languages if not any(tallies[code].documents.values())]
+    silent = [code for code in languages if not counted[code]]
     if silent:
         raise SourceError(
             f"every line is empty in {', '.join(silent)}; add a source or take the language out"
         )
 
 
-def _tell(run: StageRun, tallies: Mapping[str, Tally]) -> None:
-    rows = [
-        {
-            "language": language,
-            "documents": sum(tally.documents.values()),
-            "bytes": sum(tally.document_bytes.values()),
-            "pairs": sum(tally.pairs.values()),
+def _publish(
+    config: IngestConfig, run: StageRun, partial: Path, plan: Plan, tallies: Mapping[str, Tally]
+) -> DocumentSet:
+    identities = {
+        name: plan.packages[name].fingerprint
+        if name in plan.packages
+        else fingerprint([config.sources[name].model_dump(mode="json"), tally.sha256s])
+        for name, tally in tallies.items()
+    }
+
+    def counted(name: str, *, evaluation: bool) -> dict[str, dict[str, int]]:
+        return {
+            source: dict(sorted(tally.counts[name].items()))
+            for source, tally in tallies.items()
+            if tally.counts[name] and is_evaluation(config.sources[source]) == evaluation
         }
-        for language, tally in tallies.items()
+
+    counts: dict[str, Any] = {name: counted(name, evaluation=False) for name in COUNTED}
+    for name in ("documents", "pairs"):
+        counts[f"evaluation_{name}"] = counted(name, evaluation=True)
+    return run.publish(
+        DocumentSet,
+        partial,
+        config,
+        inputs={},
+        pinned={"sources": fingerprint(identities)},
+        counts={**counts, "licenses": dict(plan.licenses), "source_fingerprints": identities},
+    )
+
+
+def _tell(run: StageRun, tallies: Mapping[str, Tally]) -> None:
+    rows: dict[str, Counter[str]] = defaultdict(Counter)
+    for tally in tallies.values():
+        for column, name in (
+            ("documents", "documents"),
+            ("bytes", "document_bytes"),
+            ("pairs", "pairs"),
+        ):
+            for language, number in tally.counts[name].items():
+                rows[language][column] += number
+    table = [
+        {"language": language, **{name: row[name] for name in ("documents", "bytes", "pairs")}}
+        for language, row in sorted(rows.items())
     ]
-    run.progress.table("ingest-languages", rows, "What the sources hold, by language")
+    run.progress.table("ingest-languages", table, "What the sources hold, by language")
+    skips = [
+        {"source": source, "reason": reason, "records": number}
+        for source, tally in tallies.items()
+        for reason, number in sorted(tally.counts["skipped"].items())
+    ]
+    if skips:
+        run.progress.table("ingest-skipped", skips, "What became no document, by source and reason")

@@ -22,3 +22,11 @@ def test_a_row_has_exactly_four_cells() -> None:
     rows = [line for line in reference.markdown().splitlines() if line.startswith("| `")]
     assert len(rows) > 50
     assert {line.replace("\\|", "").count("|") for line in rows} == {5}
+
+
+def test_each_model_of_a_choice_has_a_chapter() -> None:
+    text = reference.markdown()
+    chapter = text.split("### `ingest.sources` with `format: wikipedia`\n")[1].split("\n##")[0]
+    assert "| `language` | text | (required) | The language of the wiki. |" in chapter
+    assert "| `sides` | 2 of text | (required) |" not in chapter
+    assert text.count("### `ingest.sources` with") == 11

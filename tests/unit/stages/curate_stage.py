@@ -104,7 +104,8 @@ def publish_documents(
     for number, aligned in enumerate(pairs):
         write_table(part_file(partial / "pairs/books", number), aligned, PAIR_SCHEMA)
     if evaluation:
-        write_table(part_file(partial / "evaluation/exam", 0), evaluation, DOCUMENT_SCHEMA)
+        exam = part_file(partial / "evaluation/documents/exam", 0)
+        write_table(exam, evaluation, DOCUMENT_SCHEMA)
     counts = {"documents": {"books": {"eng_Latn": 1}}}
     return publish(DocumentSet, partial, out, inputs={}, params={}, counts=counts)
 

@@ -14,8 +14,6 @@ from polylm_core.artifacts import ShardSet, Tokenizer, TokenSet
 from polylm_core.compute.local import LocalBackend
 from polylm_core.errors import MismatchedArtifactError, StageError
 from polylm_core.records import DOCUMENT_SCHEMA, write_parts
-from polylm_core.stages.base import StageRun
-from polylm_core.stages.encode import stage, stream
 from polylm_core.stages.encode.config import EncodeConfig
 from polylm_core.stages.encode.stage import encode
 from polylm_core.stages.vocab.config import VocabConfig
@@ -72,7 +70,7 @@ def test_the_map_leads_from_a_token_to_its_document(tokens: TokenSet) -> None:
     file = TokenFile.open(tokens.path / "train" / "deu_Latn")
     rows = pq.read_table(tokens.path / "train" / "deu_Latn.documents.parquet").to_pylist()
     assert [row["id"] for row in rows] == [d.id for d in documents("deu_Latn", 40, split="train")]
-    assert [row["first_token"] for row in rows] == file.document_starts[:-1].tolist()
+    assert [row["first_token"] for row in rows] == [file.document_span(i)[0] for i in range(40)]
     assert rows[file.document_of(rows[5]["first_token"])]["id"] == rows[5]["id"]
 
 
@@ -128,87 +126,6 @@ def test_the_same_bytes_come_from_one_worker_and_from_two(
     assert encode(EncodeConfig(), shards, tokenizer, run).fingerprint == tokens.fingerprint
 
 
-def test_a_killed_stage_goes_on_with_the_streams_that_are_left(
-    shards: ShardSet,
-    tokenizer: Tokenizer,
-    tokens: TokenSet,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    run = make_run(tmp_path, languages=LANGUAGES)
-    encoded: list[str] = []
-    original = stream._encode_split
-
-    def dying(unit: stream.EncodeUnit, split: str, source: Path) -> stream.SplitCounts:
-        if len(encoded) == 5:
-            raise KeyboardInterrupt
-        encoded.append(f"{split}/{unit.stream}")
-        return original(unit, split, source)
-
-    monkeypatch.setattr(stream, "_encode_split", dying)
-    with pytest.raises(KeyboardInterrupt):
-        encode(EncodeConfig(), shards, tokenizer, run)
-    assert not run.out.exists()
-    finished = set(encoded[:4])  # two streams of two splits; the fifth split is half a stream
-    encoded[:] = []
-    monkeypatch.setattr(
-        stream,
-        "_encode_split",
-        lambda unit, split, source: (
-            encoded.append(f"{split}/{unit.stream}") or original(unit, split, source)
-        ),
-    )
-    assert encode(EncodeConfig(), shards, tokenizer, run).fingerprint == tokens.fingerprint
-    assert len(encoded) == 8
-    assert not finished & set(encoded)
-
-
-@pytest.fixture
-def all_streams_finished(
-    shards: ShardSet, tokenizer: Tokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> StageRun:
-    """A stage that was killed when every stream was finished and nothing published."""
-    run = make_run(tmp_path, languages=LANGUAGES)
-
-    def die(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(stage, "_copy_split", die)
-        with pytest.raises(KeyboardInterrupt):
-            encode(EncodeConfig(), shards, tokenizer, run)
-    return run
-
-
-def test_a_finished_stream_that_was_damaged_is_made_again(
-    shards: ShardSet, tokenizer: Tokenizer, tokens: TokenSet, all_streams_finished: StageRun
-) -> None:
-    run = all_streams_finished
-    (streams,) = (run.work / "streams").iterdir()
-    (streams / "train" / "deu_Latn.bin").write_bytes(b"\0\0")
-    (streams / "eng_Latn.done.json").write_text("{")
-    assert encode(EncodeConfig(), shards, tokenizer, run).fingerprint == tokens.fingerprint
-    assert not (run.work / "streams").exists()
-
-
-def test_a_stream_that_other_code_finished_is_made_again(
-    shards: ShardSet,
-    tokenizer: Tokenizer,
-    all_streams_finished: StageRun,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    encoded: list[str] = []
-    original = stream._encode_split
-    monkeypatch.setattr(
-        stream,
-        "_encode_split",
-        lambda unit, split, source: encoded.append(unit.stream) or original(unit, split, source),
-    )
-    monkeypatch.setattr(stage, "version", lambda package: f"{package} of another day")
-    encode(EncodeConfig(), shards, tokenizer, all_streams_finished)
-    assert len(encoded) == 12
-
-
 def test_a_token_set_refuses_another_tokenizer(
     shards: ShardSet, tokenizer: Tokenizer, tokens: TokenSet, tmp_path: Path
 ) -> None:
@@ -239,4 +156,3 @@ def test_manifest_and_files_name_no_path_of_this_machine(tokens: TokenSet, tmp_p
     manifest = (tokens.path / "manifest.json").read_text(encoding="utf-8")
     assert str(tmp_path.parent) not in manifest
     assert not any(name.endswith(".done.json") for name in json.loads(manifest)["files"])
-    assert stage.FOLDER_BY_SPLIT.keys() == set(stream.SPLITS)

@@ -16,8 +16,8 @@ import yaml
 from polylm_core.artifacts import DocumentSet
 from polylm_core.compute.local import LocalBackend
 from polylm_core.errors import SourceError, UnknownLanguageError
-from polylm_core.records import read_documents, read_pairs
-from polylm_core.stages.ingest.config import IngestConfig
+from polylm_core.records import Document, Pair, read_documents, read_pairs
+from polylm_core.stages.ingest.config import IngestConfig, PackageSource
 from polylm_core.stages.ingest.stage import ingest
 from tests.support import make_run
 
@@ -64,6 +64,7 @@ ALIGNED = {
     "yor_Latn.txt.xz": packed(YORUBA),
 }
 LINES = dict.fromkeys(ALIGNED, 4)
+MANUAL = {"manual": PackageSource(format="package")}
 
 
 @pytest.fixture
@@ -76,14 +77,21 @@ def sources(tmp_path: Path) -> Path:
 def run_ingest(
     sources: Path, tmp_path: Path, languages: tuple[str, ...] = ("eng_Latn", "deu_Latn")
 ) -> DocumentSet:
-    return ingest(
-        IngestConfig(sources=("manual",)), sources, make_run(tmp_path, languages=languages)
-    )
+    return ingest(IngestConfig(sources=MANUAL), sources, make_run(tmp_path, languages=languages))
+
+
+def documents_in(made: DocumentSet, language: str) -> list[Document]:
+    rows = read_documents(made.path / "documents/manual")
+    return [row for row in rows if row.language == language]
+
+
+def pairs_in(made: DocumentSet, language: str) -> list[Pair]:
+    return [row for row in read_pairs(made.path / "pairs/manual") if row.language_b == language]
 
 
 def test_a_document_is_its_paragraphs_in_order(sources: Path, tmp_path: Path) -> None:
     made = run_ingest(sources, tmp_path)
-    documents = list(read_documents(made.path / "documents/deu_Latn.parquet"))
+    documents = documents_in(made, "deu_Latn")
     assert [(each.id, each.text) for each in documents] == [
         ("manual/deu_Latn/guide/start", "Öffnen Sie die Datei."),
         ("manual/deu_Latn/guide/end", "Schließen.\nOK"),
@@ -97,36 +105,36 @@ def test_pairs_are_the_units_present_and_different_on_both_sides(
     sources: Path, tmp_path: Path
 ) -> None:
     made = run_ingest(sources, tmp_path)
-    pairs = list(read_pairs(made.path / "pairs/deu_Latn.parquet"))
+    pairs = pairs_in(made, "deu_Latn")
     assert [(each.id, each.text_a, each.text_b) for each in pairs] == [
         ("manual/eng_Latn-deu_Latn/guide/start#1", "Open the file.", "Öffnen Sie die Datei."),
         ("manual/eng_Latn-deu_Latn/guide/end#1", "Close.", "Schließen."),
     ]
-    assert made.counts["pair_drops"] == {"deu_Latn": {"identical-sides": 1}}
+    assert made.counts["pair_drops"] == {"manual": {"identical-sides": 1}}
 
 
 def test_languages_outside_the_recipe_give_pairs_but_no_documents(
     sources: Path, tmp_path: Path
 ) -> None:
     made = run_ingest(sources, tmp_path)
-    assert not (made.path / "documents/yor_Latn.parquet").exists()
-    assert [pair.text_b for pair in read_pairs(made.path / "pairs/yor_Latn.parquet")] == [
-        "Pa á mọ́."
-    ]
+    assert documents_in(made, "yor_Latn") == []
+    assert [pair.text_b for pair in pairs_in(made, "yor_Latn")] == ["Pa á mọ́."]
 
 
 def test_pair_languages_can_be_named(sources: Path, tmp_path: Path) -> None:
-    config = IngestConfig(sources=("manual",), pair_languages=("yor_Latn",))
+    config = IngestConfig(sources=MANUAL, pair_languages=("yor_Latn",))
     made = ingest(config, sources, make_run(tmp_path))
-    assert [file.name for file in (made.path / "pairs").iterdir()] == ["yor_Latn.parquet"]
+    assert {pair.language_b for pair in read_pairs(made.path / "pairs/manual")} == {"yor_Latn"}
 
 
-def test_counts_are_by_language_and_source(sources: Path, tmp_path: Path) -> None:
+def test_counts_are_by_source_and_language(sources: Path, tmp_path: Path) -> None:
     counts = run_ingest(sources, tmp_path).counts
-    assert counts["documents"] == {"deu_Latn": {"manual": 2}, "eng_Latn": {"manual": 2}}
-    assert counts["document_bytes"]["deu_Latn"] == {"manual": 22 + 14}
-    assert counts["pairs"] == {"deu_Latn": {"manual": 2}, "yor_Latn": {"manual": 1}}
-    assert counts["licences"] == {"manual": "MIT"}
+    assert counts["documents"] == {"manual": {"deu_Latn": 2, "eng_Latn": 2}}
+    assert counts["document_bytes"]["manual"]["deu_Latn"] == 22 + 14
+    assert counts["pairs"] == {"manual": {"deu_Latn": 2, "yor_Latn": 1}}
+    assert counts["skipped"] == {}
+    assert counts["licenses"] == {"manual": "MIT"}
+    assert set(counts["source_fingerprints"]) == {"manual"}
 
 
 def test_the_manifest_knows_which_sources_went_in(sources: Path, tmp_path: Path) -> None:
@@ -143,7 +151,7 @@ def test_parquet_text_is_read_beside_aligned_text(sources: Path, tmp_path: Path)
     pq.write_table(table, folder / "deu_Latn.parquet")
     declare(folder, {**LINES, "deu_Latn.parquet": 2})
     made = run_ingest(sources, tmp_path)
-    documents = list(read_documents(made.path / "documents/deu_Latn.parquet"))
+    documents = documents_in(made, "deu_Latn")
     assert [each.id for each in documents][2:] == ["manual/deu_Latn/a"]
 
 
@@ -151,7 +159,7 @@ def test_a_process_for_each_language_gives_the_same_bytes(sources: Path, tmp_pat
     alone = run_ingest(sources, tmp_path / "alone")
     backend = LocalBackend(map_workers=2, training_workers=1, threads_per_worker=1)
     run = replace(make_run(tmp_path / "together"), backend=backend)
-    together = ingest(IngestConfig(sources=("manual",)), sources, run)
+    together = ingest(IngestConfig(sources=MANUAL), sources, run)
     assert together.fingerprint == alone.fingerprint
 
 
@@ -299,5 +307,5 @@ def test_nothing_is_published_when_a_source_is_wrong(sources: Path, tmp_path: Pa
     (sources / "manual" / "yor_Latn.txt.xz").unlink()
     run = make_run(tmp_path)
     with pytest.raises(SourceError):
-        ingest(IngestConfig(sources=("manual",)), sources, run)
+        ingest(IngestConfig(sources=MANUAL), sources, run)
     assert not run.out.exists()

@@ -1,0 +1,1 @@
+"""A large corpus of real text for measurements, made from packages; see `benchmarks.corpus`."""

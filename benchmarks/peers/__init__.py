@@ -1,0 +1,1 @@
+"""What PolyLM is compared with: pinned requirements, and scripts for their environments."""

@@ -1,0 +1,1 @@
+"""SentencePiece BPE models encoded by native code, to the same ids."""

@@ -1,0 +1,113 @@
+"""What the sources of several formats declare alike: licence, files, columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints, field_validator, model_validator
+
+from polylm_core.errors import UnknownLanguageError
+from polylm_core.languages import get_language
+from polylm_core.stages.base import StageConfig
+
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+SourceName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][\w.-]*$")]
+FileName = Annotated[str, StringConstraints(pattern=r"^[^/\s][^\t\n]*$")]
+
+
+def known_code(code: str) -> str:
+    """Return a code of the registry; raises ValueError, which pydantic tells with its place."""
+    try:
+        get_language(code)
+    except UnknownLanguageError as error:
+        raise ValueError(str(error)) from error
+    return code
+
+
+class FileList(StageConfig):
+    """A file that lists the files, such as Common Crawl's `wet.paths.gz`."""
+
+    path: FileName
+    """The list, below the source's location; a name a line."""
+    sha256: Sha256
+    """Of the list as it lies there."""
+    first: int | None = Field(default=None, ge=1)
+    """Take so many files from its start; null for all of them."""
+
+
+class Declared(StageConfig):
+    """What every source has that is not a package."""
+
+    license: str = Field(min_length=1)
+    """Written beside each document and pair, such as `CC-BY-SA-4.0`."""
+    purpose: Literal["train", "evaluate"] = "train"
+    """An evaluation set is never trained on, and `curate` removes what training text shares with
+    it."""
+    max_broken_share: float = Field(default=0.1, ge=0, le=1)
+    """Records of one file that may be broken (each is counted, some are kept in
+    `skipped.parquet`); with more of them the file is broken."""
+    max_broken_files: int = Field(default=0, ge=0)
+    """Files that may be broken: truncated, not of the format, or with too many broken records.
+    Nothing is taken from a broken file. With more of them the stage fails and names one."""
+
+
+class FileSource(Declared):
+    """A source of files with names: each pinned by its sha256, or all by a version."""
+
+    version: str | None = None
+    """Version of the source, such as `20260901` or `CC-MAIN-2026-30`; needed where a file has no
+    sha256."""
+    files: Mapping[FileName, Sha256 | None] = Field(default_factory=dict)
+    """The files below the source's location with their sha256 (`sha256sum FILE`), or null where
+    the version has to do."""
+    file_list: FileList | None = None
+    """The files by a list instead, for sources of many thousands of them."""
+
+    @model_validator(mode="after")
+    def _pinned(self) -> FileSource:
+        if bool(self.files) == (self.file_list is not None):
+            raise ValueError("declare either `files` or `file_list`")
+        unpinned = [name for name, sha256 in self.files.items() if sha256 is None]
+        if self.version is None and (unpinned or self.file_list):
+            what = unpinned[0] if unpinned else "a `file_list`"
+            raise ValueError(f"{what} has no sha256 of its files: declare the `version`")
+        return self
+
+
+class Columns(StageConfig):
+    """Which columns of a row say what."""
+
+    text_column: str = Field(default="text", min_length=1)
+    """Column of the text."""
+    id_column: str | None = None
+    """Column of an id that is unique in the source; without one the text's sha256 is the id."""
+    url_column: str | None = None
+    """Column of the address the text was found at."""
+    language: str | None = None
+    """The language of all of it; with neither this nor `language_column`, `curate` finds out."""
+    language_column: str | None = None
+    """Column of each row's language."""
+    languages: Mapping[str, str] = Field(default_factory=dict)
+    """What the labels of `language_column` mean, such as `sw: swh_Latn`; rows with other labels are
+    passed over. Empty: the labels are FLORES-200 codes."""
+
+    @field_validator("language")
+    @classmethod
+    def _known_language(cls, code: str | None) -> str | None:
+        return code if code is None else known_code(code)
+
+    @field_validator("languages")
+    @classmethod
+    def _known_languages(cls, languages: Mapping[str, str]) -> Mapping[str, str]:
+        for code in languages.values():
+            known_code(code)
+        return languages
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Columns:
+        if self.language is not None and self.language_column is not None:
+            raise ValueError("declare `language` or `language_column`, not both")
+        if self.languages and self.language_column is None:
+            raise ValueError("`languages` needs a `language_column`")
+        return self

@@ -1,0 +1,201 @@
+"""One input file as a stream, wherever it lies: read once, hashed on the way, tried again.
+
+In: a path, or an address that fsspec knows (`s3://`, `https://`, `hf://`). Out: bytes. A file that
+is not the declared one is a SourceError that names it. Libraries find credentials in their usual
+places. What breaks in between (a connection, a server that is busy) is tried `TRIES` times, from
+the byte reached.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import quote
+
+import fsspec
+
+from polylm_core.errors import SourceError
+from polylm_core.storage import HASH_CHUNK_BYTES, no_space_named
+
+TRIES = 5
+FIRST_WAIT_SECONDS = 0.5
+"""Before the second try; doubled before each further one."""
+REMOTE_BLOCK_BYTES = 1 << 23
+CLIENT_ERRORS = range(400, 500)
+TRIED_AGAIN = {408, 425, 429}
+"""HTTP's answers in that range that say: later."""
+
+
+@dataclass(frozen=True, slots=True)
+class InputFile:
+    """One file of a source."""
+
+    name: str
+    """As declared: the path below the source's location."""
+    uri: str
+    """A local path, or an address with a scheme."""
+    sha256: str | None = None
+    """As declared, if it is."""
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether it is not a path of this machine."""
+        return is_remote(self.uri)
+
+
+def is_remote(uri: str) -> bool:
+    """Whether a location is an address rather than a path."""
+    return "://" in uri and not uri.startswith("file://")
+
+
+def below(location: str, name: str) -> str:
+    """The address of a file in a folder, either kind."""
+    if location.startswith(("http://", "https://")):
+        name = quote(name)
+    return f"{location.removeprefix('file://').rstrip('/')}/{name}"
+
+
+class InputStream:
+    """The bytes of one file from start to end, and their sha256."""
+
+    def __init__(self, file: InputFile) -> None:
+        self.closed = False
+        self._file = file
+        self._digest = hashlib.sha256()
+        self._position = 0
+        self._opened: Any = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._close()
+        self.closed = True
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        """Return at most `size` further bytes, none at the end."""
+        chunk = self._read_remote(size) if self._file.is_remote else self._read_local(size)
+        self._digest.update(chunk)
+        self._position += len(chunk)
+        return chunk
+
+    def finish(self) -> str:
+        """Read what is left, and return the sha256; raises SourceError for another than declared.
+
+        Called after an error in the content too: that a file is not the declared one says more
+        than where it stopped making sense.
+        """
+        while self.read(HASH_CHUNK_BYTES):
+            pass
+        seen = self._digest.hexdigest()
+        if self._file.sha256 not in (None, seen):
+            raise SourceError(
+                f"{self._file.uri}: sha256 is {seen}, declared is {self._file.sha256}; "
+                "fetch the file again, or correct the declaration"
+            )
+        return seen
+
+    def _read_local(self, size: int) -> bytes:
+        try:
+            if self._opened is None:
+                self._opened = Path(self._file.uri).open("rb")
+            return bytes(self._opened.read(size))
+        except OSError as error:
+            raise SourceError(
+                f"{self._file.uri}: cannot be read ({error.strerror or error}); put the file "
+                "there, or correct `files` in the params or `source_locations` in the profile"
+            ) from error
+
+    def _read_remote(self, size: int) -> bytes:
+        for attempt in range(TRIES):
+            try:
+                if self._opened is None:
+                    self._opened = _open_remote(self._file.uri, self._position)
+                return bytes(self._opened.read(size))
+            # Whatever S3's, HTTP's and the hub's clients raise, they share no class.
+            except Exception as error:
+                self._close()
+                if attempt == TRIES - 1 or is_final(error):
+                    raise unreachable(self._file.uri, error, attempt + 1) from error
+                time.sleep(FIRST_WAIT_SECONDS * 2**attempt)
+        raise AssertionError("the last try returns or raises")
+
+    def _close(self) -> None:
+        if self._opened is not None:
+            # A connection that broke may break again while it is closed.
+            with suppress(Exception):
+                self._opened.close()
+            self._opened = None
+
+
+def _open_remote(uri: str, position: int) -> Any:
+    # Compressed on the way, a file would not be the declared one.
+    options = {"headers": {"Accept-Encoding": "identity"}} if uri.startswith("http") else {}
+    filesystem, path = fsspec.core.url_to_fs(uri, **options)
+    opened = filesystem.open(path, "rb", block_size=REMOTE_BLOCK_BYTES)
+    if position and opened.seekable():
+        opened.seek(position)
+    else:
+        for start in range(0, position, REMOTE_BLOCK_BYTES):
+            opened.read(min(REMOTE_BLOCK_BYTES, position - start))
+    return opened
+
+
+def is_final(error: BaseException) -> bool:
+    """Whether trying again is in vain: not there, not allowed, no credentials."""
+    status = _status(error)
+    if status is not None:
+        return status in CLIENT_ERRORS and status not in TRIED_AGAIN
+    final = (FileNotFoundError, PermissionError, IsADirectoryError)
+    return isinstance(error, final) or type(error).__name__ == "NoCredentialsError"
+
+
+def _status(error: BaseException | None) -> int | None:
+    """HTTP's answer behind an error; fsspec calls a busy server's file not found."""
+    while error is not None:
+        response = getattr(error, "response", None)
+        status = getattr(error, "status", None) or getattr(response, "status_code", None)
+        if isinstance(status, int):
+            return status
+        error = error.__cause__
+    return None
+
+
+def unreachable(uri: str, error: Exception, tries: int) -> SourceError:
+    """The error for an address that does not answer as it should."""
+    seen = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    noun = "try" if tries == 1 else "tries"
+    return SourceError(
+        f"{uri}: cannot be read after {tries} {noun} ({seen}); check the address, the "
+        "credentials of this environment and the network, then run again: finished files are kept"
+    )
+
+
+@contextmanager
+def on_disk(file: InputFile, scratch: Path) -> Iterator[tuple[Path, str]]:
+    """Give a file for reading here and there, and its sha256; a remote one is fetched first."""
+    with InputStream(file) as stream:
+        if not file.is_remote:
+            yield Path(file.uri), stream.finish()
+            return
+        copy = scratch / "fetched"
+        try:
+            with no_space_named(copy), copy.open("wb") as target:
+                while chunk := stream.read(HASH_CHUNK_BYTES):
+                    target.write(chunk)
+            yield copy, stream.finish()
+        finally:
+            copy.unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""Tests of the benchmarks' parts: what a figure rests on."""
