@@ -16,7 +16,7 @@ import yaml
 from polylm_core.errors import MachineError, UnknownLanguageError
 from polylm_core.languages import get_language, load_languages
 from polylm_core.lid_labels import codes_of
-from polylm_core.stages.curate import fineweb
+from polylm_core.stages.curate import fineweb_files
 from polylm_core.stages.curate.calibration import Calibration, Rate, Rates, RuleReport
 from polylm_core.stages.curate.config import CurateConfig
 from polylm_core.storage import sha256_file
@@ -148,7 +148,7 @@ def _remarks(found: Calibration) -> list[str]:
 def settings_text(found: Calibration, format: Literal["params", "fineweb2"]) -> str:
     """The settings as YAML."""
     if format == "fineweb2":
-        return fineweb.dump(found.fineweb2())
+        return fineweb_files.dump(found.fineweb2())
     rate = found.together.held_out_after
     head = (
         f"# polylm calibrate {found.language}: rejects {_share(rate)} of {rate.documents:,} unseen "
@@ -164,11 +164,11 @@ def fineweb2_text(files: Sequence[Path]) -> str:
     """
     sections: dict[str, Any] = {}
     for file in files:
-        settings = fineweb.load(file)
+        settings = fineweb_files.load(file)
         codes = codes_of(file.stem, "glotlid")
         if not codes:
             raise UnknownLanguageError(file.stem, load_languages())
-        sections |= dict.fromkeys(codes, yaml.safe_load(fineweb.dump(settings)))
+        sections |= dict.fromkeys(codes, yaml.safe_load(fineweb_files.dump(settings)))
     head = (
         "# language_score is GlotLID's: if that is curate.identify.model, it is the language's\n"
         "# curate.identify.min_confidence_by_language.\n"

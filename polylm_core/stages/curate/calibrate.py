@@ -23,6 +23,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -38,7 +39,7 @@ from polylm_core.stages.curate.identify import REASONS, UNSURE, confidence
 from polylm_core.stages.curate.measure import Measures
 from polylm_core.stages.curate.repair import Shares, repair
 from polylm_core.stages.curate.rules import Judge, Rule, judge_of
-from polylm_core.stages.curate.rules_config import RulesConfig
+from polylm_core.stages.curate.rules_config import RulesConfig, RuleThresholds
 from polylm_core.stages.curate.seed_text import HELD_OUT_PARTS, PARTS, split
 from polylm_core.stages.curate.stop_words import choose_stop_words
 from polylm_core.tokens import tokenise
@@ -96,19 +97,13 @@ def calibrate(
     stop_words = _stop_words(known, found[0].texts, plain, budget)
     judge = judge_of(known, plain.model_copy(update={"stop_words": {language: stop_words}}))
     seed, held_out = (_measured(part, judge, config, identifier) for part in found)
-    before = list(judge.rules)
-    if identifier.knows(language):
-        least = config.identify.min_confidence
-        before.append(Rule(REASONS[UNSURE], "confidence", least=least))
+    before = _rules(judge, config, identifier)
     after = loosening.loosen(before, seed.measures, budget)
     limits = loosening.limits(judge.limits, after)
-    base = _without(config.rules, language).for_language(language).model_dump()
     return Calibration(
         language=language,
         limits=limits,
-        thresholds={
-            name: value for name, value in limits.model_dump().items() if value != base[name]
-        },
+        thresholds=_changed(limits, _without(config.rules, language).for_language(language)),
         stop_words=stop_words,
         min_confidence=next((rule.least for rule in after if rule.measure == "confidence"), None),
         budget=budget,
@@ -116,11 +111,22 @@ def calibrate(
         held_out_bytes=_num_bytes(held_out.texts),
         other_script_documents=sum(part.other_script for part in found),
         too_short_documents=sum(part.too_short for part in found),
-        rules=tuple(
-            _report(old, new, seed, held_out) for old, new in zip(before, after, strict=True)
-        ),
+        rules=tuple(_report(*rules, seed, held_out) for rules in zip(before, after, strict=True)),
         together=_rates(before, after, seed, held_out),
     )
+
+
+def _rules(judge: Judge, config: CurateConfig, identifier: BatchIdentifier) -> list[Rule]:
+    """All that a document is asked alone: the rules and, where it can be, its language."""
+    if not identifier.knows(judge.question.language.code):
+        return list(judge.rules)
+    least = config.identify.min_confidence
+    return [*judge.rules, Rule(REASONS[UNSURE], "confidence", least=least)]
+
+
+def _changed(limits: RuleThresholds, base: RuleThresholds) -> dict[str, Any]:
+    given = base.model_dump()
+    return {name: value for name, value in limits.model_dump().items() if value != given[name]}
 
 
 def _repaired(texts: Sequence[str], judge: Judge, config: CurateConfig) -> _Documents:

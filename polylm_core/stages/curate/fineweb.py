@@ -1,10 +1,10 @@
-"""FineWeb-2's filter settings of a language: its YAML files read, as our thresholds, and written.
+"""FineWeb-2's filter settings of a language, and what they are among our thresholds.
 
 FineWeb-2 (Penedo et al. 2025, arXiv 2506.20920) publishes `configs/<code>.yml` for 1,900 languages,
 fitted to each. Its pipeline adds settings that hold in every language; they are the defaults below.
 Names and meanings are datatrove's: 0 turns Gopher's rules off, `line_punct_thr` of 0 or less never
 objects, and shares of n-grams reach over 1 because n-grams overlap. A whole
-number stays one, so that a file is written as it was read.
+number stays one, so that a file is written as it was read (`fineweb_files.py`).
 
 The numbers mean here what they mean there, but what is counted differs in places (`measure.py`,
 against datatrove 0.10.1):
@@ -32,14 +32,10 @@ against datatrove 0.10.1):
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Self
 
-import yaml
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from polylm_core.errors import ParamsError, Problem
-from polylm_core.settings import describe_validation
 from polylm_core.stages.base import StageConfig
 
 Number = int | float
@@ -174,62 +170,6 @@ OFF_SHORT_LINES = 999
 OFF_RATIO = 1e9
 LEAST_SHARE = 1e-9
 """A threshold of 0 of ours, which rejects what repeats at all, where 0 would turn a rule off."""
-
-PUBLISHED = (
-    "dup_line_frac",
-    "dup_n_grams",
-    "language_score",
-    "line_punct_thr",
-    "max_avg_word_length",
-    "max_non_alpha_words_ratio",
-    "min_avg_word_length",
-    "new_line_ratio",
-    "stopwords",
-    "top_n_grams",
-)
-"""What each of FineWeb-2's files says, in their order."""
-
-
-def load(path: Path) -> FineWebSettings:
-    """Read the settings of one language; ParamsError names the file and every wrong key."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ParamsError(str(path), [Problem("(file)", f"cannot be read: {error}")]) from error
-    return parse(text, str(path))
-
-
-def parse(text: str, name: str) -> FineWebSettings:
-    """As `load`, of the text of a file called `name`."""
-    try:
-        content = yaml.load(text, Loader=_Loader)
-        return FineWebSettings.model_validate(content)
-    except yaml.YAMLError as error:
-        raise ParamsError(name, [Problem("(top level)", f"not YAML: {error}")]) from error
-    except ValidationError as error:
-        raise describe_validation(name, error) from error
-
-
-def dump(settings: FineWebSettings) -> str:
-    """The YAML text of settings, with the keys of FineWeb-2 and those that differ from its own."""
-    fields = FineWebSettings.model_fields
-    values = settings.model_dump(mode="json")
-    shown = {
-        key: value
-        for key, value in sorted(values.items())
-        if key in PUBLISHED or value != fields[key].default
-    }
-    return yaml.safe_dump(shown)
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML without YAML 1.1's words for yes and no: `on` and `no` are stop words here."""
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith((":bool", ":null"))]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
 
 
 def _most(share: Number) -> Number:

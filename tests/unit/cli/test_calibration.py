@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from polylm_core.cli import main
 from polylm_core.errors import MachineError, PolyLMError
 from polylm_core.params import load_params
-from polylm_core.stages.curate import fineweb
+from polylm_core.stages.curate import fineweb_files
 from polylm_core.stages.curate.rules_config import RulesConfig
 from tests.architecture.closure import ROOT
 
@@ -86,7 +86,7 @@ def test_a_file_of_fineweb2_is_written_and_never_over_another(seed: Path, tmp_pa
 
     assert f"written: {out}" in printed
     assert "all together" in printed
-    assert fineweb.load(out).min_stop_words == 2
+    assert fineweb_files.load(out).min_stop_words == 2
     said = mistake("calibrate", "umb_Latn", seed, "--out", out)
     assert "exists and would be replaced" in said
 

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from polylm_core.errors import ParamsError
 from polylm_core.languages import get_language
-from polylm_core.stages.curate import fineweb
+from polylm_core.stages.curate import fineweb, fineweb_files
 from polylm_core.stages.curate.rules import judge_of
 from polylm_core.stages.curate.rules_config import RulesConfig, RuleThresholds
 
@@ -43,7 +43,7 @@ top_n_grams:
 
 
 def test_a_file_is_read_as_thresholds_of_ours() -> None:
-    settings = fineweb.parse(SETTINGS, "tha_Thai.yml")
+    settings = fineweb_files.parse(SETTINGS, "tha_Thai.yml")
 
     thresholds = RuleThresholds.model_validate(settings.thresholds())
 
@@ -63,22 +63,22 @@ def test_a_file_is_read_as_thresholds_of_ours() -> None:
 
 
 def test_what_is_read_is_written_byte_for_byte() -> None:
-    assert fineweb.dump(fineweb.parse(SETTINGS, "x.yml")) == SETTINGS
+    assert fineweb_files.dump(fineweb_files.parse(SETTINGS, "x.yml")) == SETTINGS
 
 
 def test_words_that_yaml_takes_for_yes_and_no_stay_words() -> None:
     plain = SETTINGS.replace("'no'", "no").replace("'on'", "on")
 
-    assert fineweb.parse(plain, "x.yml") == fineweb.parse(SETTINGS, "x.yml")
+    assert fineweb_files.parse(plain, "x.yml") == fineweb_files.parse(SETTINGS, "x.yml")
 
 
 def test_settings_of_datatrove_beyond_the_files_are_kept() -> None:
     text = SETTINGS + "short_line_thr: 0.67\nline_punct_exclude_zero: true\n"
-    settings = fineweb.parse(text, "x.yml")
+    settings = fineweb_files.parse(text, "x.yml")
 
     assert settings.short_line_thr == 0.67
     assert settings.line_punct_exclude_zero is True
-    assert fineweb.parse(fineweb.dump(settings), "x.yml") == settings
+    assert fineweb_files.parse(fineweb_files.dump(settings), "x.yml") == settings
 
 
 def test_our_thresholds_are_written_as_theirs_and_come_back() -> None:
@@ -88,7 +88,7 @@ def test_our_thresholds_are_written_as_theirs_and_come_back() -> None:
         ours, language_score=0.5, stopwords=("und", "die")
     )
 
-    again = fineweb.parse(fineweb.dump(settings), "deu_Latn.yml").thresholds()
+    again = fineweb_files.parse(fineweb_files.dump(settings), "deu_Latn.yml").thresholds()
     assert again == {name: ours[name] for name in again}
     beyond = {"characters_per_word", "max_digit_share", "min_script_share"}
     assert ours.keys() - again.keys() == beyond
@@ -127,7 +127,7 @@ def test_each_setting_and_its_off_mean_what_they_mean_in_datatrove(
     key = line.partition(":")[0]
     others = [each for each in SETTINGS.splitlines() if not each.startswith(f"{key}:")]
 
-    assert fineweb.parse("\n".join([*others, line]), "x.yml").thresholds()[name] == threshold
+    assert fineweb_files.parse("\n".join([*others, line]), "x.yml").thresholds()[name] == threshold
 
 
 def test_a_file_pasted_into_the_recipe_holds_between_default_and_override() -> None:
@@ -186,14 +186,14 @@ def test_a_wrong_key_or_value_is_named_with_its_file(
     path.write_text(SETTINGS.replace(old, new))
 
     with pytest.raises(ParamsError, match=r"abc_Latn\.yml") as error:
-        fineweb.load(path)
+        fineweb_files.load(path)
 
     assert said in str(error.value)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ParamsError, match=r"none\.yml"):
-        fineweb.load(tmp_path / "none.yml")
+        fineweb_files.load(tmp_path / "none.yml")
 
 
 @pytest.mark.skipif(not ARCHIVE.is_file(), reason=f"needs {ARCHIVE}")
@@ -206,8 +206,8 @@ def test_all_published_files_are_read_and_written_byte_for_byte() -> None:
             file = archive.extractfile(member)
             assert file is not None
             text = file.read().decode()
-            settings = fineweb.parse(text, member.name)
-            assert fineweb.dump(settings) == text
+            settings = fineweb_files.parse(text, member.name)
+            assert fineweb_files.dump(settings) == text
             RuleThresholds.model_validate(settings.thresholds())
             count += 1
 
