@@ -1,8 +1,7 @@
 """The stop words of a language, from trusted text: words that running text cannot do without.
 
-FineWeb-2 (arXiv 2506.20920 §3.3) takes the words above a share of all words; here the list is as
-long as it has to be for nearly every trusted document to have enough of them, because what is
-wanted of it is a rate of false rejects.
+The list is as long as it has to be for nearly every trusted document to have enough of them, because
+what is wanted of it is a rate of false rejects. FineWeb-2's files have 8 to 37 words; so has this.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ import numpy as np
 from polylm_core.characters import SEPARATOR, SPACE, folded, properties
 
 MIN_WORDS = 8
-"""As many as Gopher has for English (Rae et al. 2021, §A1.1)."""
+"""As many as Gopher has for English (Rae et al. 2021, §A1.1), and FineWeb-2's shortest lists."""
 MAX_WORDS = 37
 """As many as the longest of FineWeb-2's lists; a longer one is met by text of any kind."""
 
