@@ -1,7 +1,7 @@
 """The stop words of a language, from trusted text: words that running text cannot do without.
 
-The list is as long as it has to be for nearly every trusted document to have enough of them, because
-what is wanted of it is a rate of false rejects. FineWeb-2's files have 8 to 37 words; so has this.
+The list is as long as it has to be for nearly every trusted document to have enough of them: what
+is wanted of it is a rate of false rejects. FineWeb-2's files have 8 to 37 words; so has this.
 """
 
 from __future__ import annotations
