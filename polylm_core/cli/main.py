@@ -7,11 +7,11 @@ import sys
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import typer
 
-from polylm_core.cli import machine, reference, summary
+from polylm_core.cli import calibration, machine, reference, summary
 from polylm_core.errors import MachineError, PolyLMError
 from polylm_core.params import load_params
 from polylm_core.pipeline import SOURCES, check_sources, require_sources, sources_fingerprint
@@ -57,6 +57,49 @@ def doctor() -> None:
 def params() -> None:
     """Print the reference of params.yaml as Markdown."""
     print(reference.markdown(), end="")
+
+
+@app.command()
+def calibrate(
+    language: Annotated[str, typer.Argument(help="FLORES-200 code, such as khm_Khmr.")],
+    files: Annotated[
+        list[Path],
+        typer.Argument(help="Trusted text: .txt, .jsonl (also .gz, .xz, .zst) or .parquet."),
+    ],
+    budget: Annotated[
+        float, typer.Option(help="Share of good documents that may be rejected, at most 0.5.")
+    ] = 0.01,
+    whole_files: Annotated[
+        bool,
+        typer.Option("--whole-files", help="A text file is one document; else empty lines end one"),
+    ] = False,
+    out: Annotated[Path | None, typer.Option(help="A new file for the settings.")] = None,
+    format: Annotated[
+        Literal["params", "fineweb2"],
+        typer.Option(help="A part of params.yaml, or a file of FineWeb-2."),
+    ] = "params",
+    classifier: Annotated[
+        Path | None, typer.Option(help="The file of the recipe's curate.identify.model.")
+    ] = None,
+) -> None:
+    """Derive the settings of a language from trusted text, and say what they reject of it."""
+    recipe = load_params(_checkout() / PARAMS)
+    calibration.require_new(out)
+    identifier = calibration.identifier_of(recipe.curate, classifier)
+    found = calibration.calibrate_files(
+        language, files, recipe.curate, identifier, budget=budget, whole_files=whole_files
+    )
+    # Settings that are printed can be sent into a file without the table.
+    print("\n".join(calibration.table(found)), file=sys.stderr if out is None else sys.stdout)
+    calibration.write(calibration.settings_text(found, format), out)
+
+
+@app.command()
+def fineweb2(
+    files: Annotated[list[Path], typer.Argument(help="Files of FineWeb-2, such as khm_Khmr.yml.")],
+) -> None:
+    """Print the part of params.yaml that has the settings of FineWeb-2's files."""
+    print(calibration.fineweb2_text(files), end="")
 
 
 def _recipe_problems(root: Path) -> list[str]:

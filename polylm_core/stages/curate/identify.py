@@ -64,14 +64,10 @@ def verdicts(
     found = np.full(len(texts), -1, np.int64)
     if not identifier.knows(language) or len(texts) == 0:
         return found
-    own = identifier.columns([language, *config.also_accepted.get(language, ())])
-    probable = identifier.probabilities(
-        texts, config.sample_characters, windows=config.sample_windows
-    )
-    confidence = probable[:, own].sum(axis=1)
+    seen = confidence(texts, language, identifier, config)
     threshold = config.min_confidence_by_language.get(language, config.min_confidence)
-    found[confidence < threshold] = UNSURE
-    found[confidence < threshold / 2] = OTHER
+    found[seen < threshold] = UNSURE
+    found[seen < threshold / 2] = OTHER
     cousins = [code for code in config.cousins.get(language, ()) if identifier.knows(code)]
     accepted = np.flatnonzero(found < 0)
     if cousins and len(accepted):
@@ -80,6 +76,17 @@ def verdicts(
         mine = _sum(longer, identifier, language)
         found[accepted[mine <= np.max(rivals, axis=0)]] = COUSIN
     return found
+
+
+def confidence(
+    texts: Texts, language: str, identifier: BatchIdentifier, config: IdentifyConfig
+) -> Probabilities:
+    """How probable it is that each text is in the language or in a relative declared for it."""
+    own = identifier.columns([language, *config.also_accepted.get(language, ())])
+    probable = identifier.probabilities(
+        texts, config.sample_characters, windows=config.sample_windows
+    )
+    return np.asarray(probable[:, own].sum(axis=1))
 
 
 def _sum(probable: Probabilities, identifier: BatchIdentifier, code: str) -> Probabilities:

@@ -120,7 +120,7 @@ def _stop_word_hashes(words: tuple[str, ...]) -> npt.NDArray[np.uint64]:
 def judge_of(language: Language, config: RulesConfig) -> Judge:
     """The rules of one language."""
     limits = config.for_language(language.code)
-    stop_words = config.stop_words.get(language.code, ())
+    stop_words = config.stop_words_of(language.code)
     are_words = language.words == "spaces"
     return Judge(
         limits,

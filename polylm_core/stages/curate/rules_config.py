@@ -7,7 +7,9 @@ from typing import Any, Self
 
 from pydantic import Field, model_validator
 
+from polylm_core.languages import load_languages
 from polylm_core.stages.base import StageConfig
+from polylm_core.stages.curate.fineweb import FineWebSettings
 
 
 class RuleThresholds(StageConfig):
@@ -76,18 +78,38 @@ class RulesConfig(StageConfig):
     """
 
     default: RuleThresholds
+    fineweb2: Mapping[str, FineWebSettings] = {}
+    """Files of FineWeb-2 by language, as they are: they replace the default's thresholds, and give
+    the stop words of a language that has none in `stop_words` (see `polylm fineweb2`)."""
     by_language: Mapping[str, Mapping[str, Any]] = {}
-    """Thresholds that replace the default's, by language."""
+    """Thresholds that replace the default's and FineWeb-2's, by language."""
     stop_words: Mapping[str, tuple[str, ...]] = {}
     """Words of which running text in a language has some, by language."""
 
     @model_validator(mode="after")
     def _overrides_are_thresholds(self) -> Self:
+        for name in ("fineweb2", "by_language", "stop_words"):
+            unknown = sorted(set(getattr(self, name)) - load_languages().keys())
+            if unknown:
+                raise ValueError(f"{name}: {', '.join(unknown)} is no language of the registry")
         for language in self.by_language:
             self.for_language(language)
         return self
 
     def for_language(self, language: str) -> RuleThresholds:
         """The thresholds that hold in one language."""
-        override = self.by_language.get(language, {})
-        return RuleThresholds.model_validate({**self.default.model_dump(), **override})
+        fineweb2 = self.fineweb2.get(language)
+        return RuleThresholds.model_validate(
+            {
+                **self.default.model_dump(),
+                **(fineweb2.thresholds() if fineweb2 is not None else {}),
+                **self.by_language.get(language, {}),
+            }
+        )
+
+    def stop_words_of(self, language: str) -> tuple[str, ...]:
+        """The stop words of one language; none where it has no list."""
+        if language in self.stop_words:
+            return self.stop_words[language]
+        fineweb2 = self.fineweb2.get(language)
+        return fineweb2.stopwords if fineweb2 is not None else ()
