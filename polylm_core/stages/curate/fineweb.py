@@ -123,6 +123,7 @@ class FineWebSettings(StageConfig):
             "max_repeated_paragraph_share": _most(self.dup_para_frac),
             "max_repeated_paragraph_character_share": _most(self.dup_para_char_frac),
             "max_top_ngram_share": dict(self.top_n_grams),
+            "min_top_ngrams": 1,
             "max_duplicate_ngram_share": dict(self.dup_n_grams),
             "min_line_end_share": max(self.line_punct_thr, 0),
             "allow_no_line_end": self.line_punct_exclude_zero,

@@ -82,7 +82,7 @@ def test_settings_of_datatrove_beyond_the_files_are_kept() -> None:
 
 
 def test_our_thresholds_are_written_as_theirs_and_come_back() -> None:
-    ours = RuleThresholds().model_dump()
+    ours = RuleThresholds(min_top_ngrams=1).model_dump()
 
     settings = fineweb.FineWebSettings.of_thresholds(
         ours, language_score=0.5, stopwords=("und", "die")
