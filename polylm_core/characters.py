@@ -39,7 +39,8 @@ not by category, which would also take the vowel signs of Thai and of the script
 SYMBOL = 32
 """Categories P and S: a word of these alone is no word (Gopher, Rae et al. 2021, §A1.1)."""
 SENTENCE_END = 64
-"""Marks that end a sentence (Unicode's Sentence_Terminal of the scripts in use, and ellipsis)."""
+"""Marks that end a sentence: Unicode's Sentence_Terminal below U+10000, with Khmer's other ends of
+parts. FineWeb's rule on line ends asks for them (datatrove has the same marks)."""
 BULLET = 128
 """What a list's line begins with."""
 
@@ -73,7 +74,20 @@ _SEPARATORS: CodePointRanges = (
     (0xFF01, 0xFF0F),
     (0xFF1A, 0xFF20),
 )
-_SENTENCE_ENDS = ".!?…։؟۔܀܁܂॥।၊။።፧፨᙮᠃᠉‼‽⁇⁈⁉⸮。꘎꘏꩝꩞꩟꫰꫱꯫﹒﹖﹗！．？｡\"'”’»」』）)"
+# fmt: off
+_SENTENCE_ENDS: CodePointRanges = (
+    (0x21, 0x21), (0x2E, 0x2E), (0x3F, 0x3F), (0x589, 0x589), (0x61D, 0x61F), (0x6D4, 0x6D4),
+    (0x700, 0x702), (0x7F9, 0x7F9), (0x837, 0x837), (0x839, 0x839), (0x83D, 0x83E), (0x964,
+    0x965), (0x104A, 0x104B), (0x1362, 0x1362), (0x1367, 0x1368), (0x166E, 0x166E), (0x1735,
+    0x1736), (0x17D4, 0x17D6), (0x17D9, 0x17DA), (0x1803, 0x1803), (0x1809, 0x1809), (0x1944,
+    0x1945), (0x1AA8, 0x1AAB), (0x1B5A, 0x1B5B), (0x1B5E, 0x1B5F), (0x1B7D, 0x1B7E), (0x1C3B,
+    0x1C3C), (0x1C7E, 0x1C7F), (0x203C, 0x203D), (0x2047, 0x2049), (0x2E2E, 0x2E2E), (0x2E3C,
+    0x2E3C), (0x2E53, 0x2E54), (0x3002, 0x3002), (0xA4FF, 0xA4FF), (0xA60E, 0xA60F), (0xA6F3,
+    0xA6F3), (0xA6F7, 0xA6F7), (0xA876, 0xA877), (0xA8CE, 0xA8CF), (0xA92F, 0xA92F), (0xA9C8,
+    0xA9C9), (0xAA5D, 0xAA5F), (0xAAF0, 0xAAF1), (0xABEB, 0xABEB), (0xFE52, 0xFE52), (0xFE56,
+    0xFE57), (0xFF01, 0xFF01), (0xFF0E, 0xFF0E), (0xFF1F, 0xFF1F), (0xFF61, 0xFF61),
+)
+# fmt: on
 _BULLETS = "•‣◦▪-*–·"
 
 NUM_CODE_POINTS = sys.maxunicode + 1
@@ -157,13 +171,16 @@ def properties() -> Bytes:
             | DIGIT * character.isdigit()
             | SYMBOL * (category[0] in "PS")
         )
-    for ranges, flag in ((_INVISIBLE, INVISIBLE), (_SEPARATORS, SEPARATOR)):
+    for ranges, flag in (
+        (_INVISIBLE, INVISIBLE),
+        (_SEPARATORS, SEPARATOR),
+        (_SENTENCE_ENDS, SENTENCE_END),
+    ):
         for low, high in ranges:
             table[low : high + 1] |= flag
     table[(table & SPACE) != 0] |= SEPARATOR
-    for characters, flag in ((_SENTENCE_ENDS, SENTENCE_END), (_BULLETS, BULLET)):
-        for character in characters:
-            table[ord(character)] |= flag
+    for character in _BULLETS:
+        table[ord(character)] |= BULLET
     return table
 
 

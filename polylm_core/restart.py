@@ -8,7 +8,6 @@ units that other code finished are not ours.
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -17,15 +16,21 @@ from typing import Any
 from polylm_core.storage import fingerprint, sha256_file, write_atomic
 
 
-def code_identity(*packages: str) -> str:
-    """A short hash of the project's modules loaded in this process, and of packages' versions."""
-    package = __name__.partition(".")[0]
+def code_identity(stage: str, *packages: str) -> str:
+    """A short hash of a stage's code, of what it stands on, and of packages' versions."""
+    root = Path(__file__).parent
     files = {
-        name: sha256_file(Path(module.__file__))
-        for name, module in sorted(sys.modules.items())
-        if name.partition(".")[0] == package and module.__file__
+        str(file.relative_to(root)): sha256_file(file)
+        for file in sorted(root.rglob("*.py"))
+        if _belongs(file.relative_to(root).parts, stage)
     }
     return fingerprint({**files, **{name: version(name) for name in packages}})[:16]
+
+
+def _belongs(parts: tuple[str, ...], stage: str) -> bool:
+    if parts[0] == "stages":
+        return parts[1] in (stage, "base.py")
+    return parts[0] not in ("cli", "compute", "training")
 
 
 def write_marker(marker: Path, files: Sequence[Path], content: Any) -> None:

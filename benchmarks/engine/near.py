@@ -25,11 +25,15 @@ PLANTED = "#planted"
 
 
 def simplified(text: str) -> str:
-    """Lower case without diacritics, punctuation and numbers, lines kept; shingles need no more."""
+    """Lower case without diacritics, punctuation and numbers, each line once.
+
+    Shingles need no more, and a repair finds nothing to change.
+    """
     letters = unicodedata.normalize("NFD", text.lower())
     kept = (c for c in letters if unicodedata.category(c) != "Mn")
     spaced = "".join(c if c.isalpha() or c == "\n" else " " for c in kept)
-    return "\n".join(filter(None, (" ".join(line.split()) for line in spaced.split("\n"))))
+    lines = (" ".join(line.split()) for line in spaced.split("\n"))
+    return "\n".join(dict.fromkeys(filter(None, lines)))
 
 
 def shingles(text: str, *, has_spaces: bool) -> frozenset[str]:

@@ -26,6 +26,7 @@ OFF: dict[str, Any] = {
     "max_repeated_paragraph_share": 1,
     "max_repeated_paragraph_character_share": 1,
     "max_top_ngram_share": {},
+    "min_top_ngrams": 1,
     "max_duplicate_ngram_share": {},
 }
 """Thresholds that no document is beyond; a word is one character where no spaces stand."""
@@ -106,18 +107,46 @@ ENGLISH_STOP_WORDS = ["the", "be", "to", "of", "and", "that", "have", "with"]
 NO_RULES = {"default": OFF}
 
 
+BLIND = {
+    "sample_characters": 1,
+    "sample_windows": 1,
+    "min_confidence": 0,
+    "pair_min_confidence": 0,
+    "pair_min_characters": 1,
+}
+"""Identification that looks at one letter and believes every claim."""
+
+
+def all_rules(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the section `rules` that does as all of datatrove's filters one after the other."""
+    sections = [rules(name, settings) for name in PEER_DEFAULTS]
+    merged: dict[str, Any] = {"default": OFF, "by_language": {}, "stop_words": {}}
+    for section in sections:
+        merged["stop_words"] |= section["stop_words"]
+        for code, given in section["by_language"].items():
+            differing = {name: value for name, value in given.items() if value != OFF.get(name)}
+            merged["by_language"].setdefault(code, {}).update(differing)
+    return merged
+
+
+def write_pipeline(recipe: Path, out: Path, settings: Mapping[str, Any], *, identify: bool) -> Path:
+    """Write a recipe whose `curate` does what datatrove's pipeline does, with its settings."""
+    write_recipe(recipe, out, all_rules(settings))
+    content = yaml.safe_load(out.read_text("utf-8"))
+    if identify:
+        own = yaml.safe_load(recipe.read_text("utf-8"))["curate"]["identify"]
+        content["curate"]["identify"] = {**own, "foreign_lines": None}
+    out.write_text(yaml.safe_dump(content), "utf-8")
+    return out
+
+
 def write_recipe(recipe: Path, out: Path, rules_section: Mapping[str, Any]) -> Path:
     """Write a recipe whose `curate` has these rules, and duplicates, and nothing else."""
     content = yaml.safe_load(recipe.read_text("utf-8"))
     held_out = {**content["curate"]["held_out"], "share": 0.01, "share_by_source": {}}
     content["curate"] = {
         "max_word_characters": 10**9,
-        "identify": {
-            "sample_characters": 1,
-            "min_confidence": 0,
-            "pair_min_confidence": 0,
-            "pair_min_characters": 1,
-        },
+        "identify": BLIND,
         "mask_personal_data": False,
         "rules": dict(rules_section),
         "near_duplicates": {"min_jaccard": 0.8},

@@ -21,10 +21,6 @@ from benchmarks.engine.sample import Sample
 from polylm_core.records import Document
 
 
-class NotConnectedError(Exception):
-    """The stages have no way yet to answer this question."""
-
-
 @dataclass(frozen=True)
 class OurRun:
     """What one run of `curate` took and decided."""
@@ -35,12 +31,8 @@ class OurRun:
     """Filter and reason by id of each dropped document."""
 
 
-def ours_curate(
-    sample: Path, out: Path, *, identify: bool, cpus: Sequence[int], params: Path
-) -> OurRun:
-    """Run `curate` on a sample's documents; without `identify` every claim is believed."""
-    if not identify:
-        raise NotConnectedError("curate has no way to leave identification out")
+def ours_curate(sample: Path, out: Path, *, cpus: Sequence[int], params: Path) -> OurRun:
+    """Run `curate` on a sample's documents."""
     options = ["--workers", str(len(cpus)), "--params", str(params), "--warm-with", str(sample)]
     run_stage("curate", sample, out, options, cpus=cpus)
     timing = json.loads((out / "timing.json").read_text())
@@ -78,17 +70,19 @@ def drops(folder: Path) -> dict[str, tuple[str, str]]:
     return found
 
 
-def ours_labels(documents: Sequence[Document]) -> tuple[list[str], list[str]]:
-    """Return the label of each document by its declared sample, and by its full text."""
-    from polylm_core import identify
+def ours_labels(documents: Sequence[Document], params: Path) -> tuple[list[int], list[int]]:
+    """Return the label of each document by the recipe's sample of it, and by its full text."""
+    from polylm_core.characters import composed, from_strings
+    from polylm_core.identify_batch import load_identifier
+    from polylm_core.params import load_params
 
-    model = identify._load_model()
-    sampled, full = [], []
-    for document in documents:
-        sampled.append(identify.identify(document.text))
-        labels, _ = model.predict(" ".join(document.text.split()))
-        full.append(str(labels[0]).removeprefix("__label__") if labels else "")
-    return sampled, full
+    config = load_params(params).curate.identify
+    identifier, texts = load_identifier(), from_strings(composed([row.text for row in documents]))
+    sampled = identifier.probabilities(
+        texts, config.sample_characters, windows=config.sample_windows
+    )
+    full = identifier.probabilities(texts, len(texts.values))
+    return sampled.argmax(axis=1).tolist(), full.argmax(axis=1).tolist()
 
 
 @dataclass(frozen=True)
@@ -104,9 +98,7 @@ class Place:
     def curate(self, name: str, rules: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
         """Return what curate drops with these rules, duplicates and nothing else."""
         recipe = neutral.write_recipe(self.params, self.work / f"{name}.yaml", rules)
-        run = ours_curate(
-            self.sample, self.work / name, identify=True, cpus=self.cpus, params=recipe
-        )
+        run = ours_curate(self.sample, self.work / name, cpus=self.cpus, params=recipe)
         return dict(run.dropped)
 
 

@@ -55,7 +55,7 @@ def curate(config: CurateConfig, documents: DocumentSet, run: StageRun) -> Shard
     _require_known(config)
     work = run.work / "curate"
     setting = Setting(
-        config, run.seed, run.languages, work / code_identity("numba", "numpy", "pyarrow")
+        config, run.seed, run.languages, work / code_identity("curate", "numba", "numpy", "pyarrow")
     )
     setting.scratch.mkdir(parents=True, exist_ok=True)
     fetch_models(setting, run.source_locations)

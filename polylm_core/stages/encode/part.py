@@ -6,7 +6,6 @@ finds it, checks the files and goes on with the parts that are left.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -23,7 +22,7 @@ from polylm_core.document_map import DocumentsWriter, documents_path
 from polylm_core.flat_encoder import FlatEncoder, FlatIds
 from polylm_core.pair_layouts import LayoutName, lay_out
 from polylm_core.records import DOCUMENT_SCHEMA, PAIR_SCHEMA, Pair, read_batches
-from polylm_core.storage import sha256_file, write_atomic
+from polylm_core.restart import read_marker, write_marker
 from polylm_core.token_files import TokenFileWriter, bin_path, idx_path
 from polylm_core.tokenizer import EOS_ID, load
 
@@ -70,11 +69,11 @@ class PartCounts:
 
 def encode_part(unit: EncodePart) -> PartCounts:
     """Encode a part, or find it finished; returns its counts."""
-    finished = _read_marker(unit)
+    finished = read_marker(_marker(unit))
     if finished is not None:
-        return finished
+        return PartCounts(**finished)
     counts = _encode(unit)
-    _write_marker(unit, counts)
+    write_marker(_marker(unit), _files(unit), asdict(counts))
     return counts
 
 
@@ -142,20 +141,3 @@ def _marker(unit: EncodePart) -> Path:
 
 def _files(unit: EncodePart) -> tuple[Path, ...]:
     return bin_path(unit.stem), idx_path(unit.stem), documents_path(unit.stem)
-
-
-def _write_marker(unit: EncodePart, counts: PartCounts) -> None:
-    files = {file.name: sha256_file(file) for file in _files(unit)}
-    content = {"counts": asdict(counts), "files": files}
-    write_atomic(_marker(unit), json.dumps(content, sort_keys=True).encode())
-
-
-def _read_marker(unit: EncodePart) -> PartCounts | None:
-    """Counts of a part whose files are all there as they were written, or none."""
-    try:
-        content = json.loads(_marker(unit).read_bytes())
-        if content["files"] != {file.name: sha256_file(file) for file in _files(unit)}:
-            return None
-        return PartCounts(**content["counts"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None

@@ -10,21 +10,19 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
-from polylm_core import document_map, fast_bpe, flat_encoder, records, token_files
 from polylm_core import tokenizer as tokenizers
 from polylm_core.artifacts import ShardSet, Tokenizer, TokenSet, partial_folder
 from polylm_core.errors import StageError
 from polylm_core.records import list_parts
+from polylm_core.restart import code_identity
 from polylm_core.stages.base import StageRun
-from polylm_core.stages.encode import part
 from polylm_core.stages.encode.config import EncodeConfig
 from polylm_core.stages.encode.join import StreamJoin, join_stream
 from polylm_core.stages.encode.part import EncodePart, PartCounts, encode_part
-from polylm_core.storage import fingerprint, no_space_named, sha256_file
+from polylm_core.storage import no_space_named, sha256_file
 
 FOLDER_BY_SPLIT = {"train": "", "held_out": "held_out"}
 
@@ -35,7 +33,9 @@ Counts = dict[str, dict[str, PartCounts]]
 def encode(config: EncodeConfig, shards: ShardSet, tokenizer: Tokenizer, run: StageRun) -> TokenSet:
     """Encode every stream of the shards."""
     parts = run.work / "parts"
-    units = _units(config, shards, tokenizer, run, parts / _made_by())
+    units = _units(
+        config, shards, tokenizer, run, parts / code_identity("encode", "numba", "sentencepiece")
+    )
     counts = _encode_parts(units, run)
     _require_training_text(counts, run.languages)
     partial = partial_folder(run.out)
@@ -53,16 +53,6 @@ def encode(config: EncodeConfig, shards: ShardSet, tokenizer: Tokenizer, run: St
     )
     shutil.rmtree(parts)
     return made
-
-
-def _made_by() -> str:
-    """Name what writes a part: a part that other code finished is not taken for ours."""
-    modules = (part, document_map, flat_encoder, token_files, tokenizers, records)
-    files = [Path(str(module.__file__)) for module in modules]
-    files += sorted(Path(str(fast_bpe.__file__)).parent.glob("*.py"))
-    code = {file.name: sha256_file(file) for file in files}
-    libraries = {name: version(name) for name in ("numba", "sentencepiece")}
-    return fingerprint({**code, **libraries})[:16]
 
 
 def _units(

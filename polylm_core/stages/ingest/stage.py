@@ -12,15 +12,14 @@ import shutil
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from polylm_core import records
 from polylm_core.artifacts import DocumentSet, partial_folder
 from polylm_core.errors import SourceError
 from polylm_core.languages import get_language
 from polylm_core.records import list_parts, part_file, write_table
+from polylm_core.restart import code_identity
 from polylm_core.stages.base import StageRun
 from polylm_core.stages.ingest.config import IngestConfig, Source, is_evaluation
 from polylm_core.stages.ingest.declared import Declared
@@ -28,7 +27,7 @@ from polylm_core.stages.ingest.package import Package
 from polylm_core.stages.ingest.plan import Plan, make_plan
 from polylm_core.stages.ingest.skipped import SAMPLES_PER_SOURCE, SKIPPED_SCHEMA, Skipped
 from polylm_core.stages.ingest.unit import KINDS, Result, Unit, read_unit
-from polylm_core.storage import fingerprint, no_space_named, sha256_file
+from polylm_core.storage import fingerprint, no_space_named
 
 READERS = ("pyarrow", "orjson", "fastwarc", "lxml", "mwparserfromhell", "trafilatura")
 """Libraries that decide what a file says."""
@@ -70,7 +69,7 @@ def ingest(config: IngestConfig, sources: Path, run: StageRun) -> DocumentSet:
     """
     for code in (*run.languages, *(config.pair_languages or ())):
         get_language(code)
-    work = run.work / "units" / _made_by()
+    work = run.work / "units" / code_identity("ingest", *READERS)
     plan = make_plan(config, sources, run, work)
     partial = partial_folder(run.out)
     tallies: dict[str, Tally] = {name: Tally() for name in sorted(config.sources)}
@@ -89,14 +88,6 @@ def ingest(config: IngestConfig, sources: Path, run: StageRun) -> DocumentSet:
     made = _publish(config, run, partial, plan, tallies)
     shutil.rmtree(run.work / "units")
     return made
-
-
-def _made_by() -> str:
-    """Name what reads a file: a unit that other code finished is not taken for ours."""
-    modules = sorted(Path(__file__).parent.glob("*.py"))
-    code = {module.name: sha256_file(module) for module in modules}
-    libraries = {name: version(name) for name in READERS}
-    return fingerprint([code, sha256_file(Path(records.__file__)), libraries])[:16]
 
 
 def _require_sound(unit: Unit, tally: Tally) -> None:

@@ -7,7 +7,6 @@ was killed finds the marker, checks the parts, and does not read the file again.
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections import Counter
 from collections.abc import Iterator
@@ -24,6 +23,7 @@ from polylm_core.records import (
     Pair,
     PartWriter,
 )
+from polylm_core.restart import read_marker, write_marker
 from polylm_core.stages.ingest import rows, text, translations, web, wiki
 from polylm_core.stages.ingest.config import (
     HuggingFaceSource,
@@ -46,7 +46,7 @@ from polylm_core.stages.ingest.job import UNKNOWN, Job
 from polylm_core.stages.ingest.lines import BrokenFileError
 from polylm_core.stages.ingest.package import Package, read_package
 from polylm_core.stages.ingest.skipped import BROKEN_FILE, Skipped, Skips
-from polylm_core.storage import no_space_named, sha256_file, write_atomic
+from polylm_core.storage import no_space_named
 
 KINDS = ("documents", "pairs")
 
@@ -227,12 +227,6 @@ def _marker(unit: Unit) -> Path:
     return unit.folder / "done.json"
 
 
-def _written(unit: Unit) -> dict[str, str]:
-    """The sha256 of each part in the unit's folder."""
-    parts = sorted(unit.folder.glob("*/*.parquet"))
-    return {str(part.relative_to(unit.folder)): sha256_file(part) for part in parts}
-
-
 def _inputs(unit: Unit) -> dict[str, list[int]]:
     """Size and time of change of the local files: another file under the name is read again."""
     found = {}
@@ -244,18 +238,14 @@ def _inputs(unit: Unit) -> dict[str, list[int]]:
 
 
 def _write_marker(unit: Unit, result: Result) -> None:
-    content = {"result": asdict(result), "parts": _written(unit), "inputs": _inputs(unit)}
-    write_atomic(_marker(unit), json.dumps(content, sort_keys=True).encode())
+    files = [file for kind in KINDS for file in sorted((unit.folder / kind).glob("*.parquet"))]
+    write_marker(_marker(unit), files, {"result": asdict(result), "inputs": _inputs(unit)})
 
 
 def _read_marker(unit: Unit) -> Result | None:
-    """The result of a unit whose parts are all there as they were written, or none."""
-    try:
-        content = json.loads(_marker(unit).read_bytes())
-        if content["parts"] != _written(unit) or content["inputs"] != _inputs(unit):
-            return None
-        result = Result(**content["result"])
-        result.samples = [Skipped(**sample) for sample in content["result"]["samples"]]
-    except (OSError, ValueError, KeyError, TypeError):
+    """The result of a unit whose parts and inputs are as they were, or none."""
+    content = read_marker(_marker(unit))
+    if content is None or content["inputs"] != _inputs(unit):
         return None
-    return result
+    samples = [Skipped(**sample) for sample in content["result"]["samples"]]
+    return Result(**{**content["result"], "samples": samples})

@@ -15,10 +15,10 @@ from pathlib import Path
 from polylm_core import records, tokenizer
 from polylm_core.artifacts import ShardSet
 from polylm_core.records import list_parts
+from polylm_core.restart import read_marker, write_marker
 from polylm_core.stages.base import StageRun
 from polylm_core.stages.vocab import sample
 from polylm_core.stages.vocab.config import LEARNED_ONLY, VocabConfig
-from polylm_core.stages.vocab.finished import find_finished, mark_finished
 from polylm_core.stages.vocab.sample import (
     MARGIN,
     RETRY,
@@ -50,7 +50,7 @@ def learn(config: VocabConfig, shards: ShardSet, run: StageRun) -> Learned:
     work = run.work / f"learned-{_identity(config, shards, run)}"
     file = work / MODEL_FILE
     for earlier in (file, *sorted(run.work.parent.glob(f"*/{work.name}/{MODEL_FILE}"))):
-        found = find_finished(earlier)
+        found = read_marker(_marker(earlier))
         if found is not None:
             run.progress.say(f"vocabulary: the model in {earlier.parent} is used again")
             return Learned(earlier.read_bytes(), **found)
@@ -66,9 +66,13 @@ def learn(config: VocabConfig, shards: ShardSet, run: StageRun) -> Learned:
         )
         tracker.advance()
     write_atomic(file, model)
-    mark_finished(file, {"sample_bytes": taken, "language_bytes": sizes})
+    write_marker(_marker(file), [file], {"sample_bytes": taken, "language_bytes": sizes})
     shutil.rmtree(work / "sample")
     return Learned(model, taken, sizes)
+
+
+def _marker(file: Path) -> Path:
+    return file.with_name(f"{file.name}.done.json")
 
 
 def _identity(config: VocabConfig, shards: ShardSet, run: StageRun) -> str:

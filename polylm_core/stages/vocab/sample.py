@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from polylm_core.records import DOCUMENT_SCHEMA, read_batches, write_table
-from polylm_core.stages.vocab.finished import find_finished, mark_finished
+from polylm_core.restart import read_marker, write_marker
 from polylm_core.storage import no_space_named
 
 MARGIN = 1.25
@@ -73,7 +73,8 @@ def share_budget(
 
 def keep_candidates(unit: PartUnit) -> int:
     """Keep the documents of a part that may be in the sample; returns the bytes of their lines."""
-    finished = find_finished(unit.out)
+    marker = unit.out.with_name(f"{unit.out.name}.done.json")
+    finished = read_marker(marker)
     if finished is not None:
         return int(finished)
     rows = [
@@ -85,7 +86,7 @@ def keep_candidates(unit: PartUnit) -> int:
     with no_space_named(unit.out):
         write_table(unit.out, rows, CANDIDATE_SCHEMA)
     size = sum(len(line.encode()) for row in rows for line in row.text.split("\n"))
-    mark_finished(unit.out, size)
+    write_marker(marker, [unit.out], size)
     return size
 
 

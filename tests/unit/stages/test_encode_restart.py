@@ -98,7 +98,7 @@ def test_a_stage_that_ended_goes_on_with_the_parts_that_are_left(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(part, "_write_marker", lambda *_: len(encoded) == 10 and die())
+        patch.setattr(part, "write_marker", lambda *_: len(encoded) == 10 and die())
         with pytest.raises(KeyboardInterrupt):
             encoding(run)
     assert not run.out.exists()
