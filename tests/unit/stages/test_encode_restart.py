@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from polylm_core import records
+from polylm_core import records, restart
 from polylm_core.artifacts import ShardSet, Tokenizer, TokenSet
 from polylm_core.compute.local import LocalBackend
 from polylm_core.stages.base import StageRun
@@ -147,7 +147,7 @@ def test_a_part_that_other_code_finished_is_made_again(
     encoded: list[Path],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(stage, "version", lambda package: f"{package} of another day")
+    monkeypatch.setattr(restart, "version", lambda package: f"{package} of another day")
     encoding(all_parts_finished)
     assert len(encoded) == PARTS
 
