@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -44,6 +45,35 @@ def test_an_error_of_a_unit_is_raised_unchanged() -> None:
         list(BACKEND.map(fail_on_three, range(6)))
 
 
-def test_a_killed_task_is_told_as_a_loss_of_the_machine() -> None:
-    with pytest.raises(MachineError, match="finished work is kept"):
+def die_the_first_time(folder: Path) -> int:
+    """Leave a mark and die; a unit that finds the mark says which of its tries it is."""
+    tries = len(list(folder.iterdir()))
+    (folder / str(tries)).touch()
+    if tries == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return tries + 1
+
+
+def fail_and_count(folder: Path) -> None:
+    (folder / str(len(list(folder.iterdir())))).touch()
+    raise SourceError("line 3 is not UTF-8")
+
+
+def test_a_unit_whose_worker_was_killed_is_done_again(tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in "ab"]
+    for folder in folders:
+        folder.mkdir()
+    assert list(BACKEND.map(die_the_first_time, folders)) == [2, 2]
+
+
+def test_a_unit_that_fails_is_not_done_again(tmp_path: Path) -> None:
+    folder = tmp_path / "tries"
+    folder.mkdir()
+    with pytest.raises(SourceError, match="line 3"):
+        list(BACKEND.map(fail_and_count, [folder]))
+    assert len(list(folder.iterdir())) == 1
+
+
+def test_a_unit_that_is_lost_every_time_is_told_as_such() -> None:
+    with pytest.raises(MachineError, match=r"lost 4 times .* finished work is kept"):
         list(BACKEND.map(die, range(2)))
