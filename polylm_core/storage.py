@@ -72,6 +72,14 @@ def replacing(path: Path, folder: Path | None = None) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
+def link_or_copy(source: str, target: str) -> None:
+    """Give a file a second name, or copy it where the file systems are two."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
 @contextmanager
 def no_space_named(path: Path) -> Iterator[None]:
     """Turn "no space left" into an error that names the place and the bytes free."""
