@@ -112,15 +112,14 @@ def test_a_stage_killed_in_each_of_its_steps_goes_on_where_it_was(
 
 
 @pytest.fixture
-def cluster() -> Iterator[Cluster]:
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
     """Two nodes of one processor each on this machine, on ports and in a folder of their own."""
     folder = tempfile.mkdtemp(prefix="polylm-ray-", dir="/tmp")  # a socket's path is short
+    monkeypatch.setenv("RAY_TMPDIR", folder)  # else it is announced to every Ray of the machine
     nodes = Cluster()
     try:
         for _ in range(2):
-            nodes.add_node(
-                num_cpus=1, include_dashboard=False, temp_dir=folder, object_store_memory=10**8
-            )
+            nodes.add_node(num_cpus=1, include_dashboard=False, object_store_memory=10**8)
         nodes.wait_for_nodes()
         yield nodes
     finally:
