@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from polylm_core.characters import Texts, composed, from_strings
+from polylm_core.characters import composed, from_strings
 from polylm_core.identify_batch import BatchIdentifier, load_identifier
 from polylm_core.records import PAIR_SCHEMA, read_batches
 from polylm_core.restart import read_marker, write_marker
@@ -101,11 +101,21 @@ def _prepare(
     repaired = repair(
         rows.texts, are_words=False, max_word_characters=config.max_word_characters
     ).texts
-    verdicts = _side_verdicts(rows, repaired)
+    lines = Lines(repaired)
+    num_lines = np.bincount(lines.documents, minlength=len(rows))
+    verdicts = np.full(len(rows), -1, np.int64)
+    verdicts[num_lines != 2] = EMPTY
+    verdicts[(num_lines == 1) & _are_equal(rows)] = COPY
+    verdicts[~rows.extra["has_english"]] = NO_ENGLISH
     rows = collector.keep(rows.with_texts(repaired), REPAIR, verdicts, SIDE_REASONS)
-    letters = Lines(rows.texts).letters.reshape(-1, 2)
+    lines = Lines(rows.texts)
+    letters = lines.letters.reshape(-1, 2)
+    verdicts = np.full(len(rows), -1, np.int64)
+    verdicts[_same_wording(rows)] = COPY
+    verdicts[letters.min(axis=1, initial=1) == 0] = NO_LETTERS
+    rows = collector.keep(rows.knowing(letters=letters), REPAIR, verdicts, SIDE_REASONS)
     foreign = _foreign_sides(rows, identifier, config.identify)
-    rows = collector.keep(rows.knowing(letters=letters), identify.FILTER, foreign, LANGUAGE_REASONS)
+    rows = collector.keep(rows, identify.FILTER, foreign, LANGUAGE_REASONS)
     ids = rows.columns.column("id").to_pylist()
     letters = rows.extra["letters"]
     collector.add(
@@ -116,21 +126,6 @@ def _prepare(
             held_out=held_out_flags(ids, setting.seed, config.held_out),
         )
     )
-
-
-def _side_verdicts(rows: Rows, repaired: Texts) -> Verdicts:
-    """What is wrong with the sides of raw pairs, whose repaired texts are given."""
-    num_lines = np.bincount(Lines(repaired).documents, minlength=len(rows))
-    verdicts = np.full(len(rows), -1, np.int64)
-    verdicts[num_lines != 2] = EMPTY
-    verdicts[(num_lines == 1) & _are_equal(rows)] = COPY
-    verdicts[~rows.extra["has_english"]] = NO_ENGLISH
-    whole = np.flatnonzero(verdicts < 0)
-    pairs = rows.with_texts(repaired).take(whole)
-    verdicts[whole[_same_wording(pairs)]] = COPY
-    letters = Lines(pairs.texts).letters.reshape(-1, 2)
-    verdicts[whole[letters.min(axis=1, initial=1) == 0]] = NO_LETTERS
-    return verdicts
 
 
 def _are_equal(rows: Rows) -> npt.NDArray[np.bool_]:
