@@ -112,7 +112,9 @@ def publish_real(
         for number, part in enumerate(aligned):
             write_table(part_file(partial / "pairs" / source, number), part, PAIR_SCHEMA)
     if evaluation:
-        write_table(part_file(partial / "evaluation/exam", 0), evaluation, DOCUMENT_SCHEMA)
+        write_table(
+            part_file(partial / "evaluation/documents/exam", 0), evaluation, DOCUMENT_SCHEMA
+        )
     counts: dict[str, dict[str, int]] = {source: {} for source in documents}
     for source, parts in documents.items():
         for row in (row for rows in parts for row in rows):
