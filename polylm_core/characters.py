@@ -91,6 +91,8 @@ _SENTENCE_ENDS: CodePointRanges = (
 _BULLETS = "•‣◦▪-*–·"
 
 NUM_CODE_POINTS = sys.maxunicode + 1
+SHARP_S = 0xDF
+"""ß, which is SS in upper case."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,12 +188,18 @@ def properties() -> Bytes:
 
 @functools.cache
 def folded() -> npt.NDArray[np.int32]:
-    """The lower-case code point of each code point (simple mapping), int32[1,114,112]."""
+    """The code point that stands for each in comparisons without case, int32[1,114,112].
+
+    Unicode's case folding where it is one code point. The Turkish i's are one letter, because
+    upper case mixes them up; a capital sharp s is a small one (`tokens` compares it as ss).
+    """
     table = np.arange(NUM_CODE_POINTS, dtype=np.int32)
     for point in range(0x20000):  # no cased letter lies beyond
-        lower = chr(point).lower()
+        lower = chr(point).casefold()
         if len(lower) == 1:
             table[point] = ord(lower)
+    table[[ord("İ"), ord("ı")]] = ord("i")
+    table[ord("ẞ")] = SHARP_S
     return table
 
 

@@ -10,6 +10,7 @@ import fcntl
 import hashlib
 import json
 import os
+import secrets
 import shutil
 import time
 from collections.abc import Iterator
@@ -50,13 +51,33 @@ def fingerprint(value: Any) -> str:
 
 def write_atomic(path: Path, data: bytes) -> None:
     """Write a file so that readers see the old or the new content, never a part of either."""
-    partial = path.with_name(f".{path.name}.partial")
-    with no_space_named(path):
-        with partial.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+    with no_space_named(path), replacing(path) as partial, partial.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextmanager
+def replacing(path: Path, folder: Path | None = None) -> Iterator[Path]:
+    """Yield a file to write that becomes `path` when the block ends: whole, or not at all.
+
+    It has a name of its own, so that a unit given up for lost and its second try may write the
+    same file at once. What a killed process leaves lies in `folder`, by default beside `path`.
+    """
+    partial = (folder or path.parent) / f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.partial"
+    try:
+        yield partial
         partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def link_or_copy(source: str, target: str) -> None:
+    """Give a file a second name, or copy it where the file systems are two."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 @contextmanager

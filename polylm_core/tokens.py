@@ -1,7 +1,7 @@
 """Texts as hashed tokens: words, or characters in languages without spaces between words.
 
 Repetition, near duplicates and contamination all ask about runs of tokens. A token has two hashes:
-of its code points as they stand, and of its wording: lower case, without punctuation (0 where
+of its code points as they stand, and of its wording: without case, punctuation and symbols (0 where
 nothing is left).
 """
 
@@ -15,6 +15,7 @@ import numpy.typing as npt
 from polylm_core.characters import (
     LETTER,
     SEPARATOR,
+    SHARP_S,
     SPACE,
     SYMBOL,
     Bytes,
@@ -78,8 +79,12 @@ def _tokenise(
                 flags = properties[point]
             if not flags & SPACE:
                 hashed = (hashed ^ np.uint64(point)) * prime + np.uint64(1)
-                if not flags & SEPARATOR:
-                    wording = (wording ^ np.uint64(folded[point])) * prime + np.uint64(1)
+                if not flags & (SEPARATOR | SYMBOL):
+                    letter = folded[point]
+                    if letter == SHARP_S:
+                        letter = 115
+                        wording = (wording ^ np.uint64(letter)) * prime + np.uint64(1)
+                    wording = (wording ^ np.uint64(letter)) * prime + np.uint64(1)
                 length += 1
                 has_letter |= (flags & LETTER) != 0
                 is_symbol &= (flags & SYMBOL) != 0

@@ -26,6 +26,8 @@ from polylm_core.errors import MachineError, PolyLMError, TrainingError
 
 MAX_FAILURES = 3
 """How often a group of ranks is restarted after one of them died."""
+MAX_UNIT_RETRIES = 3
+"""How often a unit of work is done again after its worker or node died."""
 REPORT_POLL_SECONDS = 0.5
 
 
@@ -53,9 +55,16 @@ class RayBackend:
         return self._training_workers
 
     def map(self, function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
-        """Yield results in the order of `items`; Ray keeps as many under way as it has CPUs."""
+        """Yield results in the order of `items`; Ray keeps as many under way as it has CPUs.
+
+        A unit whose worker or node dies is done again on another, so a unit must write its files
+        whole and the same each time: the lost one may go on for a moment. An error of a unit is
+        raised at once. Raises MachineError for a unit that is lost `MAX_UNIT_RETRIES` + 1 times.
+        """
         with self._cluster():
-            task: Any = ray.remote(num_cpus=1, max_retries=0)(_in_folder)
+            task: Any = ray.remote(
+                num_cpus=1, max_retries=MAX_UNIT_RETRIES, retry_exceptions=False
+            )(_in_folder)
             here = str(Path.cwd())
             for reference in [task.remote(here, function, item) for item in items]:
                 try:
@@ -64,8 +73,9 @@ class RayBackend:
                     raise _cause(error) from error
                 except ray.exceptions.RayError as error:
                     raise MachineError(
-                        f"a unit of work was lost with its machine ({last_line(error)}); "
-                        "run again, finished work is kept"
+                        f"a unit of work was lost {MAX_UNIT_RETRIES + 1} times with the process "
+                        f"or machine that did it, most likely for want of memory "
+                        f"({last_line(error)}); run again, finished work is kept"
                     ) from error
 
     def launch(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 
 from polylm_core.compute.on_ray import RayBackend, private_ray_folder
 from polylm_core.errors import MachineError, SourceError
-from tests.unit.compute.test_local import die, fail_on_three, slow_square
+from tests.unit.compute.test_local import die, slow_square
 
 pytestmark = pytest.mark.timeout(180)
 BACKEND = RayBackend(
@@ -39,11 +40,35 @@ def test_results_come_in_the_order_of_the_items() -> None:
     assert list(BACKEND.map(slow_square, range(6))) == [0, 1, 4, 9, 16, 25]
 
 
-def test_an_error_of_a_unit_is_raised_unchanged() -> None:
+def die_the_first_time(folder: Path) -> int:
+    """Leave a mark and die; a unit that finds the mark says which of its tries it is."""
+    tries = len(list(folder.iterdir()))
+    (folder / str(tries)).touch()
+    if tries == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return tries + 1
+
+
+def fail_and_count(folder: Path) -> None:
+    (folder / str(len(list(folder.iterdir())))).touch()
+    raise SourceError("line 3 is not UTF-8")
+
+
+def test_an_error_of_a_unit_is_raised_unchanged_after_one_try(tmp_path: Path) -> None:
+    folder = tmp_path / "tries"
+    folder.mkdir()
     with pytest.raises(SourceError, match="line 3"):
-        list(BACKEND.map(fail_on_three, range(6)))
+        list(BACKEND.map(fail_and_count, [folder]))
+    assert len(list(folder.iterdir())) == 1
 
 
-def test_a_killed_task_is_told_as_a_loss_of_the_machine() -> None:
-    with pytest.raises(MachineError, match="finished work is kept"):
+def test_a_unit_whose_worker_was_killed_is_done_again(tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in "ab"]
+    for folder in folders:
+        folder.mkdir()
+    assert list(BACKEND.map(die_the_first_time, folders)) == [2, 2]
+
+
+def test_a_unit_that_is_lost_every_time_is_told_as_such() -> None:
+    with pytest.raises(MachineError, match=r"lost 4 times .* finished work is kept"):
         list(BACKEND.map(die, range(2)))

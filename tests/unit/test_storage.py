@@ -17,7 +17,9 @@ from polylm_core.storage import (
     canonical_json,
     exclusive_lock,
     fingerprint,
+    link_or_copy,
     no_space_named,
+    replacing,
     write_atomic,
 )
 
@@ -64,6 +66,41 @@ def test_an_atomic_write_leaves_no_partial_file(tmp_path: Path) -> None:
     write_atomic(target, b"new")
     assert [file.name for file in tmp_path.iterdir()] == ["record.json"]
     assert target.read_bytes() == b"new"
+
+
+def test_of_two_that_write_a_file_at_once_each_leaves_it_whole(tmp_path: Path) -> None:
+    target = tmp_path / "rows"
+    with replacing(target) as lost:
+        lost.write_bytes(b"the s")
+        with replacing(target) as again:
+            again.write_bytes(b"the same")
+        assert target.read_bytes() == b"the same"
+        lost.write_bytes(b"the same")
+    assert [file.name for file in tmp_path.iterdir()] == ["rows"]
+    assert target.read_bytes() == b"the same"
+
+
+def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
+    target = tmp_path / "rows"
+    target.write_bytes(b"old")
+
+    def fail_halfway() -> None:
+        with replacing(target) as partial:
+            partial.write_bytes(b"ne")
+            raise ValueError("half")
+
+    with pytest.raises(ValueError, match="half"):
+        fail_halfway()
+    assert [file.name for file in tmp_path.iterdir()] == ["rows"]
+    assert target.read_bytes() == b"old"
+
+
+def test_a_link_is_the_file_under_another_name(tmp_path: Path) -> None:
+    source, target = tmp_path / "a", tmp_path / "b"
+    source.write_bytes(b"text")
+    link_or_copy(str(source), str(target))
+    source.unlink()
+    assert target.read_bytes() == b"text"
 
 
 def test_a_full_disk_is_named_with_the_place(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from polylm_core.hashing import NO_HASHES, Hashes, hash_set, in_set, mixed
 from polylm_core.kernels import kernel
 from polylm_core.languages import get_language
 from polylm_core.stages.curate.config import DecontaminateConfig
+from polylm_core.storage import replacing
 from polylm_core.tokens import STARTS_LINE, tokenise
 
 FILTER = "decontaminate"
@@ -48,8 +49,9 @@ class ContaminationIndex:
         return _flags(tokens.wordings, tokens.kinds, self.ngram, self.runs, self.short_lines)
 
     def save(self, path: Path) -> None:
-        """Write it to a `.npz` file."""
-        np.savez(path, ngram=self.ngram, runs=self.runs, short_lines=self.short_lines)
+        """Write it to a `.npz` file that appears whole."""
+        with replacing(path) as partial, partial.open("wb") as file:
+            np.savez(file, ngram=self.ngram, runs=self.runs, short_lines=self.short_lines)
 
     @classmethod
     def load(cls, language: str, path: Path) -> ContaminationIndex:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +15,7 @@ from polylm_core.stages.curate.config import RepeatedLinesConfig
 from polylm_core.stages.curate.duplicates import Index
 from polylm_core.stages.curate.lines import Flags, Lines
 from polylm_core.stages.curate.rows import Rows
+from polylm_core.storage import replacing
 
 FILTER = "repeated-lines"
 REASON = "in-many-documents"
@@ -25,36 +29,41 @@ def find_repeated(
     index: Index, kept: npt.NDArray[np.bool_], config: RepeatedLinesConfig, out: Path
 ) -> None:
     """Write the hashes of lines in too many documents, and of each the first document's key."""
-    folder = out.with_suffix(".lines")
-    folder.mkdir(exist_ok=True)
-    files = [(folder / f"{number:02d}").open("wb") for number in range(_BUCKETS)]
-    try:
+    with TemporaryDirectory(dir=out.parent, prefix=f".{out.stem}-") as folder:
+        buckets = [Path(folder, f"{number:02d}") for number in range(_BUCKETS)]
+        _spread(index, kept, config, buckets)
+        hashes, keys = [], []
+        for bucket in buckets:
+            found = np.fromfile(bucket, np.uint64).reshape(-1, 2)
+            found = found[np.lexsort((found[:, 1], found[:, 0]))]
+            values, firsts, counts = np.unique(found[:, 0], return_index=True, return_counts=True)
+            many = counts > config.max_documents
+            hashes.append(values[many])
+            keys.append(found[firsts[many], 1])
+    with replacing(out) as partial, partial.open("wb") as file:
+        np.savez(file, hashes=np.concatenate(hashes), keys=np.concatenate(keys))
+
+
+def _spread(
+    index: Index,
+    kept: npt.NDArray[np.bool_],
+    config: RepeatedLinesConfig,
+    buckets: Sequence[Path],
+) -> None:
+    """Write the hash of each line, with its document's key, to the bucket of the hash."""
+    with ExitStack() as stack:
+        files = [stack.enter_context(bucket.open("wb")) for bucket in buckets]
         for part, places in index.within(np.flatnonzero(kept)):
             for first in range(0, len(places), _ROWS_AT_ONCE):
                 rows = part.rows(places[first : first + _ROWS_AT_ONCE])
                 lines = Lines(rows.texts)
-                found = np.empty((int((lines.letters >= config.min_letters).sum()), 2), np.uint64)
                 chosen = lines.letters >= config.min_letters
+                found = np.empty((int(chosen.sum()), 2), np.uint64)
                 found[:, 0] = lines.hashes[chosen]
                 found[:, 1] = rows.keys[lines.documents[chosen]]
                 bucket = found[:, 0] >> np.uint64(58)
                 for number in np.unique(bucket):
                     found[bucket == number].tofile(files[int(number)])
-    finally:
-        for file in files:
-            file.close()
-    hashes, keys = [], []
-    for number in range(_BUCKETS):
-        path = folder / f"{number:02d}"
-        found = np.fromfile(path, np.uint64).reshape(-1, 2)
-        found = found[np.lexsort((found[:, 1], found[:, 0]))]
-        values, firsts, counts = np.unique(found[:, 0], return_index=True, return_counts=True)
-        many = counts > config.max_documents
-        hashes.append(values[many])
-        keys.append(found[firsts[many], 1])
-        path.unlink()
-    folder.rmdir()
-    np.savez(out, hashes=np.concatenate(hashes), keys=np.concatenate(keys))
 
 
 def repeated_flags(lines: Lines, rows: Rows, hashes: Hashes, keys: Hashes) -> Flags:

@@ -7,7 +7,6 @@ which the later steps map into memory and read in order.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from polylm_core.stages.curate.config import CurateConfig
 from polylm_core.stages.curate.ledger import DROP_SCHEMA, Drop, Kind
 from polylm_core.stages.curate.quality_config import ModelFile
 from polylm_core.stages.curate.rows import COLUMNS, Places, Rows
+from polylm_core.storage import replacing
 
 ROWS_FILE = "rows.arrow"
 DROPS_FILE = "drops.parquet"
@@ -105,20 +105,29 @@ class Prepared:
 
 
 def write_prepared(folder: Path, rows: Rows | None, drops: Sequence[Drop]) -> list[Path]:
-    """Write one language of one unit, rows in the order of their keys; returns the files."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    write_table(folder / DROPS_FILE, drops, DROP_SCHEMA)
-    if rows is not None:
-        _write_rows(folder, rows)
-    return sorted(folder.iterdir())
+    """Write one language of one unit, rows in the order of their keys; returns the files.
+
+    Every file appears whole: a unit that was given up for lost may still be writing the same ones.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with replacing(folder / DROPS_FILE) as partial:
+        write_table(partial, drops, DROP_SCHEMA)
+    files = [folder / DROPS_FILE]
+    return files if rows is None else files + _write_rows(folder, rows)
 
 
-def _write_rows(folder: Path, rows: Rows) -> None:
+def save_array(path: Path, array: Array) -> None:
+    """Write an array to a `.npy` file that appears whole."""
+    with replacing(path) as partial, partial.open("wb") as file:
+        np.save(file, array)
+
+
+def _write_rows(folder: Path, rows: Rows) -> list[Path]:
     cuts = np.flatnonzero(np.diff(np.cumsum(rows.texts.sizes) // BATCH_BYTES)) + 1
     ends = np.unique([*cuts, len(rows)])
     table = pa.Table.from_batches([rows.columns]).append_column("text", rows.texts.to_arrow())
-    with pa.ipc.new_file(folder / ROWS_FILE, table.schema) as writer:
+    out = folder / ROWS_FILE
+    with replacing(out) as partial, pa.ipc.new_file(partial, table.schema) as writer:
         first = 0
         for end in ends[ends > 0]:
             writer.write_table(table.slice(first, end - first).combine_chunks())
@@ -127,7 +136,8 @@ def _write_rows(folder: Path, rows: Rows) -> None:
     if "bands" in arrays:  # read a band at a time
         arrays["bands"] = np.ascontiguousarray(arrays["bands"].T)
     for name, array in arrays.items():
-        np.save(folder / f"{name}.npy", array)
+        save_array(folder / f"{name}.npy", array)
+    return [out, *(folder / f"{name}.npy" for name in arrays)]
 
 
 def list_prepared(setting: Setting, kind: Kind, language: str) -> list[Prepared]:

@@ -92,9 +92,11 @@ def tokens_of(text: str, *, are_words: bool) -> list[str]:
 
 
 def wording(token: str) -> str:
-    """A token as it is compared: lower case, without punctuation."""
-    folded = (c.lower() if len(c.lower()) == 1 else c for c in token)
-    return "".join(c for c in folded if not has(c, SEPARATOR))
+    """A token as it is compared: without case, punctuation and symbols."""
+    said = "".join(c for c in token if not has(c, SEPARATOR | SYMBOL))
+    one_i = said.replace("İ", "i").replace("ı", "i").replace("ẞ", "ß")
+    folded = (c.casefold() if len(c.casefold()) == 1 or c == "ß" else c for c in one_i)
+    return "".join(folded)
 
 
 def measures(

@@ -47,6 +47,10 @@ def test_good_documents_stay_in_every_language(clean: ShardSet) -> None:
         counts = clean.counts[language]
         assert counts["documents_in"] == 40
         assert counts["documents_kept"] + counts["documents_held_out"] == 40, language
+    for language in LANGUAGES[1:]:
+        counts = clean.counts[language]
+        assert counts["pairs_in"] == 200
+        assert counts["pairs_kept"] + counts["pairs_held_out"] == 200, language
     assert drops(clean) == []
 
 

@@ -227,6 +227,11 @@ def test_about_the_share_is_held_out_and_growing_it_only_adds() -> None:
         ("zho_Hans", CHINESE, f"常言道{CHINESE}", True),
         ("zho_Hans", CHINESE, CHINESE[:20], False),
         ("tha_Thai", THAI, f"ว่า{THAI[:45]}", True),
+        ("tur_Latn", "Hiç kimse ışık ve iyi söz", "HİÇ KIMSE IŞIK VE İYI SÖZ", True),
+        ("deu_Latn", "Die große Straße", "DIE GROSSE STRASSE", True),
+        ("ell_Grek", "Όλοι οι άνθρωποι", "ΌΛΟΙ ΟΙ ΆΝΘΡΩΠΟΙ", True),
+        ("arb_Arab", "الكرامة، والحقوق", "الكرامة والحقوق؟", True),
+        ("hin_Deva", "सभी मनुष्य स्वतन्त्र।", "सभी मनुष्य, स्वतन्त्र", True),
     ],
 )
 def test_contamination_is_a_long_run_or_a_whole_short_line(
