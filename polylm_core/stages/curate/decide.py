@@ -17,7 +17,7 @@ from polylm_core.stages.curate.duplicates import Index, exact_groups, near_group
 from polylm_core.stages.curate.ledger import Kind
 from polylm_core.stages.curate.quality import threshold
 from polylm_core.stages.curate.repeated import find_repeated
-from polylm_core.stages.curate.scratch import Setting, list_prepared
+from polylm_core.stages.curate.scratch import Setting, list_prepared, save_array
 
 KEPT, QUALITY, RATIO, EXACT, NEAR = range(5)
 VERDICTS = (
@@ -57,7 +57,7 @@ def decide(unit: DecideUnit) -> None:
         verdicts, copies = _judge(unit, index)
         for part, first, end in zip(index.parts, index.firsts, index.firsts[1:], strict=False):
             for name, array in ((VERDICT_FILE, verdicts), (COPIES_FILE, copies)):
-                np.save(part.folder / name, array[first:end])
+                save_array(part.folder / name, array[first:end])
                 files.append(part.folder / name)
         if unit.kind == "documents" and config.repeated_lines is not None:
             find_repeated(index, verdicts == KEPT, config.repeated_lines, unit.repeated_lines)

@@ -35,7 +35,7 @@ from polylm_core.stages.curate.lines import Flags, Lines
 from polylm_core.stages.curate.prepare import ENGLISH
 from polylm_core.stages.curate.rows import COLUMNS, Rows, concatenated, lines_of
 from polylm_core.stages.curate.scratch import Prepared, Setting, list_prepared
-from polylm_core.storage import no_space_named
+from polylm_core.storage import no_space_named, replacing
 
 Split = Literal["train", "held_out"]
 
@@ -105,10 +105,11 @@ def finish(unit: FinishUnit) -> Finished:
             rows = _carried_out(rows, unit, collector)
         files = [unit.drops]
         if unit.kind == "documents" or (rows is not None and len(rows)):
-            _write(rows, unit.out)
+            _write(rows, unit)
             files.append(unit.out)
         drops = collector.sorted_drops(unit.language)
-        write_table(unit.drops, drops, DROP_SCHEMA)
+        with replacing(unit.drops) as partial:
+            write_table(partial, drops, DROP_SCHEMA)
         done = Finished(
             rows=0 if rows is None else len(rows),
             bytes=0 if rows is None else int(rows.texts.sizes.sum()),
@@ -204,12 +205,14 @@ def load_index(setting: Setting, language: str) -> ContaminationIndex:
     return ContaminationIndex.load(language, index_file(setting, language))
 
 
-def _write(rows: Rows | None, out: Path) -> None:
+def _write(rows: Rows | None, unit: FinishUnit) -> None:
     """Write a part of documents or pairs; one without rows has a table without rows."""
-    kind = out.parent.parent.name
-    schema = PAIR_SCHEMA if kind == "pairs" else DOCUMENT_SCHEMA
+    schema = PAIR_SCHEMA if unit.kind == "pairs" else DOCUMENT_SCHEMA
     table = schema.empty_table() if rows is None else _table(rows, schema)
-    write_batches(out, table)
+    unit.out.parent.mkdir(parents=True, exist_ok=True)
+    # Outside the folder of shards, where what a killed unit leaves would be published.
+    with replacing(unit.out, unit.setting.scratch) as partial:
+        write_batches(partial, table)
 
 
 def _table(rows: Rows, schema: pa.Schema) -> pa.Table:

@@ -35,9 +35,9 @@ from polylm_core.stages.curate.ledger import Kind, Ledger
 from polylm_core.stages.curate.models import TrainingUnit, fetch_models, train_model
 from polylm_core.stages.curate.pairs import PairUnit, prepare_pairs
 from polylm_core.stages.curate.prepare import ENGLISH, PrepareUnit, prepare
-from polylm_core.stages.curate.scratch import Setting, languages_of, list_prepared
+from polylm_core.stages.curate.scratch import Setting, languages_of, list_prepared, save_array
 from polylm_core.stages.curate.survey import SurveyUnit, survey
-from polylm_core.storage import no_space_named
+from polylm_core.storage import link_or_copy, no_space_named
 
 Unit = TypeVar("Unit")
 Done = TypeVar("Done")
@@ -75,8 +75,8 @@ def curate(config: CurateConfig, documents: DocumentSet, run: StageRun) -> Shard
     require_shares(config, books)
     partial = partial_folder(run.out)
     with no_space_named(partial):
-        for folder in sorted(setting.shards.iterdir()):
-            shutil.move(folder, partial / folder.name)
+        # Linked, not moved: a stage that is killed from here on still has its finished parts.
+        shutil.copytree(setting.shards, partial, copy_function=link_or_copy, dirs_exist_ok=True)
         counts = write_books(setting, books, held_out, train, partial, run.progress)
     shards = run.publish(ShardSet, partial, config, inputs={"ingest": documents}, counts=counts)
     shutil.rmtree(work)
@@ -144,7 +144,7 @@ def _survey(setting: Setting, documents: DocumentSet, run: StageRun) -> None:
     ]
     found = _map(run, "survey", survey, units, "parts")
     merged = np.unique(np.concatenate([np.zeros(0, np.uint64), *found]))
-    np.save(setting.english_lines, merged)
+    save_array(setting.english_lines, merged)
 
 
 def _prepare(setting: Setting, documents: DocumentSet, run: StageRun) -> Ledger:
