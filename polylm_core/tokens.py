@@ -67,7 +67,7 @@ def _tokenise(
     hashes, wordings = np.empty(most, np.uint64), np.empty(most, np.uint64)
     characters, kinds = np.empty(most, np.int32), np.empty(most, np.uint8)
     bounds = np.zeros(len(offsets), np.int64)
-    prime, count = np.uint64(0x100000001B3), 0
+    count = 0
     for text in range(len(offsets) - 1):
         position, end = offsets[text], offsets[text + 1]
         hashed, wording = np.uint64(0), np.uint64(0)
@@ -78,13 +78,9 @@ def _tokenise(
                 point, following = decode_at(values, position)
                 flags = properties[point]
             if not flags & SPACE:
-                hashed = (hashed ^ np.uint64(point)) * prime + np.uint64(1)
+                hashed = _with_letter(hashed, point)
                 if not flags & (SEPARATOR | SYMBOL):
-                    letter = folded[point]
-                    if letter == SHARP_S:
-                        letter = 115
-                        wording = (wording ^ np.uint64(letter)) * prime + np.uint64(1)
-                    wording = (wording ^ np.uint64(letter)) * prime + np.uint64(1)
+                    wording = _with_folded(wording, folded[point])
                 length += 1
                 has_letter |= (flags & LETTER) != 0
                 is_symbol &= (flags & SYMBOL) != 0
@@ -100,6 +96,18 @@ def _tokenise(
             position = following
         bounds[text + 1] = count
     return hashes[:count], wordings[:count], characters[:count], kinds[:count], bounds
+
+
+@kernel
+def _with_letter(hashed: np.uint64, point: int) -> np.uint64:
+    return (hashed ^ np.uint64(point)) * np.uint64(0x100000001B3) + np.uint64(1)
+
+
+@kernel
+def _with_folded(hashed: np.uint64, point: int) -> np.uint64:
+    if point == SHARP_S:
+        return _with_letter(_with_letter(hashed, 115), 115)
+    return _with_letter(hashed, point)
 
 
 @kernel

@@ -39,7 +39,7 @@ class IdentifyConfig(StageConfig):
     pair_min_characters: int = Field(gt=0)
     """A side of a pair that is shorter, without digits and punctuation, is not judged."""
     min_confidence_by_language: Mapping[str, float] = {}
-    """Other thresholds for documents of single languages."""
+    """Other thresholds for documents of single languages, before those of `known_languages.py`."""
     also_accepted: Mapping[str, tuple[str, ...]] = {}
     """Close relatives whose probability counts for a language, since lid.176 mixes them up."""
     cousins: Mapping[str, tuple[str, ...]] = {}

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from polylm_core.characters import Texts
 from polylm_core.identify_batch import BatchIdentifier, Probabilities
 from polylm_core.stages.curate.config import IdentifyConfig
+from polylm_core.stages.curate.known_languages import MIN_CONFIDENCE
 from polylm_core.stages.curate.lines import Flags, Lines
 from polylm_core.stages.curate.rows import Rows
 
@@ -65,7 +66,8 @@ def verdicts(
     if not identifier.knows(language) or len(texts) == 0:
         return found
     seen = confidence(texts, language, identifier, config)
-    threshold = config.min_confidence_by_language.get(language, config.min_confidence)
+    usual = min(config.min_confidence, MIN_CONFIDENCE.get(language, 1.0))
+    threshold = config.min_confidence_by_language.get(language, usual)
     found[seen < threshold] = UNSURE
     found[seen < threshold / 2] = OTHER
     cousins = [code for code in config.cousins.get(language, ()) if identifier.knows(code)]

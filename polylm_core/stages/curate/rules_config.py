@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from polylm_core.languages import load_languages
 from polylm_core.stages.base import StageConfig
 from polylm_core.stages.curate.fineweb import FineWebSettings
+from polylm_core.stages.curate.known_languages import THRESHOLDS
 
 
 class RuleThresholds(StageConfig):
@@ -102,6 +103,7 @@ class RulesConfig(StageConfig):
         return RuleThresholds.model_validate(
             {
                 **self.default.model_dump(),
+                **THRESHOLDS.get(language, {}),
                 **(fineweb2.thresholds() if fineweb2 is not None else {}),
                 **self.by_language.get(language, {}),
             }
