@@ -86,7 +86,9 @@ def test_the_measures_are_the_plain_ones(language: str) -> None:
     words = reference.tokens_of(texts.text(0), are_words=True)
     stop_words = tuple({reference.wording(word) for word in words[:3]})
     config = RulesConfig(
-        default=RuleThresholds(characters_per_word=3), stop_words={language: stop_words}
+        default=RuleThresholds(),
+        by_language={language: {"characters_per_word": 3}},
+        stop_words={language: stop_words},
     )
     judge = judge_of(get_language(language), config)
     found = judge.measures(texts, tokenise(texts, are_words=are_words), shares)
