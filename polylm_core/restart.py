@@ -8,6 +8,7 @@ units that other code finished are not ours.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -17,14 +18,19 @@ from polylm_core.storage import fingerprint, sha256_file, write_atomic
 
 
 def code_identity(stage: str, *packages: str) -> str:
-    """A short hash of a stage's code, of what it stands on, and of packages' versions."""
+    """A short hash of a stage's code and tables, of packages' versions and Python's.
+
+    Python's, because its `unicodedata` says what a character is.
+    """
     root = Path(__file__).parent
     files = {
         str(file.relative_to(root)): sha256_file(file)
-        for file in sorted(root.rglob("*.py"))
+        for suffix in ("py", "tsv")
+        for file in sorted(root.rglob(f"*.{suffix}"))
         if _belongs(file.relative_to(root).parts, stage)
     }
-    return fingerprint({**files, **{name: version(name) for name in packages}})[:16]
+    versions = {name: version(name) for name in packages}
+    return fingerprint({**files, **versions, "python": sys.version})[:16]
 
 
 def _belongs(parts: tuple[str, ...], stage: str) -> bool:

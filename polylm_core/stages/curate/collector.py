@@ -25,9 +25,19 @@ class Collector:
     drops: dict[str, list[tuple[int, Drop]]] = field(default_factory=dict)
     """What was left out, by language, with the keys of the rows."""
 
-    def keep(self, rows: Rows, filter: str, verdicts: Verdicts, reasons: Sequence[str]) -> Rows:
-        """The rows without a reason to drop them (-1); the others are written down."""
-        self.ledger.record(rows.items(), filter, verdicts, reasons)
+    def keep(
+        self,
+        rows: Rows,
+        filter: str,
+        verdicts: Verdicts,
+        reasons: Sequence[str],
+        sizes_before: npt.NDArray[np.int64] | None = None,
+    ) -> Rows:
+        """The rows without a reason to drop them (-1); the others are written down.
+
+        `sizes_before` are the texts' bytes before the filter took lines out of them.
+        """
+        self.ledger.record(rows.items(), filter, verdicts, reasons, sizes_before)
         ids, sizes = rows.columns.column("id"), rows.texts.sizes
         self.drops.setdefault(rows.language, []).extend(
             (

@@ -89,6 +89,6 @@ def _judge(unit: DecideUnit, index: Index) -> tuple[npt.NDArray[np.uint8], npt.N
     stays = exact_groups(index, verdicts == KEPT)
     verdicts[(stays != numbers) & (verdicts == KEPT)] = EXACT
     if unit.kind == "documents":
-        stays = near_groups(index, stays, unit.setting.config.near_duplicates)
+        stays = near_groups(index, stays, verdicts == KEPT, unit.setting.config.near_duplicates)
         verdicts[(stays != numbers) & (verdicts == KEPT)] = NEAR
     return verdicts, np.bincount(stays, minlength=len(numbers)).astype(np.int32)

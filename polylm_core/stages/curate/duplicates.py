@@ -88,13 +88,18 @@ def exact_groups(index: Index, judged: npt.NDArray[np.bool_]) -> Places:
     return stays
 
 
-def near_groups(index: Index, stays: Places, config: NearDuplicatesConfig) -> Places:
+def near_groups(
+    index: Index, stays: Places, judged: npt.NDArray[np.bool_], config: NearDuplicatesConfig
+) -> Places:
     """Join documents that are nearly equal; for each the number of the one that stays.
 
     Groups are closed: documents a, b and c are one group when a is near b and b is near c.
+    Documents that are not judged stay for themselves.
     """
     judge = _Judge(index, config)
-    candidates = np.flatnonzero((stays == np.arange(len(stays))) & (index.array("shingles") > 0))
+    candidates = np.flatnonzero(
+        judged & (stays == np.arange(len(stays))) & (index.array("shingles") > 0)
+    )
     parents = np.arange(len(index.keys))
     for number in range(config.bands):
         band = index.band(number)[candidates]

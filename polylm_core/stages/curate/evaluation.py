@@ -10,7 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from polylm_core.characters import Texts, composed, from_strings
+from polylm_core.languages import get_language
 from polylm_core.records import DOCUMENT_SCHEMA, PAIR_SCHEMA, list_parts, read_batches
+from polylm_core.stages.curate import pii
 from polylm_core.stages.curate.contamination import build_index
 from polylm_core.stages.curate.finish import index_file
 from polylm_core.stages.curate.prepare import ENGLISH
@@ -59,9 +61,14 @@ def _texts(unit: IndexUnit) -> Iterator[Texts]:
 
 
 def _repaired(texts: Texts, unit: IndexUnit) -> Texts:
-    """Texts as the training text was repaired, so that the same line is the same."""
-    limit = unit.setting.config.max_word_characters
-    return repair(texts, are_words=True, max_word_characters=limit).texts
+    """Texts repaired and masked as training text is, so that the same line is the same."""
+    config = unit.setting.config
+    repaired = repair(
+        texts,
+        are_words=get_language(unit.language).words == "spaces",
+        max_word_characters=config.max_word_characters,
+    ).texts
+    return pii.masked(repaired, unit.language)[0] if config.mask_personal_data else repaired
 
 
 def _pair_languages(held_out: Path, language: str) -> list[str]:

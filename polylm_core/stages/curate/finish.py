@@ -190,9 +190,9 @@ def _without(
     """The rows without the flagged lines, and without those of which nothing stays."""
     where = (lines.documents[flags], lines.starts[flags], lines.ends[flags])
     collector.ledger.record_dropped(lines_of(rows, *where, rows.texts), *place)
-    rows = rows.with_texts(lines.without(flags))
+    before, rows = rows.texts.sizes, rows.with_texts(lines.without(flags))
     empty = np.where(rows.texts.sizes == 0, 0, -1)
-    return collector.keep(rows, place[0], empty, (place[1],))
+    return collector.keep(rows, place[0], empty, (place[1],), before)
 
 
 def index_file(setting: Setting, language: str) -> Path:

@@ -19,7 +19,10 @@ def require_shares(config: CurateConfig, books: Ledger) -> None:
         limit = config.max_drop_share.get(passage.filter)
         if limit is None or passage.items_in < config.min_judged_items:
             continue
-        share = 1 - passage.items_out / passage.items_in
+        # A filter of lines takes bytes and hardly a document.
+        share = 1 - min(
+            passage.items_out / passage.items_in, passage.bytes_out / max(passage.bytes_in, 1)
+        )
         if share > limit:
             reasons = _reasons(books, passage.language, passage.kind, passage.filter)
             problems.append(
@@ -34,9 +37,7 @@ def require_shares(config: CurateConfig, books: Ledger) -> None:
         )
 
 
-def require_held_out(
-    config: CurateConfig, languages: Iterable[str], books: Ledger, held_out: Parts
-) -> None:
+def require_held_out(config: CurateConfig, languages: Iterable[str], held_out: Parts) -> None:
     """Raise StageError for the languages of the recipe with too little held-out text."""
     problems = []
     for language in languages:

@@ -18,8 +18,9 @@ from polylm_core.stages.curate.config import HeldOutConfig
 
 def document_key(identifier: str) -> str:
     """Source and document of a document's or a pair's id, without languages and unit."""
-    source, _, document = identifier.split("/", 2)
-    return f"{source}/{document.rpartition('#')[0] or document}"
+    source, languages, document = identifier.split("/", 2)
+    is_pair = "-" in languages
+    return f"{source}/{document.rpartition('#')[0] if is_pair else document}"
 
 
 def is_held_out(identifier: str, seed: int, config: HeldOutConfig) -> bool:

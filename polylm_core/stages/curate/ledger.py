@@ -148,13 +148,18 @@ class Ledger:
         filter: str,
         verdicts: npt.NDArray[np.integer[Any]],
         reasons: Sequence[str],
+        sizes_before: npt.NDArray[np.int64] | None = None,
     ) -> None:
-        """Write down what a filter decided: -1 keeps an item, else the index of the reason."""
+        """Write down what a filter decided: -1 keeps an item, else the index of the reason.
+
+        `sizes_before` are the items' bytes before the filter took something out of them.
+        """
+        before = items.sizes if sizes_before is None else sizes_before
         kept = verdicts < 0
         place = (items.language, items.kind, filter)
         sums = [
             len(kept),
-            int(items.sizes.sum()),
+            int(before.sum()),
             int(kept.sum()),
             int(items.sizes[kept].sum()),
         ]

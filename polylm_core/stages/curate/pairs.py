@@ -32,7 +32,6 @@ from polylm_core.stages.curate.scratch import Setting
 from polylm_core.storage import no_space_named
 from polylm_core.tokens import STARTS_LINE, tokenise
 
-RULES_REASON = "length-ratio"
 SIDE_REASONS = ("no-english-side", "empty-side", "no-letters", "copy-of-english")
 NO_ENGLISH, EMPTY, NO_LETTERS, COPY = range(4)
 LANGUAGE_REASONS = ("other-language-a", "other-language-b")
@@ -81,7 +80,7 @@ def _by_language(batch: pa.RecordBatch) -> list[Rows]:
     urls = [""] * len(ids)
     named = [batch.column(name) for name in ("id", "source", "license")]
     columns = pa.RecordBatch.from_arrays([*named, pa.array(urls, pa.string())], list(COLUMNS))
-    rows = Rows("", columns, row_keys(ids, urls), whole, kind="pairs")
+    rows = Rows("", columns, row_keys(ids, urls, whole), whole, kind="pairs")
     has_english = [ENGLISH in pair for pair in zip(*sides, strict=True)]
     rows = rows.knowing(has_english=np.array(has_english, np.bool_))
     found = []
@@ -104,7 +103,9 @@ def _prepare(
     ).texts
     raw, rows = rows, rows.with_texts(repaired)
     verdicts, letters = _judge_sides(rows, raw)
-    rows = collector.keep(rows.knowing(letters=letters), REPAIR, verdicts, SIDE_REASONS)
+    rows = collector.keep(
+        rows.knowing(letters=letters), REPAIR, verdicts, SIDE_REASONS, raw.texts.sizes
+    )
     foreign = _foreign_sides(rows, identifier, config.identify)
     rows = collector.keep(rows, identify.FILTER, foreign, LANGUAGE_REASONS)
     if config.mask_personal_data:

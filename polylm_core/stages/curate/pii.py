@@ -19,15 +19,11 @@ from collections.abc import Iterator, Sequence
 
 import babel.core
 import numpy as np
-import numpy.typing as npt
 import phonenumbers
 
-from polylm_core.characters import Offsets
-from polylm_core.kernels import inlined, kernel
+from polylm_core.characters import Texts, from_strings
 from polylm_core.languages import get_language
-from polylm_core.ngram_model import kernels
-from polylm_core.ngram_model.folding import folding
-from polylm_core.ngram_model.probing import Bytes, Int, Numbers, Words
+from polylm_core.stages.curate import pii_scan as scan
 
 EMAIL, IP_ADDRESS, PHONE_NUMBER = "<EMAIL>", "<IP_ADDRESS>", "<PHONE_NUMBER>"
 
@@ -51,7 +47,6 @@ _DATE = re.compile(r"\d{1,2}([.-])\d{1,2}\1\d{4}\b|\d{4}([.-])\d{1,2}\2\d{1,2}\b
 _CONTEXT_CHARACTERS = 4
 """Looked at before and after the digits of a number: +, brackets, or what rules it out."""
 _DECIMAL = re.compile(r"\d+\.\d+\Z", re.ASCII)
-_LEAST_PHONE_DIGITS, _MOST_PHONE_DIGITS = 7, 15  # ITU-T E.164: at most 15
 
 
 def mask(text: str, regions: Sequence[str] = ()) -> tuple[str, Counter[str]]:
@@ -61,18 +56,18 @@ def mask(text: str, regions: Sequence[str] = ()) -> tuple[str, Counter[str]]:
     a country code.
     """
     data = text.encode()
-    runs = np.empty((_MOST_RUNS, 2), np.int64)
-    suspected, num_runs = _suspect(np.frombuffer(data, np.uint8), *_byte_kinds(), runs)
+    runs = np.empty((scan.MOST_RUNS, 2), np.int64)
+    suspected, num_runs = scan.suspect(np.frombuffer(data, np.uint8), *scan.byte_kinds(), runs)
     if not suspected:
         return text, Counter()
     spans: list[Span] = []
-    if suspected & _HAS_AT:
+    if suspected & scan.HAS_AT:
         spans += _emails(text)
-    if suspected & _HAS_DOTS:
+    if suspected & scan.HAS_DOTS:
         spans += _ipv4_addresses(text)
-    if suspected & _HAS_COLONS:
+    if suspected & scan.HAS_COLONS:
         spans += _ipv6_addresses(text)
-    if suspected & _HAS_DIGITS:
+    if suspected & scan.HAS_DIGITS:
         for start, end in _in_characters(data, runs[:num_runs].tolist()):
             spans += _phone_numbers(text, start, end, regions)
     parts: list[str] = []
@@ -87,9 +82,18 @@ def mask(text: str, regions: Sequence[str] = ()) -> tuple[str, Counter[str]]:
     return "".join([*parts, text[done:]]), found
 
 
-def suspects(data: Bytes, offsets: Offsets) -> npt.NDArray[np.int64]:
-    """Numbers of the texts that may hold something to mask, of texts in one buffer."""
-    return np.flatnonzero(_suspects(data, offsets, *_byte_kinds()))
+def masked(texts: Texts, language: str) -> tuple[Texts, Counter[str]]:
+    """Texts of one language with placeholders, and how many of each."""
+    regions = regions_of(language)
+    counts: Counter[str] = Counter()
+    changed: dict[int, str] = {}
+    for number in scan.suspects(texts.values, texts.offsets).tolist():
+        changed[number], found = mask(texts.text(number), regions)
+        counts += found
+    if not counts:
+        return texts, counts
+    whole = texts.to_arrow().to_pylist()
+    return from_strings([changed.get(n, text) for n, text in enumerate(whole)]), counts
 
 
 @functools.cache
@@ -142,7 +146,7 @@ def _phone_numbers(text: str, first: int, end: int, regions: Sequence[str]) -> I
         start = match.start() + match[0].startswith("(+")
         candidate = match[0][start - match.start() :].rstrip(" .-(")
         digits = sum(map(str.isdigit, candidate))
-        if not _LEAST_PHONE_DIGITS <= digits <= _MOST_PHONE_DIGITS:
+        if not scan.LEAST_PHONE_DIGITS <= digits <= scan.MOST_PHONE_DIGITS:
             continue
         if _DATE.match(candidate) or _DECIMAL.match(candidate):
             continue
@@ -194,106 +198,3 @@ def _plain_characters() -> dict[int, str]:
             plain[point] = "-" if category == "Pd" else " "
     full_width = {0xFF0B: "+", 0xFF08: "(", 0xFF09: ")", 0xFF0E: "."}
     return {**plain, **full_width}
-
-
-_HAS_AT, _HAS_DOTS, _HAS_COLONS, _HAS_DIGITS = 1, 2, 4, 8
-
-_OTHER, _DIGIT, _AT, _COLON, _LEAD = range(5)
-"""What a byte can begin: `_LEAD` is the first one of characters that may be digits or an @."""
-
-_MOST_GAP_BYTES = 6
-"""More separators between two digits end a number."""
-
-_MOST_RUNS = 256
-"""Runs of digits that are told apart in a text; the last one holds all that follow."""
-
-
-@functools.cache
-def _byte_kinds() -> tuple[Bytes, Words]:
-    kinds = np.zeros(256, np.uint8)
-    kinds[ord("0") : ord("9") + 1] = _DIGIT
-    kinds[ord("@")], kinds[ord(":")] = _AT, _COLON
-    folded = folding().folded
-    for point in (*np.flatnonzero(folded == ord("0")).tolist(), ord("＠")):
-        if point >= 0x80:
-            kinds[chr(point).encode()[0]] = _LEAD
-    return kinds, folded
-
-
-@kernel
-def _suspect(data: Bytes, kinds: Bytes, folded: Words, runs: Numbers) -> tuple[Int, Int]:
-    """What a text might hold: an @, digits with three dots, hexadecimals with colons, 7 digits.
-
-    Returned with the number of runs of 7 digits, whose first and last bytes + 1 go into `runs`.
-    """
-    found, at, end, num_runs, first_digit = 0, 0, len(data), 0, 0
-    digits, dots, colons, after_digit, after_colon = 0, 0, 0, 0, 0
-    while at < end:
-        start, at = at, at + 1
-        kind: Int = kinds[data[start]]
-        if kind == _OTHER:
-            continue
-        if kind == _LEAD:
-            point, at = kernels.decode(data, start)
-            if point < len(folded) and folded[point] == 48:
-                kind = _DIGIT
-            elif point == 0xFF20:
-                kind = _AT
-        if kind == _AT:
-            found |= _HAS_AT
-        elif kind == _COLON:
-            colons = colons + 1 if _is_hexadecimal(data, after_colon, start) else 1
-            after_colon = at
-            if colons >= 2:
-                found |= _HAS_COLONS
-        elif kind == _DIGIT:
-            gap = _dots_between(data, after_digit, start)
-            if gap < 0:
-                digits, dots, gap = 0, 0, 0
-            if digits == 0:
-                first_digit = start
-            digits, dots, after_digit = digits + 1, dots + gap, at
-            if digits >= _LEAST_PHONE_DIGITS:
-                if digits == _LEAST_PHONE_DIGITS and num_runs < len(runs):
-                    runs[num_runs, 0] = first_digit
-                    num_runs += 1
-                found, runs[num_runs - 1, 1] = found | _HAS_DIGITS, at
-            if dots >= 3:
-                found |= _HAS_DOTS
-    return found, num_runs
-
-
-@kernel
-def _suspects(data: Bytes, offsets: Offsets, kinds: Bytes, folded: Words) -> npt.NDArray[np.bool_]:
-    found = np.zeros(len(offsets) - 1, np.bool_)
-    runs = np.empty((_MOST_RUNS, 2), np.int64)
-    for text in range(len(found)):
-        suspected, _ = _suspect(data[offsets[text] : offsets[text + 1]], kinds, folded, runs)
-        found[text] = suspected != 0
-    return found
-
-
-@inlined
-def _dots_between(data: Bytes, start: Int, end: Int) -> Int:
-    """Full stops in a gap between digits; -1 if it holds more than separators."""
-    if end - start > _MOST_GAP_BYTES:
-        return -1
-    dots = 0
-    for at in range(start, end):
-        byte = data[at]
-        if byte == 46:
-            dots += 1
-        elif byte < 0x80 and byte not in (32, 40, 41, 45):
-            return -1
-    return dots
-
-
-@inlined
-def _is_hexadecimal(data: Bytes, start: Int, end: Int) -> bool:
-    if end - start > 4:
-        return False
-    for at in range(start, end):
-        byte = data[at] | 32
-        if not (97 <= byte <= 102 or 48 <= byte <= 57):
-            return False
-    return True

@@ -8,7 +8,6 @@ together: hashes of the text, signatures, whether it is held out.
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -19,7 +18,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from polylm_core.characters import from_strings
 from polylm_core.hashing import NO_HASHES, Hashes
 from polylm_core.languages import get_language
 from polylm_core.records import DOCUMENT_SCHEMA, read_batches
@@ -145,7 +143,7 @@ class Preparation:
             self.collector.ledger.record_dropped(lines, REPAIR, name)
         empty = np.where(repaired.texts.sizes == 0, 0, -1)
         rows = rows.with_texts(repaired.texts).knowing(**repaired.shares)
-        return self.collector.keep(rows, REPAIR, empty, ("empty",))
+        return self.collector.keep(rows, REPAIR, empty, ("empty",), raw.sizes)
 
     def _without_foreign_lines(self, rows: Rows) -> Rows:
         if self._config.identify.foreign_lines is None:
@@ -157,9 +155,9 @@ class Preparation:
         where = (lines.documents[flags], lines.starts[flags], lines.ends[flags])
         left_out = lines_of(rows, *where, rows.texts)
         self.collector.ledger.record_dropped(left_out, identify.FOREIGN_LINES, "other-language")
-        rows = rows.with_texts(lines.without(flags))
+        before, rows = rows.texts.sizes, rows.with_texts(lines.without(flags))
         empty = np.where(rows.texts.sizes == 0, 0, -1)
-        return self.collector.keep(rows, identify.FOREIGN_LINES, empty, ("empty",))
+        return self.collector.keep(rows, identify.FOREIGN_LINES, empty, ("empty",), before)
 
     def _signed(self, rows: Rows, tokens: Tokens) -> Rows:
         near = self._config.near_duplicates
@@ -179,17 +177,9 @@ class Preparation:
 
 def masked(rows: Rows, ledger: Ledger) -> Rows:
     """The rows with placeholders for personal data."""
-    regions = pii.regions_of(rows.language)
-    counts: Counter[str] = Counter()
-    changed: dict[int, str] = {}
-    for number in pii.suspects(rows.texts.values, rows.texts.offsets).tolist():
-        changed[number], found = pii.mask(rows.texts.text(number), regions)
-        counts += found
-    if not counts:
-        return rows
+    texts, counts = pii.masked(rows.texts, rows.language)
     ledger.record_masked(rows.language, rows.kind, counts)
-    texts = rows.texts.to_arrow().to_pylist()
-    return rows.with_texts(from_strings([changed.get(n, text) for n, text in enumerate(texts)]))
+    return rows.with_texts(texts)
 
 
 def _opted_out(rows: Rows, config: OptOutConfig) -> Verdicts:

@@ -61,6 +61,7 @@ def _spread(
                 found = np.empty((int(chosen.sum()), 2), np.uint64)
                 found[:, 0] = lines.hashes[chosen]
                 found[:, 1] = rows.keys[lines.documents[chosen]]
+                found = np.unique(found, axis=0)  # masking makes lines of a document equal
                 bucket = found[:, 0] >> np.uint64(58)
                 for number in np.unique(bucket):
                     found[bucket == number].tofile(files[int(number)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any, Self
 
 import numpy as np
@@ -29,7 +30,7 @@ class Rows:
     columns: pa.RecordBatch
     """`COLUMNS`, strings."""
     keys: Hashes
-    """A hash of id and address: the order of everything, whatever order the rows came in."""
+    """A hash of id, address and text: the order of everything, whatever order the rows came in."""
     texts: Texts
     extra: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
     """What was found out about the documents, an array's row a document."""
@@ -45,7 +46,7 @@ class Rows:
         """Rows of a DocumentSet; texts are brought to NFC."""
         ids, urls = batch.column("id").to_pylist(), batch.column("url").to_pylist()
         texts = from_strings(composed(batch.column("text").to_pylist()))
-        return cls(language, batch.select(list(COLUMNS)), row_keys(ids, urls), texts)
+        return cls(language, batch.select(list(COLUMNS)), row_keys(ids, urls, texts), texts)
 
     def take(self, places: Places) -> Self:
         """The documents at some places, in that order."""
@@ -85,11 +86,14 @@ class Rows:
         return Items(self.kind, self.language, self.keys, self.texts.sizes, show)
 
 
-def row_keys(ids: Sequence[str], urls: Sequence[str]) -> Hashes:
-    """Hashes of ids and addresses, uint64[rows]."""
+def row_keys(ids: Sequence[str], urls: Sequence[str], texts: Texts) -> Hashes:
+    """Hashes of ids, addresses and texts, uint64[rows]: sources may give one id to two texts."""
+    bounds = pairwise(texts.offsets)
     digests = b"".join(
-        hashlib.blake2b(f"{id}\n{url}".encode(), digest_size=8).digest()
-        for id, url in zip(ids, urls, strict=True)
+        hashlib.blake2b(
+            texts.values[start:end].data, digest_size=8, key=_key(f"{id}\n{url}")
+        ).digest()
+        for id, url, (start, end) in zip(ids, urls, bounds, strict=True)
     )
     return np.frombuffer(digests, np.uint64)
 
@@ -107,6 +111,10 @@ def concatenated(parts: Sequence[Rows]) -> Rows:
         {name: np.concatenate([part.extra[name] for part in parts]) for name in parts[0].extra},
         parts[0].kind,
     )
+
+
+def _key(name: str) -> bytes:
+    return hashlib.blake2b(name.encode(), digest_size=16).digest()
 
 
 def lines_of(rows: Rows, documents: Places, starts: Places, ends: Places, raw: Texts) -> Items:

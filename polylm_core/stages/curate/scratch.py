@@ -150,3 +150,8 @@ def languages_of(setting: Setting, kind: Kind) -> list[str]:
     """Languages of which anything was looked at."""
     folder = setting.scratch / "prepared" / kind
     return sorted(each.name for each in folder.iterdir()) if folder.is_dir() else []
+
+
+def prepared_languages(setting: Setting, kind: Kind) -> list[str]:
+    """Languages of which anything passed."""
+    return [code for code in languages_of(setting, kind) if list_prepared(setting, kind, code)]

@@ -10,7 +10,9 @@ reason, by language.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -24,7 +26,7 @@ from polylm_core.stages.curate.books import write_books
 from polylm_core.stages.curate.config import CurateConfig
 from polylm_core.stages.curate.decide import DecideUnit, decide
 from polylm_core.stages.curate.evaluation import IndexUnit, build_language_index
-from polylm_core.stages.curate.finish import Finished, FinishUnit, finish, plan_parts
+from polylm_core.stages.curate.finish import Finished, FinishUnit, Split, finish, plan_parts
 from polylm_core.stages.curate.gate import (
     require_documents,
     require_held_out,
@@ -35,13 +37,20 @@ from polylm_core.stages.curate.ledger import Kind, Ledger
 from polylm_core.stages.curate.models import TrainingUnit, fetch_models, train_model
 from polylm_core.stages.curate.pairs import PairUnit, prepare_pairs
 from polylm_core.stages.curate.prepare import ENGLISH, PrepareUnit, prepare
-from polylm_core.stages.curate.scratch import Setting, languages_of, list_prepared, save_array
+from polylm_core.stages.curate.scratch import (
+    Setting,
+    list_prepared,
+    prepared_languages,
+    save_array,
+)
 from polylm_core.stages.curate.survey import SurveyUnit, survey
 from polylm_core.storage import link_or_copy, no_space_named
 
 Unit = TypeVar("Unit")
 Done = TypeVar("Done")
 
+LIBRARIES = ("babel", "fasttext-predict", "numba", "numpy", "phonenumbers", "pyarrow")
+"""Libraries that decide what a unit writes."""
 KINDS: tuple[Kind, ...] = ("documents", "pairs")
 
 
@@ -54,9 +63,7 @@ def curate(config: CurateConfig, documents: DocumentSet, run: StageRun) -> Shard
     """
     _require_known(config)
     work = run.work / "curate"
-    setting = Setting(
-        config, run.seed, run.languages, work / code_identity("curate", "numba", "numpy", "pyarrow")
-    )
+    setting = Setting(config, run.seed, run.languages, work / code_identity("curate", *LIBRARIES))
     setting.scratch.mkdir(parents=True, exist_ok=True)
     fetch_models(setting, run.source_locations)
     _train_models(setting, documents, run)
@@ -65,12 +72,10 @@ def curate(config: CurateConfig, documents: DocumentSet, run: StageRun) -> Shard
     require_shares(config, books)
     require_prepared(run.languages, books)
     _decide(setting, run)
-    held_out = _finish(setting, "held_out", run)
-    require_held_out(config, run.languages, books, held_out)
+    held_out = _finish(setting, "held_out", run, books)
+    require_held_out(config, run.languages, held_out)
     _index(setting, documents, run)
-    train = _finish(setting, "train", run)
-    for finished in (*held_out, *train):
-        books.add(finished[1].ledger)
+    train = _finish(setting, "train", run, books)
     require_documents(run.languages, books, train)
     require_shares(config, books)
     partial = partial_folder(run.out)
@@ -115,13 +120,19 @@ def _parts(documents: DocumentSet, kind: str) -> list[tuple[Path, int]]:
 
 def _map(
     run: StageRun, step: str, function: Callable[[Unit], Done], units: Sequence[Unit], noun: str
-) -> list[Done]:
-    done = []
+) -> Iterator[Done]:
+    """Yield what each unit gives, in their order, without holding it."""
     with run.progress.track(f"curate: {step}", total=len(units), noun=noun) as tracker:
         for result in run.backend.map(function, units):
-            done.append(result)
+            yield result
             tracker.advance()
-    return done
+
+
+def _run(
+    run: StageRun, step: str, function: Callable[[Unit], None], units: Sequence[Unit], noun: str
+) -> None:
+    """Run units that give nothing but their files."""
+    deque(_map(run, step, function, units, noun), maxlen=0)
 
 
 def _train_models(setting: Setting, documents: DocumentSet, run: StageRun) -> None:
@@ -129,7 +140,7 @@ def _train_models(setting: Setting, documents: DocumentSet, run: StageRun) -> No
     wanted = [code for code in setting.config.quality.by_language if code in run.languages]
     units = [TrainingUnit(language, parts, setting) for language in wanted]
     if units:
-        _map(run, "train models of quality", train_model, units, "languages")
+        _run(run, "train models of quality", train_model, units, "languages")
 
 
 def _survey(setting: Setting, documents: DocumentSet, run: StageRun) -> None:
@@ -172,25 +183,33 @@ def _decide(setting: Setting, run: StageRun) -> None:
     units = [
         DecideUnit(kind, language, setting)
         for kind in KINDS
-        for language in languages_of(setting, kind)
+        for language in prepared_languages(setting, kind)
     ]
     units.sort(key=lambda unit: (-size(unit), unit.kind, unit.language))
-    _map(run, "decide", decide, units, "languages")
+    _run(run, "decide", decide, units, "languages")
 
 
-def _finish(setting: Setting, split: str, run: StageRun) -> list[tuple[FinishUnit, Finished]]:
+def _finish(
+    setting: Setting, split: Split, run: StageRun, books: Ledger
+) -> list[tuple[FinishUnit, Finished]]:
+    """Write one split of every language; what its units wrote down goes into the books."""
     units = [
         unit
         for kind in KINDS
-        for language in languages_of(setting, kind)
-        for unit in plan_parts(kind, language, split, setting)  # type: ignore[arg-type]
+        for language in prepared_languages(setting, kind)
+        for unit in plan_parts(kind, language, split, setting)
     ]
-    return list(zip(units, _map(run, f"write {split}", finish, units, "parts"), strict=True))
+    found = []
+    for unit, done in zip(units, _map(run, f"write {split}", finish, units, "parts"), strict=True):
+        books.add(done.ledger)
+        found.append((unit, replace(done, ledger=Ledger())))
+    return found
 
 
 def _index(setting: Setting, documents: DocumentSet, run: StageRun) -> None:
-    languages = sorted({ENGLISH, *(code for kind in KINDS for code in languages_of(setting, kind))})
+    prepared = (code for kind in KINDS for code in prepared_languages(setting, kind))
+    languages = sorted({ENGLISH, *prepared})
     evaluation = tuple(path for path, _ in _parts(documents, "evaluation/documents"))
     evaluation_pairs = tuple(path for path, _ in _parts(documents, "evaluation/pairs"))
     units = [IndexUnit(language, evaluation, evaluation_pairs, setting) for language in languages]
-    _map(run, "index evaluation text", build_language_index, units, "languages")
+    _run(run, "index evaluation text", build_language_index, units, "languages")

@@ -84,7 +84,7 @@ def ingest(config: IngestConfig, sources: Path, run: StageRun) -> DocumentSet:
     samples = [sample for tally in tallies.values() for sample in tally.samples]
     with no_space_named(partial):
         write_table(partial / "skipped.parquet", samples, SKIPPED_SCHEMA)
-    _tell(run, tallies)
+    _tell(config, run, tallies)
     made = _publish(config, run, partial, plan, tallies)
     shutil.rmtree(run.work / "units")
     return made
@@ -177,9 +177,11 @@ def _publish(
     )
 
 
-def _tell(run: StageRun, tallies: Mapping[str, Tally]) -> None:
+def _tell(config: IngestConfig, run: StageRun, tallies: Mapping[str, Tally]) -> None:
     rows: dict[str, Counter[str]] = defaultdict(Counter)
-    for tally in tallies.values():
+    for name, tally in tallies.items():
+        if is_evaluation(config.sources[name]):
+            continue
         for column, name in (
             ("documents", "documents"),
             ("bytes", "document_bytes"),

@@ -127,7 +127,7 @@ def _solve_group(
     all_floors: Mapping[str, int],
 ) -> tuple[dict[str, int], list[str]]:
     """Draws of a group and what is wrong with them; draws that fall short are what there is."""
-    if not group.budget:
+    if not group.budget and not any(all_floors[name] for name in group.weights):
         return {}, []
     if not any(group.weights.values()):
         return {}, [f"{group.budget:,} tokens are asked for, and there is no such text"]

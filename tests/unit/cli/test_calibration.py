@@ -70,7 +70,7 @@ def test_the_settings_can_be_pasted_into_the_recipe(seed: Path, tmp_path: Path) 
     content = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     rules = yaml.safe_load(printed)["curate"]["rules"]
     for section in ("by_language", "stop_words"):
-        content["curate"]["rules"][section] |= rules[section]
+        content["curate"]["rules"].setdefault(section, {}).update(rules[section])
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
     pasted = load_params(tmp_path / "params.yaml").curate.rules
     assert pasted.for_language("umb_Latn").max_digit_share > 0.2

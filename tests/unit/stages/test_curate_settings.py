@@ -15,6 +15,7 @@ from polylm_core.records import (
     write_table,
 )
 from tests.unit.stages.curate_stage import (
+    LANGUAGES,
     document,
     document_set,
     drops,
@@ -171,3 +172,82 @@ def test_the_worst_share_by_a_model_trained_on_trusted_text_is_cut(
     )
     cut = {row["id"] for row in drops(shards) if row["filter"] == "quality"}
     assert cut == {f"crawl/eng_Latn/junk{i}" for i in range(20)}
+
+
+def test_a_document_in_no_known_language_is_left_out_and_nothing_else_happens(
+    tmp_path: Path,
+) -> None:
+    latin = "Gallia est omnis divisa in partes tres, quarum unam incolunt Belgae, aliam Aquitani."
+    rows = [Document("crawl/und/1", latin, "", "crawl", "MIT")]
+    shards = run_curate(tmp_path, document_set(tmp_path, rows))
+    assert reason_of(shards, "crawl/und/1") == ("identify", "outside-recipe")
+    written = {path.name for path in (shards.path / "documents").iterdir()}
+    assert written == set(LANGUAGES)
+
+
+def test_a_document_is_not_lost_to_a_copy_that_a_model_dropped(tmp_path: Path) -> None:
+    pages = [f"{sentence('eng_Latn', f'page {i}')}\n" * 1 for i in range(20)]
+    base = "\n".join(sentence("eng_Latn", f"twin {i}") for i in range(8))
+    rows = [document("eng_Latn", f"twin/{i}", f"{base} {'cheap offer ' * i}") for i in range(6)]
+    rows += [document("eng_Latn", f"page/{i}", text) for i, text in enumerate(pages)]
+    model = {"kind": "perplexity", "trusted": ["other"], "drop_share": 0.1, "order": 2}
+    trusted = [
+        Document(f"other/eng_Latn/{i}", text, "eng_Latn", "other", "MIT")
+        for i, text in enumerate([base, *pages])
+    ]
+    whole = document_set(tmp_path, rows)
+    write_table(whole.path / "documents/other/00000.parquet", trusted, DOCUMENT_SCHEMA)
+    shards = run_curate(tmp_path, republished(whole), quality={"by_language": {"eng_Latn": model}})
+    kept = {**kept_texts(shards, "eng_Latn"), **kept_texts(shards, "eng_Latn", "held_out")}
+    cut = {row["id"] for row in drops(shards) if row["filter"] == "quality"}
+    assert cut
+    assert any(base in text for text in kept.values())
+
+
+def test_leaks_are_found_in_long_lines_without_spaces_and_behind_masks(tmp_path: Path) -> None:
+    thai = "".join(sentence("tha_Thai", f"exam {i}") for i in range(30))
+    mail = f"{sentence('eng_Latn', 'mail')} write to bob@example.org {sentence('eng_Latn', 'more')}"
+    exam = [
+        Document("exam/tha_Thai/1", thai, "tha_Thai", "exam", "MIT"),
+        Document("exam/eng_Latn/1", mail, "eng_Latn", "exam", "MIT"),
+    ]
+    leaks = [
+        document("tha_Thai", "leak", f"{sentence('tha_Thai', 'own')}\n{thai}"),
+        document("eng_Latn", "leak", f"{sentence('eng_Latn', 'own')}\n{mail}"),
+    ]
+    shards = run_curate(
+        tmp_path,
+        document_set(tmp_path, leaks, evaluation=exam),
+        max_word_characters=400,
+        held_out={"share": 0.1},
+    )
+    texts = [
+        *kept_texts(shards, "tha_Thai").values(),
+        *kept_texts(shards, "eng_Latn").values(),
+    ]
+    assert not any(thai in text or "<EMAIL>" in text for text in texts)
+
+
+def test_two_texts_of_one_id_come_out_alike_in_any_order(tmp_path: Path) -> None:
+    rows = [document("eng_Latn", "same", sentence("eng_Latn", str(i))) for i in range(2)]
+    first = run_curate(tmp_path / "a", document_set(tmp_path / "a", rows))
+    second = run_curate(tmp_path / "b", document_set(tmp_path / "b", rows[::-1]))
+    assert first.manifest.files == second.manifest.files
+
+
+def test_a_filter_of_lines_is_judged_by_what_it_takes(tmp_path: Path) -> None:
+    footer = "Alle Rechte vorbehalten, auch die der Übersetzung und des Nachdrucks " * 6
+    rows = [
+        document("deu_Latn", f"page/{i}", f"{sentence('deu_Latn', f'page {i}')}\n{footer}")
+        for i in range(40)
+    ]
+    loose = {"min_words": 3, "max_duplicate_ngram_share": {}, "max_top_ngram_share": {}}
+    with pytest.raises(StageError, match="deu_Latn: filter 'repeated-lines' took"):
+        run_curate(
+            tmp_path,
+            document_set(tmp_path, rows),
+            repeated_lines={"max_documents": 5},
+            max_drop_share={"repeated-lines": 0.2},
+            near_duplicates={"min_jaccard": 1.0},
+            rules={"default": loose},
+        )
