@@ -87,7 +87,7 @@ def measure(texts: Texts, tokens: Tokens, question: Question) -> Measures:
     columns |= {
         "digit_share": digits,
         "script_share": script,
-        "words": (word_table[:, 0] if are_words else np.diff(tokens.offsets)) / scale,
+        "words": word_table[:, 0] / scale,
         "mean_word_characters": word_table[:, 1] / np.maximum(word_table[:, 0], 1),
         "alphabetic_word_share": word_table[:, 2] / num_tokens,
         "stop_words": word_table[:, 3],

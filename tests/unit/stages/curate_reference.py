@@ -115,7 +115,7 @@ def measures(
     own = [c for c in letters if any(low <= ord(c) <= high for low, high in ranges)]
     ellipses = len(re.findall(r"(?<!\.)\.{3}", text)) + text.count("…")
     found = {
-        "words": (len(words) if are_words else len(tokens)) / scale,
+        "words": len(words) / scale,
         "mean_word_characters": sum(map(len, words)) / max(len(words), 1),
         "alphabetic_word_share": sum(any(has(c, LETTER) for c in t) for t in tokens) / num_words,
         "stop_words": len({wording(t) for t in tokens} & set(stop_words)),
