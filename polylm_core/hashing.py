@@ -15,6 +15,10 @@ from polylm_core.kernels import kernel
 Hashes = npt.NDArray[np.uint64]
 NO_HASHES: Hashes = np.zeros(0, np.uint64)
 
+MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
+"""Of rolling hashes of runs. Odd, so multiplying by it modulo 2**64 loses nothing; the golden
+ratio, as usual in hashing."""
+
 
 @kernel
 def mixed(value: np.uint64) -> np.uint64:
@@ -22,6 +26,15 @@ def mixed(value: np.uint64) -> np.uint64:
     value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return value ^ (value >> np.uint64(31))
+
+
+@kernel
+def leaving(length: int) -> np.uint64:
+    """What the first hash of a run of this length was multiplied by since it came in."""
+    power = np.uint64(1)
+    for _ in range(length - 1):
+        power *= MULTIPLIER
+    return power
 
 
 @kernel

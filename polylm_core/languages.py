@@ -30,6 +30,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from polylm_core.errors import UnknownLanguageError
 
+ENGLISH = "eng_Latn"
+"""Side a of every pair."""
+
 CodePointRanges = tuple[tuple[int, int], ...]
 """Inclusive ranges of Unicode code points, ascending."""
 

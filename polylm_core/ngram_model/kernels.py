@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from polylm_core.characters import decode_at
 from polylm_core.kernels import inlined, kernel
 from polylm_core.ngram_model import probing
 from polylm_core.ngram_model.probing import NEGATIVE_ZERO, Bytes, Int, Numbers, Words
@@ -16,21 +17,6 @@ SCRATCH_BYTES = 1024
 
 _ORDER, _VOCABULARY, _BUCKETS = probing.ORDER, probing.VOCABULARY, probing.VOCABULARY_BUCKETS
 _UNIGRAMS, _BEGIN, _END, _TABLES = probing.UNIGRAMS, probing.BEGIN, probing.END, probing.TABLES
-
-
-@inlined
-def decode(data: Bytes, at: Int) -> tuple[Int, Int]:
-    """The code point at a byte of valid UTF-8, and where the next one begins."""
-    lead = np.int64(data[at])
-    if lead < 0x80:
-        return lead, at + 1
-    if lead < 0xE0:
-        return (lead & 0x1F) << 6 | np.int64(data[at + 1]) & 0x3F, at + 2
-    if lead < 0xF0:
-        middle = (np.int64(data[at + 1]) & 0x3F) << 6
-        return (lead & 0x0F) << 12 | middle | np.int64(data[at + 2]) & 0x3F, at + 3
-    middle = (np.int64(data[at + 1]) & 0x3F) << 12 | (np.int64(data[at + 2]) & 0x3F) << 6
-    return (lead & 0x07) << 18 | middle | np.int64(data[at + 3]) & 0x3F, at + 4
 
 
 @inlined
@@ -85,7 +71,7 @@ def next_word(
         point: Int = np.int64(data[at])
         after = at + 1
         if point >= 0x80:
-            point, after = decode(data, at)
+            point, after = decode_at(data, at)
         kind: Int = 1
         if point < len(classes):
             kind = classes[np.uint32(point)]

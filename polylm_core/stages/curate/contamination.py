@@ -15,7 +15,15 @@ import numpy as np
 import numpy.typing as npt
 
 from polylm_core.characters import Bytes, Texts
-from polylm_core.hashing import NO_HASHES, Hashes, hash_set, in_set, mixed
+from polylm_core.hashing import (
+    MULTIPLIER,
+    NO_HASHES,
+    Hashes,
+    hash_set,
+    in_set,
+    leaving,
+    mixed,
+)
 from polylm_core.kernels import kernel
 from polylm_core.languages import get_language
 from polylm_core.stages.curate.config import DecontaminateConfig
@@ -26,8 +34,7 @@ FILTER = "decontaminate"
 REASON = "contaminated"
 
 Flags = npt.NDArray[np.bool_]
-
-_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
+Places = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -46,7 +53,10 @@ class ContaminationIndex:
         """For each line (empty ones left out) whether it is contaminated."""
         are_words = get_language(self.language).words == "spaces"
         tokens = tokenise(texts, are_words=are_words)
-        return _flags(tokens.wordings, tokens.kinds, self.ngram, self.runs, self.short_lines)
+        found, lines, are_runs, num_lines = _line_runs(tokens.wordings, tokens.kinds, self.ngram)
+        flags = np.zeros(num_lines, np.bool_)
+        flags[lines[_are_known(found, are_runs, self.runs, self.short_lines)]] = True
+        return flags
 
     def save(self, path: Path) -> None:
         """Write it to a `.npz` file that appears whole."""
@@ -70,9 +80,9 @@ def build_index(
     runs, short_lines = [NO_HASHES], [NO_HASHES]
     for batch in texts:
         tokens = tokenise(batch, are_words=are_words)
-        found = _runs(tokens.wordings, tokens.kinds, ngram)
-        runs.append(np.unique(found[0]))
-        short_lines.append(np.unique(found[1]))
+        found, _, are_runs, _ = _line_runs(tokens.wordings, tokens.kinds, ngram)
+        runs.append(np.unique(found[are_runs]))
+        short_lines.append(np.unique(found[~are_runs]))
     return ContaminationIndex(
         language,
         ngram,
@@ -82,57 +92,38 @@ def build_index(
 
 
 @kernel
-def _power(ngram: int) -> np.uint64:
-    power = np.uint64(1)
-    for _ in range(ngram - 1):
-        power *= _MULTIPLIER
-    return power
-
-
-@kernel
-def _runs(wordings: Hashes, kinds: Bytes, ngram: int) -> tuple[Hashes, Hashes]:
-    """Runs of the lines that are long enough, and hashes of the others."""
-    runs, short_lines = np.empty(len(wordings), np.uint64), np.empty(len(wordings), np.uint64)
-    window, power = np.zeros(ngram, np.uint64), _power(ngram)
-    run, seen, num_runs, num_short = np.uint64(0), 0, 0, 0
+def _line_runs(wordings: Hashes, kinds: Bytes, ngram: int) -> tuple[Hashes, Places, Flags, int]:
+    """Every run of a line, or a line shorter than a run: hash, line, whether it is a run; lines."""
+    most = len(wordings)
+    found, lines, are_runs = (
+        np.empty(most, np.uint64),
+        np.empty(most, np.int64),
+        np.empty(most, np.bool_),
+    )
+    window, power = np.zeros(ngram, np.uint64), leaving(ngram)
+    run, seen, line, count = np.uint64(0), 0, -1, 0
     for token in range(len(wordings) + 1):
         if token == len(wordings) or kinds[token] & STARTS_LINE:
             if 0 < seen < ngram:
-                short_lines[num_short] = mixed(run)
-                num_short += 1
-            run, seen = np.uint64(0), 0
-        if token < len(wordings) and wordings[token]:
-            if seen >= ngram:
-                run -= window[seen % ngram] * power
-            run = run * _MULTIPLIER + wordings[token]
-            window[seen % ngram] = wordings[token]
-            seen += 1
-            if seen >= ngram:
-                runs[num_runs] = mixed(run)
-                num_runs += 1
-    return runs[:num_runs], short_lines[:num_short]
-
-
-@kernel
-def _flags(wordings: Hashes, kinds: Bytes, ngram: int, runs: Hashes, short_lines: Hashes) -> Flags:
-    num_lines = 0
-    for token in range(len(kinds)):
-        num_lines += (kinds[token] & STARTS_LINE) != 0
-    flags = np.zeros(num_lines, np.bool_)
-    window, power = np.zeros(ngram, np.uint64), _power(ngram)
-    run, seen, line = np.uint64(0), 0, -1
-    for token in range(len(wordings) + 1):
-        if token == len(wordings) or kinds[token] & STARTS_LINE:
-            if 0 < seen < ngram and in_set(short_lines, mixed(run)):
-                flags[line] = True
+                found[count], lines[count], are_runs[count] = mixed(run), line, False
+                count += 1
             run, seen = np.uint64(0), 0
             line += 1
         if token < len(wordings) and wordings[token]:
             if seen >= ngram:
                 run -= window[seen % ngram] * power
-            run = run * _MULTIPLIER + wordings[token]
+            run = run * MULTIPLIER + wordings[token]
             window[seen % ngram] = wordings[token]
             seen += 1
-            if seen >= ngram and not flags[line] and in_set(runs, mixed(run)):
-                flags[line] = True
-    return flags
+            if seen >= ngram:
+                found[count], lines[count], are_runs[count] = mixed(run), line, True
+                count += 1
+    return found[:count], lines[:count], are_runs[:count], line
+
+
+@kernel
+def _are_known(found: Hashes, are_runs: Flags, runs: Hashes, short_lines: Hashes) -> Flags:
+    known = np.empty(len(found), np.bool_)
+    for place in range(len(found)):
+        known[place] = in_set(runs if are_runs[place] else short_lines, found[place])
+    return known

@@ -10,12 +10,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from polylm_core.characters import Texts, composed, from_strings
-from polylm_core.languages import get_language
+from polylm_core.languages import ENGLISH, get_language
 from polylm_core.records import DOCUMENT_SCHEMA, PAIR_SCHEMA, list_parts, read_batches
 from polylm_core.stages.curate import pii
 from polylm_core.stages.curate.contamination import build_index
 from polylm_core.stages.curate.finish import index_file
-from polylm_core.stages.curate.prepare import ENGLISH
 from polylm_core.stages.curate.repair import repair
 from polylm_core.stages.curate.scratch import Setting
 

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from polylm_core.hashing import NO_HASHES
+from polylm_core.languages import ENGLISH
 from polylm_core.records import DOCUMENT_SCHEMA, PAIR_SCHEMA, part_file, write_batches, write_table
 from polylm_core.restart import read_marker, write_marker
 from polylm_core.stages.curate import contamination, repeated
@@ -32,7 +33,6 @@ from polylm_core.stages.curate.decide import (
 )
 from polylm_core.stages.curate.ledger import DROP_SCHEMA, Kind, Ledger
 from polylm_core.stages.curate.lines import Flags, Lines
-from polylm_core.stages.curate.prepare import ENGLISH
 from polylm_core.stages.curate.rows import COLUMNS, Rows, concatenated, lines_of
 from polylm_core.stages.curate.scratch import Prepared, Setting, list_prepared
 from polylm_core.storage import no_space_named, replacing

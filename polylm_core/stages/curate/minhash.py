@@ -14,13 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from polylm_core.characters import Offsets
-from polylm_core.hashing import Hashes, mixed
+from polylm_core.hashing import MULTIPLIER, Hashes, leaving, mixed
 from polylm_core.kernels import kernel
 from polylm_core.tokens import Tokens
 
 Signatures = npt.NDArray[np.uint16]
 
-_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 _SEED = 1
 """Part of what a near duplicate is, like the number of permutations."""
 
@@ -50,9 +49,7 @@ def _shingles(wordings: Hashes, offsets: Offsets, length: int) -> tuple[Hashes, 
     found = np.empty(len(wordings) + len(offsets), np.uint64)
     bounds = np.zeros(len(offsets), np.int64)
     window = np.zeros(length, np.uint64)
-    power = np.uint64(1)
-    for _ in range(length - 1):
-        power *= _MULTIPLIER
+    power = leaving(length)
     count = 0
     for text in range(len(offsets) - 1):
         run, seen = np.uint64(0), 0
@@ -63,7 +60,7 @@ def _shingles(wordings: Hashes, offsets: Offsets, length: int) -> tuple[Hashes, 
             place = seen % length
             if seen >= length:
                 run -= window[place] * power
-            run = run * _MULTIPLIER + wording
+            run = run * MULTIPLIER + wording
             window[place] = wording
             seen += 1
             if seen >= length:

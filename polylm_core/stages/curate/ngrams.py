@@ -12,14 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from polylm_core.characters import Offsets
-from polylm_core.hashing import Hashes, mixed, set_size
+from polylm_core.hashing import MULTIPLIER, Hashes, leaving, mixed, set_size
 from polylm_core.kernels import kernel
 
 Table = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
-
-_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
-"""Odd, so multiplying by it modulo 2**64 loses nothing; the golden ratio, as usual in hashing."""
 
 
 class _Set(NamedTuple):
@@ -76,19 +73,11 @@ def ngram_characters(
 
 
 @kernel
-def _power(n: int) -> np.uint64:
-    power = np.uint64(1)
-    for _ in range(n - 1):
-        power *= _MULTIPLIER
-    return power
-
-
-@kernel
 def _first_run(hashes: Hashes, start: int, n: int) -> np.uint64:
     """The hash of all but the last token of the first n-gram."""
     run = np.uint64(0)
     for token in range(start, start + n - 1):
-        run = run * _MULTIPLIER + hashes[token]
+        run = run * MULTIPLIER + hashes[token]
     return run
 
 
@@ -114,11 +103,11 @@ def _top(
     stamp: int,
 ) -> int:
     """Characters of all occurrences of the most frequent n-gram, the first of equals."""
-    mask, power = np.uint64(set_size(end - start) - 1), _power(n)
+    mask, power = np.uint64(set_size(end - start) - 1), leaving(n)
     run = _first_run(hashes, start, n)
     highest, first = 0, start
     for token in range(start, end - n + 1):
-        run = run * _MULTIPLIER + hashes[token + n - 1]
+        run = run * MULTIPLIER + hashes[token + n - 1]
         value = mixed(run)
         place = _place(seen, value, mask, stamp)
         if seen.stamps[place] != stamp:
@@ -148,11 +137,11 @@ def _repeated(
     stamp: int,
 ) -> int:
     """Characters in n-grams that stood before; a repeated one is stepped over as a whole."""
-    mask, power = np.uint64(set_size(end - start) - 1), _power(n)
+    mask, power = np.uint64(set_size(end - start) - 1), leaving(n)
     run = _first_run(hashes, start, n)
     total, free_from = 0, start
     for token in range(start, end - n + 1):
-        run = run * _MULTIPLIER + hashes[token + n - 1]
+        run = run * MULTIPLIER + hashes[token + n - 1]
         if token >= free_from:
             value = mixed(run)
             place = _place(seen, value, mask, stamp)

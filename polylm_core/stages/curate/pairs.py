@@ -6,17 +6,14 @@ identification of each side, duplicates, contamination.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
-
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from polylm_core.characters import composed, from_strings
 from polylm_core.identify_batch import BatchIdentifier
+from polylm_core.languages import ENGLISH
 from polylm_core.records import PAIR_SCHEMA, read_batches
-from polylm_core.restart import read_marker, write_marker
 from polylm_core.stages.curate import identify
 from polylm_core.stages.curate.collector import Collector
 from polylm_core.stages.curate.config import IdentifyConfig
@@ -24,12 +21,11 @@ from polylm_core.stages.curate.held_out import held_out_flags
 from polylm_core.stages.curate.ledger import Ledger
 from polylm_core.stages.curate.lines import Lines
 from polylm_core.stages.curate.models import identifier_of
-from polylm_core.stages.curate.prepare import ENGLISH, masked, text_hashes, write_collected
+from polylm_core.stages.curate.prepare import PrepareUnit, masked, once, text_hashes
 from polylm_core.stages.curate.repair import FILTER as REPAIR
 from polylm_core.stages.curate.repair import repair
 from polylm_core.stages.curate.rows import COLUMNS, Rows, row_keys
 from polylm_core.stages.curate.scratch import Setting
-from polylm_core.storage import no_space_named
 from polylm_core.tokens import STARTS_LINE, tokenise
 
 SIDE_REASONS = ("no-english-side", "empty-side", "no-letters", "copy-of-english")
@@ -39,31 +35,18 @@ LANGUAGE_REASONS = ("other-language-a", "other-language-b")
 Verdicts = npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True)
-class PairUnit:
-    """One part of the pairs of a DocumentSet."""
-
-    number: int
-    part: Path
-    setting: Setting
-
-
-def prepare_pairs(unit: PairUnit) -> Ledger:
+def prepare_pairs(unit: PrepareUnit) -> Ledger:
     """Prepare one part of the pairs, or find it finished; returns its books."""
-    setting = unit.setting
-    marker = setting.scratch / f"pairs-{unit.number:06d}.json"
-    finished = read_marker(marker)
-    if finished is not None:
-        return Ledger.from_json(finished)
-    collector = Collector()
-    identifier = identifier_of(setting)
-    with no_space_named(setting.scratch):
+
+    def collect() -> Collector:
+        collector = Collector()
+        identifier = identifier_of(unit.setting)
         for batch in read_batches(unit.part, PAIR_SCHEMA):
             for rows in _by_language(batch):
-                _prepare(rows, setting, identifier, collector)
-        files = write_collected(collector, setting, "pairs", unit.number)
-        write_marker(marker, files, collector.ledger.to_json())
-    return collector.ledger
+                _prepare(rows, unit.setting, identifier, collector)
+        return collector
+
+    return once(unit, "pairs", collect)
 
 
 def _by_language(batch: pa.RecordBatch) -> list[Rows]:

@@ -7,9 +7,8 @@ import functools
 import numpy as np
 import numpy.typing as npt
 
-from polylm_core.characters import Offsets
+from polylm_core.characters import Offsets, decode_at
 from polylm_core.kernels import inlined, kernel
-from polylm_core.ngram_model import kernels
 from polylm_core.ngram_model.folding import folding
 from polylm_core.ngram_model.probing import Bytes, Int, Numbers, Words
 
@@ -54,7 +53,7 @@ def suspect(data: Bytes, kinds: Bytes, folded: Words, runs: Numbers) -> tuple[In
         if kind == _OTHER:
             continue
         if kind == _LEAD:
-            point, at = kernels.decode(data, start)
+            point, at = decode_at(data, start)
             if point < len(folded) and folded[point] == 48:
                 kind = _DIGIT
             elif point == 0xFF20:

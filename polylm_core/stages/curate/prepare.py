@@ -8,7 +8,7 @@ together: hashes of the text, signatures, whether it is held out.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -19,7 +19,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from polylm_core.hashing import NO_HASHES, Hashes
-from polylm_core.languages import get_language
+from polylm_core.languages import ENGLISH, get_language
 from polylm_core.records import DOCUMENT_SCHEMA, read_batches
 from polylm_core.restart import read_marker, write_marker
 from polylm_core.stages.curate import identify, pii
@@ -40,7 +40,6 @@ from polylm_core.stages.curate.scratch import Setting, write_prepared
 from polylm_core.storage import no_space_named
 from polylm_core.tokens import Tokens, tokenise
 
-ENGLISH = "eng_Latn"
 OPT_OUT = "opt-out"
 OPT_OUT_REASONS = ("id", "domain")
 
@@ -49,7 +48,7 @@ Verdicts = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class PrepareUnit:
-    """One part of the input."""
+    """One part of the input: documents, or pairs."""
 
     number: int
     part: Path
@@ -57,22 +56,32 @@ class PrepareUnit:
 
 
 def prepare(unit: PrepareUnit) -> Ledger:
-    """Prepare one part, or find it finished; returns its books."""
+    """Prepare one part of the documents, or find it finished; returns its books."""
+
+    def collect() -> Collector:
+        preparation = Preparation(unit.setting)
+        for batch in read_batches(unit.part, DOCUMENT_SCHEMA):
+            preparation.add(batch)
+        return preparation.collector
+
+    return once(unit, "documents", collect)
+
+
+def once(unit: PrepareUnit, kind: Kind, collect: Callable[[], Collector]) -> Ledger:
+    """Collect and write what a part holds unless that is done; returns its books."""
     setting = unit.setting
-    marker = setting.scratch / f"documents-{unit.number:06d}.json"
+    marker = setting.scratch / f"{kind}-{unit.number:06d}.json"
     finished = read_marker(marker)
     if finished is not None:
         return Ledger.from_json(finished)
-    preparation = Preparation(setting)
     with no_space_named(setting.scratch):
-        for batch in read_batches(unit.part, DOCUMENT_SCHEMA):
-            preparation.add(batch)
-        files = write_collected(preparation.collector, setting, "documents", unit.number)
-        write_marker(marker, files, preparation.collector.ledger.to_json())
-    return preparation.collector.ledger
+        collector = collect()
+        files = _write_collected(collector, setting, kind, unit.number)
+        write_marker(marker, files, collector.ledger.to_json())
+    return collector.ledger
 
 
-def write_collected(collector: Collector, setting: Setting, kind: Kind, number: int) -> list[Path]:
+def _write_collected(collector: Collector, setting: Setting, kind: Kind, number: int) -> list[Path]:
     """Write what a unit kept and left out, by language; returns the files."""
     files = []
     for language in sorted(collector.rows.keys() | collector.drops.keys()):

@@ -19,7 +19,7 @@ from typing import TypeVar
 import numpy as np
 
 from polylm_core.artifacts import DocumentSet, ShardSet, partial_folder
-from polylm_core.languages import get_language
+from polylm_core.languages import ENGLISH, get_language
 from polylm_core.restart import code_identity
 from polylm_core.stages.base import StageRun
 from polylm_core.stages.curate.books import write_books
@@ -35,8 +35,8 @@ from polylm_core.stages.curate.gate import (
 )
 from polylm_core.stages.curate.ledger import Kind, Ledger
 from polylm_core.stages.curate.models import TrainingUnit, fetch_models, train_model
-from polylm_core.stages.curate.pairs import PairUnit, prepare_pairs
-from polylm_core.stages.curate.prepare import ENGLISH, PrepareUnit, prepare
+from polylm_core.stages.curate.pairs import prepare_pairs
+from polylm_core.stages.curate.prepare import PrepareUnit, prepare
 from polylm_core.stages.curate.scratch import (
     Setting,
     list_prepared,
@@ -161,7 +161,7 @@ def _survey(setting: Setting, documents: DocumentSet, run: StageRun) -> None:
 def _prepare(setting: Setting, documents: DocumentSet, run: StageRun) -> Ledger:
     books = Ledger()
     texts = [PrepareUnit(n, path, setting) for n, (path, _) in _numbered(documents, "documents")]
-    pairs = [PairUnit(n, path, setting) for n, (path, _) in _numbered(documents, "pairs")]
+    pairs = [PrepareUnit(n, path, setting) for n, (path, _) in _numbered(documents, "pairs")]
     for ledger in _map(run, "prepare documents", prepare, texts, "parts"):
         books.add(ledger)
     for ledger in _map(run, "prepare pairs", prepare_pairs, pairs, "parts"):

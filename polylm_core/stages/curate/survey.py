@@ -12,9 +12,9 @@ import numpy as np
 import pyarrow.compute as pc
 
 from polylm_core.hashing import NO_HASHES, Hashes
+from polylm_core.languages import ENGLISH
 from polylm_core.records import DOCUMENT_SCHEMA, read_batches
 from polylm_core.stages.curate.lines import Lines
-from polylm_core.stages.curate.prepare import ENGLISH
 from polylm_core.stages.curate.repair import repair
 from polylm_core.stages.curate.rows import Rows
 from polylm_core.stages.curate.scratch import Setting

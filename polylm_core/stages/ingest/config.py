@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
+from polylm_core.languages import ENGLISH
 from polylm_core.stages.base import StageConfig
 from polylm_core.stages.ingest.declared import (
     Columns,
@@ -19,9 +20,6 @@ from polylm_core.stages.ingest.declared import (
     SourceName,
     known_code,
 )
-
-ENGLISH = "eng_Latn"
-"""Side a of every pair."""
 
 
 class PackageSource(StageConfig):

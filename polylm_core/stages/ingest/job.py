@@ -9,9 +9,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from polylm_core.languages import ENGLISH
 from polylm_core.records import Document, Pair
 from polylm_core.stages.ingest import skipped
-from polylm_core.stages.ingest.config import ENGLISH, PairSource
+from polylm_core.stages.ingest.config import PairSource
 from polylm_core.stages.ingest.input import InputFile, InputStream
 from polylm_core.stages.ingest.lines import BrokenFileError, Decompressed
 from polylm_core.stages.ingest.skipped import Skips

@@ -23,10 +23,9 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from polylm_core.errors import SourceError
-from polylm_core.languages import load_languages
+from polylm_core.languages import ENGLISH, load_languages
 from polylm_core.records import Document, Pair
 from polylm_core.settings import describe_validation
-from polylm_core.stages.ingest.config import ENGLISH
 from polylm_core.stages.ingest.job import IDENTICAL, Job
 from polylm_core.storage import fingerprint, sha256_file
 

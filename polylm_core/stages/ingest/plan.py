@@ -8,9 +8,9 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 
 from polylm_core.errors import SourceError
+from polylm_core.languages import ENGLISH
 from polylm_core.stages.base import StageRun
 from polylm_core.stages.ingest.config import (
-    ENGLISH,
     HuggingFaceSource,
     IngestConfig,
     MosesSource,

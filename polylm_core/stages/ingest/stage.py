@@ -7,7 +7,6 @@ cleaning, and the reasons for leaving a document out, belong to `curate`.
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -27,7 +26,7 @@ from polylm_core.stages.ingest.package import Package
 from polylm_core.stages.ingest.plan import Plan, make_plan
 from polylm_core.stages.ingest.skipped import SAMPLES_PER_SOURCE, SKIPPED_SCHEMA, Skipped
 from polylm_core.stages.ingest.unit import KINDS, Result, Unit, read_unit
-from polylm_core.storage import fingerprint, no_space_named
+from polylm_core.storage import fingerprint, link_or_copy, no_space_named
 
 READERS = ("pyarrow", "orjson", "fastwarc", "lxml", "mwparserfromhell", "trafilatura")
 """Libraries that decide what a file says."""
@@ -111,20 +110,13 @@ def _take_parts(unit: Unit, tally: Tally, partial: Path) -> None:
             target = part_file(folder, tally.num_parts[kind])
             tally.num_parts[kind] += 1
             target.parent.mkdir(parents=True, exist_ok=True)
-            _link(part, target)
+            with no_space_named(target):
+                link_or_copy(str(part), str(target))
 
 
 def _folder(kind: str, source: Source | Package) -> str:
     """Where documents or pairs of a source lie: evaluation sets are apart."""
     return f"evaluation/{kind}" if is_evaluation(source) else kind
-
-
-def _link(part: Path, target: Path) -> None:
-    try:
-        os.link(part, target)
-    except OSError:  # another disk, or a file system without links
-        with no_space_named(target):
-            shutil.copyfile(part, target)
 
 
 def _require_text(

@@ -12,10 +12,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from polylm_core.errors import StageError
+from polylm_core.languages import ENGLISH
 from polylm_core.stages.mix.config import CurriculumStageConfig, MixConfig
 from polylm_core.stages.mix.solve import fill, lacking, proportional
-
-ENGLISH = "eng_Latn"
 
 
 @dataclass(frozen=True)

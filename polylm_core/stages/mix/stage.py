@@ -13,9 +13,10 @@ from typing import Any
 
 from polylm_core.artifacts import Mixture, TokenSet, partial_folder
 from polylm_core.errors import StageError
+from polylm_core.languages import ENGLISH
 from polylm_core.stages.base import StageRun
 from polylm_core.stages.mix.config import MixConfig
-from polylm_core.stages.mix.curriculum import ENGLISH, StagePlan, solve_curriculum
+from polylm_core.stages.mix.curriculum import StagePlan, solve_curriculum
 from polylm_core.storage import no_space_named
 from polylm_core.token_files import TokenFile, list_streams
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from polylm_core.languages import get_language
+from polylm_core.languages import ENGLISH, get_language
 from polylm_core.records import read_documents, read_pairs
 from polylm_core.tokenizer import (
     MODEL_FILE,
@@ -181,7 +181,7 @@ def _faults(
 
 
 def _parity(unit: FertilityUnit, tokenizer: SentencePieceTokenizer) -> float | None:
-    if unit.language == "eng_Latn":
+    if unit.language == ENGLISH:
         return 1.0
     folder = unit.shards / "held_out" / "pairs" / unit.language
     if not folder.is_dir():
