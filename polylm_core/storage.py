@@ -72,6 +72,27 @@ def replacing(path: Path, folder: Path | None = None) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
+@contextmanager
+def filling(folder: Path) -> Iterator[Path]:
+    """Yield a folder of its own whose files go into `folder` when the block ends, each whole.
+
+    Two tries at the same unit write the same files and may do so at once. What a killed process
+    leaves lies beside `folder`.
+    """
+    token = secrets.token_hex(4)
+    partial = folder.parent / f".{folder.name}.{os.getpid()}-{token}.partial"
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+        folder.mkdir(parents=True, exist_ok=True)
+        for file in sorted(path for path in partial.rglob("*") if path.is_file()):
+            target = folder / file.relative_to(partial)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            file.replace(target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
 def link_or_copy(source: str, target: str) -> None:
     """Give a file a second name, or copy it where the file systems are two."""
     try:

@@ -189,7 +189,8 @@ def _row(identifier: str, language: str, dropped_by: str | None, reason: str | N
 def whole(chain: Chain) -> list[dict]:
     """Run filters and MinHash."""
     chain.filters()
-    chain.near(JsonlReader(str(chain.out / "filtered"), compression=None))
+    if any(chain.out.glob("filtered/*")):  # its reader refuses a folder without files
+        chain.near(JsonlReader(str(chain.out / "filtered"), compression=None))
     return chain.decisions()
 
 

@@ -71,7 +71,7 @@ class PairsConfig(StageConfig):
     """Rules for aligned pairs."""
 
     max_length_ratio: float = Field(gt=1)
-    """Longer side by shorter side in characters, each divided by its language's usual length."""
+    """Longer side by shorter side in letters, each divided by its language's usual length."""
     min_judged_characters: int = Field(ge=0)
     """Pairs in which neither side is longer are not judged by their ratio."""
 

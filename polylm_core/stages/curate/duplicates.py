@@ -14,7 +14,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from polylm_core.hashing import Hashes
+from polylm_core.hashing import NO_HASHES, Hashes
 from polylm_core.kernels import kernel
 from polylm_core.languages import get_language
 from polylm_core.stages.curate.config import NearDuplicatesConfig
@@ -23,9 +23,10 @@ from polylm_core.stages.curate.rows import Places
 from polylm_core.stages.curate.scratch import Array, Prepared
 from polylm_core.tokens import tokenise
 
-SURE_MARGIN = 0.15
-"""Signatures of 100 values estimate a similarity of 0.8 with a standard deviation of 0.04: beyond
-this distance from the threshold they decide alone, nearer the texts are compared."""
+SURE_MARGIN = 1.5
+"""Over the square root of a signature's values. 100 values estimate a similarity of 0.8 with a
+standard deviation of 0.04: further than 0.15 from the threshold they decide alone, nearer the texts
+are compared."""
 MAX_CENTRES = 8
 """Documents of one bucket that the others are compared with, one after the other."""
 COMPARED_DOCUMENTS = 8192
@@ -118,6 +119,7 @@ def near_groups(
             members, bucket = members[left], bucket[left]
             if len(members) < 2:
                 break
+        judge.end_band()
     roots = _roots(parents, stays)
     order = np.lexsort((index.keys, roots))
     is_first = np.concatenate([[True], np.diff(roots[order]) != 0]) if len(order) else order
@@ -131,8 +133,11 @@ class _Judge:
 
     def __init__(self, index: Index, config: NearDuplicatesConfig) -> None:
         self._index, self._config = index, config
-        self._apart: npt.NDArray[np.void] = np.zeros(0, [("a", np.int64), ("b", np.int64)])
-        """Pairs whose texts were compared and are not near, sorted."""
+        self._margin = SURE_MARGIN / (config.bands * config.rows) ** 0.5
+        self._apart = NO_HASHES
+        """Pairs of the bands before whose texts were compared and are not near, sorted."""
+        self._of_band: list[Hashes] = []
+        """Such pairs of this band, which does not ask for a pair twice."""
 
     def are_near(self, left: Places, right: Places) -> npt.NDArray[np.bool_]:
         """For each pair of documents, whether it is near."""
@@ -150,18 +155,19 @@ class _Judge:
         a, b = np.searchsorted(documents, left), np.searchsorted(documents, right)
         estimate = _agreements(signatures, a, b)
         threshold = self._config.min_jaccard
-        near = estimate >= min(threshold + SURE_MARGIN, 1.0)
-        unsure = np.flatnonzero(~near & (estimate >= threshold - SURE_MARGIN))
-        unsure = unsure[~self._known_apart(left[unsure], right[unsure])]
+        near = estimate >= min(threshold + self._margin, 1.0)
+        unsure = np.flatnonzero(~near & (estimate >= threshold - self._margin))
+        pairs = _pairs(left[unsure], right[unsure])
+        is_new = ~_are_in(pairs, self._apart)
+        unsure, pairs = unsure[is_new], pairs[is_new]
         near[unsure] = self._compare(left[unsure], right[unsure])
-        self._remember(left[unsure][~near[unsure]], right[unsure][~near[unsure]])
+        self._of_band.append(pairs[~near[unsure]])
         return near
 
-    def _known_apart(self, left: Places, right: Places) -> npt.NDArray[np.bool_]:
-        return np.isin(_pairs(left, right), self._apart)
-
-    def _remember(self, left: Places, right: Places) -> None:
-        self._apart = np.unique(np.concatenate([self._apart, _pairs(left, right)]))
+    def end_band(self) -> None:
+        """Remember the pairs of a band for the next ones."""
+        self._apart = np.sort(np.concatenate([self._apart, *self._of_band]))
+        self._of_band = []
 
     def _compare(self, left: Places, right: Places) -> npt.NDArray[np.bool_]:
         """The exact Jaccard similarity of the shingles against the threshold."""
@@ -179,10 +185,18 @@ class _Judge:
         return np.array(similar, np.float64) >= self._config.min_jaccard
 
 
-def _pairs(left: Places, right: Places) -> npt.NDArray[np.void]:
-    pairs = np.empty(len(left), [("a", np.int64), ("b", np.int64)])
-    pairs["a"], pairs["b"] = left, right
-    return pairs
+def _pairs(left: Places, right: Places) -> Hashes:
+    """A number for each pair of documents, of which a language has fewer than 2**32."""
+    return left.astype(np.uint64) << np.uint64(32) | right.astype(np.uint64)
+
+
+def _are_in(values: Hashes, known: Hashes) -> npt.NDArray[np.bool_]:
+    """Whether each value is among some sorted ones."""
+    places = np.searchsorted(known, values)
+    found = np.zeros(len(values), np.bool_)
+    inside = places < len(known)
+    found[inside] = known[places[inside]] == values[inside]
+    return found
 
 
 @kernel

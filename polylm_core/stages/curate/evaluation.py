@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from polylm_core.characters import Texts, composed, from_strings
 from polylm_core.languages import ENGLISH, get_language
 from polylm_core.records import DOCUMENT_SCHEMA, PAIR_SCHEMA, list_parts, read_batches
+from polylm_core.restart import read_marker, write_marker
 from polylm_core.stages.curate import pii
 from polylm_core.stages.curate.contamination import build_index
 from polylm_core.stages.curate.finish import index_file
@@ -31,9 +32,13 @@ class IndexUnit:
 
 
 def build_language_index(unit: IndexUnit) -> None:
-    """Index what must not be trained on in one language."""
-    index = build_index(unit.language, _texts(unit), unit.setting.config.decontaminate)
-    index.save(index_file(unit.setting, unit.language))
+    """Index what must not be trained on in one language, or find it indexed."""
+    out = index_file(unit.setting, unit.language)
+    marker = out.with_suffix(".json")
+    if read_marker(marker) is None:
+        index = build_index(unit.language, _texts(unit), unit.setting.config.decontaminate)
+        index.save(out)
+        write_marker(marker, [out], {})
 
 
 def _texts(unit: IndexUnit) -> Iterator[Texts]:

@@ -94,20 +94,18 @@ def measure(texts: Texts, tokens: Tokens, question: Question) -> Measures:
         "symbol_to_word_ratio": np.maximum(hashes, ellipses) / num_tokens,
         "new_line_ratio": np.maximum(lines - 1, 0) / num_tokens,
     }
-    columns |= _ngrams(tokens, characters, are_words, scale, question)
+    columns |= _ngrams(tokens, characters, scale, question)
     return Measures(columns)
 
 
-def _ngrams(
-    tokens: Tokens, characters: Table, are_words: bool, scale: int, question: Question
-) -> dict[str, Table]:
+def _ngrams(tokens: Tokens, characters: Table, scale: int, question: Question) -> dict[str, Table]:
     shares = ngram_characters(
         tokens.hashes,
         tokens.characters,
         tokens.offsets,
         np.array([n * scale for n in question.top_ngrams], np.int64),
         np.array([n * scale for n in question.duplicate_ngrams], np.int64),
-        1 if are_words else 0,
+        np.array(question.top_ngrams, np.int64) - 1,
         question.least_top_ngrams,
     ) / np.maximum(characters, 1).reshape(-1, 1)
     return dict(

@@ -1,7 +1,8 @@
 """Repetition: the characters of a text within n-grams of tokens that come again.
 
-As datatrove counts them: the most frequent n-gram with all its occurrences, or all n-grams that
-stood before, without overlap.
+As datatrove counts them, with which the published thresholds were found: the most frequent n-gram
+with all its occurrences, a space between its words in every language, or all n-grams that stood
+before, without overlap and without spaces.
 """
 
 from __future__ import annotations
@@ -36,13 +37,13 @@ def ngram_characters(
     offsets: Offsets,
     top: Counts,
     duplicate: Counts,
-    joint: int,
+    spaces: Counts,
     least_top: int,
 ) -> Table:
     """Characters in the most frequent n-gram, and in n-grams that come again, by n.
 
-    float64[texts, top and duplicate]. `joint` characters stand between two tokens of an n-gram; the
-    most frequent one counts from `least_top` occurrences on.
+    float64[texts, top and duplicate]. `spaces` are between the words of each
+    n-gram of `top`; the most frequent one counts from `least_top` occurrences on.
     """
     table = np.zeros((len(offsets) - 1, len(top) + len(duplicate)), np.float64)
     most = 0
@@ -65,7 +66,8 @@ def ngram_characters(
                 continue
             stamp += 1
             if is_top:
-                found = _top(hashes, characters, start, end, n, joint, least_top, seen, stamp)
+                between = spaces[column]
+                found = _top(hashes, characters, start, end, n, between, least_top, seen, stamp)
             else:
                 found = _repeated(hashes, characters, start, end, n, seen, stamp)
             table[text, column] = found
@@ -97,7 +99,7 @@ def _top(
     start: int,
     end: int,
     n: int,
-    joint: int,
+    spaces: int,
     least: int,
     seen: _Set,
     stamp: int,
@@ -120,7 +122,7 @@ def _top(
         run -= hashes[token] * power
     if highest < least:
         return 0
-    length = joint * (n - 1)
+    length = spaces
     for token in range(first, first + n):
         length += characters[token]
     return length * highest

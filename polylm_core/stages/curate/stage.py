@@ -149,8 +149,8 @@ def _survey(setting: Setting, documents: DocumentSet, run: StageRun) -> None:
         return
     sources = documents.counts["documents"]
     units = [
-        SurveyUnit(path, setting)
-        for path, _ in _parts(documents, "documents")
+        SurveyUnit(number, path, setting)
+        for number, (path, _) in enumerate(_parts(documents, "documents"))
         if sources.get(path.parent.name, {}).get(ENGLISH)
     ]
     found = _map(run, "survey", survey, units, "parts")

@@ -14,22 +14,38 @@ import pyarrow.compute as pc
 from polylm_core.hashing import NO_HASHES, Hashes
 from polylm_core.languages import ENGLISH
 from polylm_core.records import DOCUMENT_SCHEMA, read_batches
+from polylm_core.restart import read_marker, write_marker
 from polylm_core.stages.curate.lines import Lines
 from polylm_core.stages.curate.repair import repair
 from polylm_core.stages.curate.rows import Rows
-from polylm_core.stages.curate.scratch import Setting
+from polylm_core.stages.curate.scratch import Setting, save_array
 
 
 @dataclass(frozen=True, slots=True)
 class SurveyUnit:
     """One part of the input."""
 
+    number: int
     part: Path
     setting: Setting
+
+    @property
+    def lines(self) -> Path:
+        """Where the hashes of the part's lines are written."""
+        return self.setting.scratch / f"english-lines-{self.number:06d}.npy"
 
 
 def survey(unit: SurveyUnit) -> Hashes:
     """Hashes of the repaired English lines with enough letters, sorted, each once."""
+    marker = unit.lines.with_suffix(".json")
+    if read_marker(marker) is None:
+        save_array(unit.lines, _hashes(unit))
+        write_marker(marker, [unit.lines], {})
+    found: Hashes = np.load(unit.lines)
+    return found
+
+
+def _hashes(unit: SurveyUnit) -> Hashes:
     config = unit.setting.config
     found = [NO_HASHES]
     for batch in read_batches(unit.part, DOCUMENT_SCHEMA):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from polylm_core.document_map import DocumentsWriter
+from polylm_core.storage import filling
 from polylm_core.token_files import TokenFileWriter
 
 
@@ -26,8 +27,9 @@ class StreamJoin:
 def join_stream(unit: StreamJoin) -> None:
     """Write the stream's files in memory that does not grow with them."""
     with (
-        TokenFileWriter(unit.stem, vocab_size=unit.vocab_size) as writer,
-        DocumentsWriter(unit.stem) as documents,
+        filling(unit.stem.parent) as folder,
+        TokenFileWriter(folder / unit.stem.name, vocab_size=unit.vocab_size) as writer,
+        DocumentsWriter(folder / unit.stem.name) as documents,
     ):
         for part in unit.parts:
             writer.add_file(part)

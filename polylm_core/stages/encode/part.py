@@ -23,6 +23,7 @@ from polylm_core.flat_encoder import FlatEncoder, FlatIds
 from polylm_core.pair_layouts import LayoutName, lay_out
 from polylm_core.records import DOCUMENT_SCHEMA, PAIR_SCHEMA, Pair, read_batches
 from polylm_core.restart import read_marker, write_marker
+from polylm_core.storage import filling
 from polylm_core.token_files import TokenFileWriter, bin_path, idx_path
 from polylm_core.tokenizer import EOS_ID, load
 
@@ -72,17 +73,19 @@ def encode_part(unit: EncodePart) -> PartCounts:
     finished = read_marker(_marker(unit))
     if finished is not None:
         return PartCounts(**finished)
-    counts = _encode(unit)
+    with filling(unit.stem.parent) as folder:
+        counts = _encode(unit, folder / unit.stem.name)
     write_marker(_marker(unit), _files(unit), asdict(counts))
     return counts
 
 
-def _encode(unit: EncodePart) -> PartCounts:
+def _encode(unit: EncodePart, stem: Path) -> PartCounts:
+    """Write the token files of that stem."""
     encoder = _encoder(unit.model, unit.model_sha256)
     text_bytes = truncated = 0
     with (
-        TokenFileWriter(unit.stem, vocab_size=encoder.tokenizer.vocab_size) as writer,
-        DocumentsWriter(unit.stem) as documents,
+        TokenFileWriter(stem, vocab_size=encoder.tokenizer.vocab_size) as writer,
+        DocumentsWriter(stem) as documents,
     ):
         for ids, texts in _batches(unit):
             whole = encoder.encode(texts)

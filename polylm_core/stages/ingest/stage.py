@@ -17,7 +17,7 @@ from typing import Any
 from polylm_core.artifacts import DocumentSet, partial_folder
 from polylm_core.errors import SourceError
 from polylm_core.languages import get_language
-from polylm_core.records import list_parts, part_file, write_table
+from polylm_core.records import part_file, write_table
 from polylm_core.restart import code_identity
 from polylm_core.stages.base import StageRun
 from polylm_core.stages.ingest.config import IngestConfig, Source, is_evaluation
@@ -25,7 +25,7 @@ from polylm_core.stages.ingest.declared import Declared
 from polylm_core.stages.ingest.package import Package
 from polylm_core.stages.ingest.plan import Plan, make_plan
 from polylm_core.stages.ingest.skipped import SAMPLES_PER_SOURCE, SKIPPED_SCHEMA, Skipped
-from polylm_core.stages.ingest.unit import KINDS, Result, Unit, read_unit
+from polylm_core.stages.ingest.unit import KINDS, Result, Unit, parts_of, read_unit
 from polylm_core.storage import fingerprint, link_or_copy, no_space_named
 
 READERS = ("pyarrow", "orjson", "fastwarc", "lxml", "mwparserfromhell", "trafilatura")
@@ -77,7 +77,7 @@ def ingest(config: IngestConfig, sources: Path, run: StageRun) -> DocumentSet:
             tally = tallies[unit.source]
             tally.add(result)
             _require_sound(unit, tally)
-            _take_parts(unit, tally, partial)
+            _take_parts(unit, result, tally, partial)
             tracker.advance(note=unit.source)
     _require_text(config, run.languages, tallies)
     samples = [sample for tally in tallies.values() for sample in tally.samples]
@@ -100,12 +100,10 @@ def _require_sound(unit: Unit, tally: Tally) -> None:
         )
 
 
-def _take_parts(unit: Unit, tally: Tally, partial: Path) -> None:
+def _take_parts(unit: Unit, result: Result, tally: Tally, partial: Path) -> None:
     """Put a unit's parts after those before it, without moving them out of the work folder."""
     for kind in KINDS:
-        if not (unit.folder / kind).is_dir():
-            continue
-        for part in list_parts(unit.folder / kind):
+        for part in parts_of(unit, result, kind):
             folder = partial / _folder(kind, unit.declared) / unit.source
             target = part_file(folder, tally.num_parts[kind])
             tally.num_parts[kind] += 1

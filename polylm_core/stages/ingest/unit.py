@@ -22,6 +22,7 @@ from polylm_core.records import (
     Document,
     Pair,
     PartWriter,
+    part_file,
 )
 from polylm_core.restart import read_marker, write_marker
 from polylm_core.stages.ingest import rows, text, translations, web, wiki
@@ -46,7 +47,7 @@ from polylm_core.stages.ingest.job import UNKNOWN, Job
 from polylm_core.stages.ingest.lines import BrokenFileError
 from polylm_core.stages.ingest.package import Package, read_package
 from polylm_core.stages.ingest.skipped import BROKEN_FILE, Skipped, Skips
-from polylm_core.storage import no_space_named
+from polylm_core.storage import filling, no_space_named
 
 KINDS = ("documents", "pairs")
 
@@ -103,28 +104,28 @@ def read_unit(unit: Unit) -> Result:
     finished = _read_marker(unit)
     if finished is not None:
         return finished
-    shutil.rmtree(unit.folder, ignore_errors=True)
+    with no_space_named(unit.folder), filling(unit.folder) as folder:
+        result = _read_unit(unit, folder)
     with no_space_named(unit.folder):
-        unit.folder.mkdir(parents=True)
-        result = _read_unit(unit)
         # A broken file may be whole at the next try: it is looked at again.
         if not result.broken:
             _write_marker(unit, result)
     return result
 
 
-def _read_unit(unit: Unit) -> Result:
-    job = Job(unit.source, unit.license, unit.languages, unit.folder, Skips(unit.source))
+def _read_unit(unit: Unit, folder: Path) -> Result:
+    """Read a unit and write its parts into a folder."""
+    job = Job(unit.source, unit.license, unit.languages, folder, Skips(unit.source))
     result = Result()
     try:
-        _write_parts(unit, job, result)
+        _write_parts(unit, job, result, folder)
         _check_share(unit, job, result)
     except BrokenFileError as error:
         result = Result(broken=f"{unit.files[0].uri}: {error}")
         job.pair_drops.clear()
         job.skips.add(unit.files[0].name, 0, BROKEN_FILE, str(error))
         for kind in KINDS:
-            shutil.rmtree(unit.folder / kind, ignore_errors=True)
+            shutil.rmtree(folder / kind, ignore_errors=True)
     result.pair_drops = dict(job.pair_drops)
     result.skipped = dict(job.skips.counts)
     result.samples = job.skips.samples
@@ -132,7 +133,7 @@ def _read_unit(unit: Unit) -> Result:
     return result
 
 
-def _write_parts(unit: Unit, job: Job, result: Result) -> None:
+def _write_parts(unit: Unit, job: Job, result: Result, folder: Path) -> None:
     counts, sizes, paired = Counter[str](), Counter[str](), Counter[str]()
 
     def count_documents(table: pa.Table) -> None:
@@ -144,8 +145,8 @@ def _write_parts(unit: Unit, job: Job, result: Result) -> None:
         for language, num_rows, _ in _by_language(table, "language_b", "text_b"):
             paired[language] += num_rows
 
-    documents = PartWriter(unit.folder / "documents", DOCUMENT_SCHEMA, count_documents)
-    pairs = PartWriter(unit.folder / "pairs", PAIR_SCHEMA, count_pairs)
+    documents = PartWriter(folder / "documents", DOCUMENT_SCHEMA, count_documents)
+    pairs = PartWriter(folder / "pairs", PAIR_SCHEMA, count_pairs)
     for row in _rows(job, unit):
         if isinstance(row, Document):
             documents.add(row, len(row.text))
@@ -223,6 +224,15 @@ def _of_one_file(job: Job, file: InputFile, unit: Unit) -> Iterator[Document | P
     raise AssertionError(f"no reader for {unit.declared}")
 
 
+def parts_of(unit: Unit, result: Result, *kinds: str) -> list[Path]:
+    """The files that a unit wrote: those of some kinds, or all."""
+    return [
+        part_file(unit.folder / kind, number)
+        for kind in kinds or KINDS
+        for number in range(result.parts.get(kind, 0))
+    ]
+
+
 def _marker(unit: Unit) -> Path:
     return unit.folder / "done.json"
 
@@ -238,8 +248,8 @@ def _inputs(unit: Unit) -> dict[str, list[int]]:
 
 
 def _write_marker(unit: Unit, result: Result) -> None:
-    files = [file for kind in KINDS for file in sorted((unit.folder / kind).glob("*.parquet"))]
-    write_marker(_marker(unit), files, {"result": asdict(result), "inputs": _inputs(unit)})
+    content = {"result": asdict(result), "inputs": _inputs(unit)}
+    write_marker(_marker(unit), parts_of(unit, result), content)
 
 
 def _read_marker(unit: Unit) -> Result | None:

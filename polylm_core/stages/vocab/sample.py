@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from polylm_core.records import DOCUMENT_SCHEMA, read_batches, write_table
 from polylm_core.restart import read_marker, write_marker
-from polylm_core.storage import no_space_named
+from polylm_core.storage import no_space_named, replacing
 
 MARGIN = 1.25
 """Documents are kept for this multiple of a language's share; where they hold less than the share
@@ -83,8 +83,9 @@ def keep_candidates(unit: PartUnit) -> int:
         for row, key in enumerate(ids)
         if (draw := _draw(unit.seed, key)) < _as_draw(unit.threshold)
     ]
-    with no_space_named(unit.out):
-        write_table(unit.out, rows, CANDIDATE_SCHEMA)
+    unit.out.parent.mkdir(parents=True, exist_ok=True)
+    with no_space_named(unit.out), replacing(unit.out) as partial:
+        write_table(partial, rows, CANDIDATE_SCHEMA)
     size = sum(len(line.encode()) for row in rows for line in row.text.split("\n"))
     write_marker(marker, [unit.out], size)
     return size
@@ -99,7 +100,7 @@ def take_sample(unit: SampleUnit) -> int:
         for row in batch.to_pylist()
     )
     size = 0
-    with no_space_named(unit.out), unit.out.open("wb") as file:
+    with no_space_named(unit.out), replacing(unit.out) as partial, partial.open("wb") as file:
         for line in _lines_within((text for _, text in candidates), unit.budget_bytes):
             size += len(line)
             file.write(line + b"\n")

@@ -130,19 +130,19 @@ def measures(
         "short_line_share": sum(len(line) <= 30 for line in lines) / max(len(lines), 1),
     }
     for n in (2, 3, 4):
-        found[f"top_{n}_gram_share"] = top_share(tokens, n * scale, text, are_words=are_words)
+        found[f"top_{n}_gram_share"] = top_share(tokens, n, scale, text)
     for n in (5, 6, 7, 8, 9, 10):
         found[f"duplicate_{n}_gram_share"] = duplicate_share(tokens, n * scale, text)
     return found
 
 
-def top_share(tokens: list[str], n: int, text: str, *, are_words: bool) -> float:
-    joint = " " if are_words else ""
-    grams = [joint.join(tokens[i : i + n]) for i in range(len(tokens) - n + 1)]
-    if len(tokens) <= n:
+def top_share(tokens: list[str], n: int, scale: int, text: str) -> float:
+    size = n * scale
+    grams = [tuple(tokens[i : i + size]) for i in range(len(tokens) - size + 1)]
+    if not grams:
         return 0.0
     gram, count = Counter(grams).most_common(1)[0]
-    return count * len(gram) / len(text) if count > 1 else 0.0
+    return count * (len("".join(gram)) + n - 1) / len(text) if count > 1 else 0.0
 
 
 def duplicate_share(tokens: list[str], n: int, text: str) -> float:

@@ -64,9 +64,9 @@ def encoded(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     seen: list[Path] = []
     original = part._encode
 
-    def watched(unit: EncodePart) -> PartCounts:
+    def watched(unit: EncodePart, stem: Path) -> PartCounts:
         seen.append(unit.stem.relative_to(unit.stem.parents[2]))
-        return original(unit)
+        return original(unit, stem)
 
     monkeypatch.setattr(part, "_encode", watched)
     return seen
@@ -156,9 +156,9 @@ def killed_between_parts(shards: Path, tokenizer: Path, folder: Path) -> None:
     """Encode slowly, for a test that kills the process; run in a process of its own."""
     original = part._encode
 
-    def slow(unit: EncodePart) -> PartCounts:
+    def slow(unit: EncodePart, stem: Path) -> PartCounts:
         time.sleep(0.2)
-        return original(unit)
+        return original(unit, stem)
 
     part._encode = slow
     run = make_run(folder, languages=LANGUAGES)

@@ -131,11 +131,11 @@ def stopped_after(monkeypatch: pytest.MonkeyPatch, number: int) -> list[str]:
     begun: list[str] = []
     real = unit._read_unit
 
-    def read(one: unit.Unit) -> unit.Result:
+    def read(one: unit.Unit, folder: Path) -> unit.Result:
         begun.append(one.files[0].name)
         if len(begun) > number:
             raise KeyboardInterrupt
-        return real(one)
+        return real(one, folder)
 
     monkeypatch.setattr(unit, "_read_unit", read)
     return begun
