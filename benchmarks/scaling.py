@@ -47,7 +47,7 @@ def measure(stage: str, source: Path, folder: Path, arguments: argparse.Namespac
     """Run one stage on what the stages before wrote to `folder`."""
     options = ["--workers", str(arguments.workers), "--params", str(arguments.params)]
     options += ["--warm-with", str(folder / "warm-up")]
-    begin = source if stage in ("ingest", "curate") else folder
+    begin = source if stage == "ingest" else folder
     command = [sys.executable, "-m", "benchmarks.engine.run_stage", stage, str(begin), str(folder)]
     with (folder / f"{stage}.log").open("w") as log:
         usage = watch([*command, *options], stdout=log, stderr=log, env=single_threaded())
@@ -66,7 +66,7 @@ def measure_size(megabytes: float, arguments: argparse.Namespace) -> list[dict[s
         folder.mkdir()
         make_input(arguments.corpus, source, megabytes)
         write(folder / "warm-up", arguments.few)
-        for stage in arguments.stages:
+        for stage in STAGES:
             usage = measure(stage, source, folder, arguments)
             seconds = json.loads((folder / "timing.json").read_text())["seconds"]
             row = {
@@ -104,7 +104,6 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
     parser.add_argument("--scratch", type=Path, help="where inputs and artifacts lie meanwhile")
     parser.add_argument("--sizes-mb", type=float, nargs="+", default=list(SIZES_MB))
-    parser.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES))
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     parser.add_argument("--quick", action="store_true")
     arguments = parser.parse_args()
@@ -129,7 +128,7 @@ def main() -> int:
         FOLDER.mkdir(exist_ok=True)
         lines = {
             stage: [(row["megabytes"], row["seconds"]) for row in rows if row["stage"] == stage]
-            for stage in arguments.stages
+            for stage in STAGES
         }
         chart = line_chart(lines, "input, MB", "time, s")
         (FOLDER / "scaling.svg").write_text(chart, "utf-8")

@@ -1,8 +1,9 @@
 """One stage on one folder, for measurements: `python -m benchmarks.engine.run_stage STAGE IN OUT`.
 
-IN is a sample (`<language>/<NNNNN>.parquet`) for `curate`, and the folder that the stages before
-wrote their artifacts to for the others. OUT gets the artifact and `timing.json`: the seconds of the
-stage alone, without the interpreter's start and the compilation of curate's kernels.
+IN is a folder of Parquet files for `ingest`, a sample (`<language>/<NNNNN>.parquet`) for `curate`
+alone, otherwise the folder that the stages before wrote their artifacts to. OUT gets the artifact
+and `timing.json`: the seconds of the stage alone, without the interpreter's start and the
+compilation of curate's kernels.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from polylm_core.params import Params
 from polylm_core.progress import NullProgress
 from polylm_core.records import DOCUMENT_SCHEMA, Document, list_parts, read_documents, write_parts
 from polylm_core.stages.base import StageRun
+from polylm_core.storage import sha256_file
 
 SOURCE = "benchmark"
 WARM_DOCUMENTS = 30
@@ -76,12 +78,24 @@ def stage_run(out: Path, params: Params, workers: int) -> StageRun:
 
 
 def run_ingest(source: Path, out: Path, params: Params, workers: int) -> Artifact:
-    """Read the sample as a source of Parquet parts."""
-    raise NotImplementedError("ingest declares no source of Parquet parts")
+    """Read the Parquet files of a folder as one source."""
+    from polylm_core.stages.ingest.config import ParquetSource
+    from polylm_core.stages.ingest.stage import ingest
+
+    declared = ParquetSource(
+        format="parquet",
+        license="as the corpus",
+        files={path.name: sha256_file(path) for path in sorted((source / SOURCE).iterdir())},
+        id_column="id",
+        url_column="url",
+        language_column="language",
+    )
+    config = params.ingest.model_copy(update={"sources": {SOURCE: declared}})
+    return ingest(config, source, stage_run(out / "01_documents", params, workers))
 
 
 def run_curate(source: Path, out: Path, params: Params, workers: int) -> Artifact:
-    """Curate the DocumentSet of a sample."""
+    """Curate a DocumentSet."""
     from polylm_core.stages.curate.stage import curate
 
     documents = DocumentSet.load(source / "01_documents")
@@ -123,10 +137,11 @@ RUNS: dict[str, Callable[[Path, Path, Params, int], Artifact]] = {
 
 
 def read_params(path: Path) -> Params:
-    """Read a recipe that asks for no more than a sample has: no pairs, no good vocabulary."""
+    """Read a recipe that asks for no more than a sample has: no pairs, no limits."""
     content = yaml.safe_load(path.read_text("utf-8"))
     content["curate"]["held_out"]["min_bytes"] = 0
     content["curate"]["held_out"]["share"] = HELD_OUT_SHARE
+    content["curate"]["max_drop_share"] = {}
     content["vocab"]["gate"] = LENIENT_GATE
     for stage in content["mix"]["stages"]:
         stage["bilingual_share"] = 0.0
@@ -155,8 +170,9 @@ def main() -> None:
     work, source, out = RUNS[arguments.stage], arguments.source, arguments.out
     if arguments.stage == "curate":
         warm_up(arguments.warm_with, out / "warm", params)
-        document_set(source, out / "01_documents")
-        source = out
+        if not (source / "01_documents").is_dir():
+            document_set(source, out / "01_documents")
+            source = out
     begin = time.perf_counter()
     work(source, out, params, arguments.workers)
     seconds = time.perf_counter() - begin
