@@ -32,6 +32,8 @@ from polylm_core.errors import UnknownLanguageError
 
 ENGLISH = "eng_Latn"
 """Side a of every pair."""
+UNDETERMINED = "und"
+"""ISO 639's code where no language is known: in ids and counts of a source that does not say it."""
 
 CodePointRanges = tuple[tuple[int, int], ...]
 """Inclusive ranges of Unicode code points, ascending."""

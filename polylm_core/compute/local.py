@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.managers import SyncManager
 from pathlib import Path
@@ -33,6 +33,9 @@ class LocalBackend:
         self._map_workers = map_workers
         self._training_workers = training_workers
         self._threads_per_worker = threads_per_worker
+        self._pool: ProcessPoolExecutor | None = None
+        """Of units, kept from one `map` to the next: to import the libraries and load the kernels
+        takes a worker seconds. It ends with this object."""
 
     @property
     def training_workers(self) -> int:
@@ -44,24 +47,39 @@ class LocalBackend:
         if self._map_workers == 1 or len(items) <= 1:
             yield from map(function, items)
             return
-        context = multiprocessing.get_context("forkserver")
-        with ProcessPoolExecutor(
-            max_workers=min(self._map_workers, len(items)),
-            mp_context=context,
-            initializer=_start_unit_worker,
-            initargs=(os.getpid(),),
-        ) as pool:
+        futures: list[Future[Result]] = []
+        try:
+            pool = self._unit_workers(function.__module__)
             futures = [pool.submit(function, item) for item in items]
-            try:
-                for future in futures:
-                    yield future.result()
-            except BrokenProcessPool as error:
-                raise MachineError(
-                    "a worker process was killed, most likely for want of memory; "
-                    "lower `map_workers` in the profile and run again"
-                ) from error
-            finally:
-                pool.shutdown(wait=True, cancel_futures=True)
+            for future in futures:
+                yield future.result()
+        except BrokenProcessPool as error:
+            self._end_unit_workers()
+            raise MachineError(
+                "a worker process was killed, most likely for want of memory; "
+                "lower `map_workers` in the profile and run again"
+            ) from error
+        finally:
+            # Nobody waits for what is left: it must not go on in the background.
+            wait([future for future in futures if not future.cancel()])
+
+    def _unit_workers(self, module: str) -> ProcessPoolExecutor:
+        if self._pool is None:
+            context = multiprocessing.get_context("forkserver")
+            # A worker is a fork of the fork server and need not import what that has imported.
+            context.set_forkserver_preload([module])
+            self._pool = ProcessPoolExecutor(
+                max_workers=self._map_workers,
+                mp_context=context,
+                initializer=_start_unit_worker,
+                initargs=(os.getpid(),),
+            )
+        return self._pool
+
+    def _end_unit_workers(self) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+            self._pool = None
 
     def launch(
         self,
@@ -72,6 +90,7 @@ class LocalBackend:
         on_report: Callable[[Mapping[str, float]], None],
     ) -> None:
         """Run one process a rank, joined by gloo; restart the group when a rank dies."""
+        self._end_unit_workers()  # ranks need their memory
         for attempt in range(MAX_RESTARTS + 1):
             try:
                 self._launch_once(worker, config, on_report)

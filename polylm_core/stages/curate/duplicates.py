@@ -53,10 +53,6 @@ class Index:
         """An array over all parts."""
         return np.concatenate([part.array(name) for part in self.parts])
 
-    def band(self, number: int) -> Hashes:
-        """The band keys of all documents."""
-        return np.concatenate([part.array("bands")[number] for part in self.parts])
-
     def gather(self, name: str, documents: Places) -> Array:
         """Rows of an array at ascending numbers of documents, read part by part."""
         return np.concatenate(
@@ -102,8 +98,9 @@ def near_groups(
         judged & (stays == np.arange(len(stays))) & (index.array("shingles") > 0)
     )
     parents = np.arange(len(index.keys))
+    bands = [part.array("bands") for part in index.parts]
     for number in range(config.bands):
-        band = index.band(number)[candidates]
+        band = np.concatenate([keys[number] for keys in bands])[candidates]
         order = np.lexsort((index.keys[candidates], band))
         members, bucket = candidates[order], band[order]
         for _ in range(MAX_CENTRES):
@@ -155,7 +152,7 @@ class _Judge:
         a, b = np.searchsorted(documents, left), np.searchsorted(documents, right)
         estimate = _agreements(signatures, a, b)
         threshold = self._config.min_jaccard
-        near = estimate >= min(threshold + self._margin, 1.0)
+        near: npt.NDArray[np.bool_] = estimate >= min(threshold + self._margin, 1.0)
         unsure = np.flatnonzero(~near & (estimate >= threshold - self._margin))
         pairs = _pairs(left[unsure], right[unsure])
         is_new = ~_are_in(pairs, self._apart)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from polylm_core.characters import Texts
 from polylm_core.identify_batch import BatchIdentifier, Probabilities
+from polylm_core.languages import UNDETERMINED
 from polylm_core.stages.curate.config import IdentifyConfig
 from polylm_core.stages.curate.known_languages import MIN_CONFIDENCE
 from polylm_core.stages.curate.lines import Flags, Lines
@@ -23,8 +24,6 @@ FILTER = "identify"
 FOREIGN_LINES = "foreign-lines"
 REASONS = ("other-language", "unsure-language", "cousin-language", "outside-recipe")
 OTHER, UNSURE, COUSIN, OUTSIDE = range(4)
-UNKNOWN = "und"
-"""ISO 639's code for a language that is not known."""
 
 _LINE_CHARACTERS = 200
 
@@ -44,7 +43,7 @@ def assign(
     )
     label_codes = [_choose(codes, languages) for codes in identifier.codes]
     codes = np.array(label_codes, object)[probable.argmax(axis=1)]
-    codes[probable.max(axis=1, initial=0) <= 0] = UNKNOWN
+    codes[probable.max(axis=1, initial=0) <= 0] = UNDETERMINED
     found = []
     for code in sorted(set(codes)):
         part = rows.where(codes == code)
@@ -54,7 +53,7 @@ def assign(
 
 def _choose(codes: tuple[str, ...], languages: Sequence[str]) -> str:
     if not codes:
-        return UNKNOWN
+        return UNDETERMINED
     return next((code for code in languages if code in codes), codes[0])
 
 

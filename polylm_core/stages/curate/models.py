@@ -13,13 +13,14 @@ from pathlib import Path
 
 import fsspec
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from polylm_core.errors import SourceError, StageError
 from polylm_core.identify_batch import BatchIdentifier, load_identifier
 from polylm_core.languages import get_language
 from polylm_core.records import DOCUMENT_SCHEMA, read_batches
-from polylm_core.stages.curate import quality
+from polylm_core.stages.curate import identify, quality
 from polylm_core.stages.curate.quality import QualityModel
 from polylm_core.stages.curate.quality_config import (
     ClassifierConfig,
@@ -27,7 +28,7 @@ from polylm_core.stages.curate.quality_config import (
     PerplexityConfig,
 )
 from polylm_core.stages.curate.repair import repair
-from polylm_core.stages.curate.rows import Rows
+from polylm_core.stages.curate.rows import Rows, concatenated
 from polylm_core.stages.curate.scratch import Setting
 from polylm_core.storage import sha256_file, write_atomic
 
@@ -105,13 +106,25 @@ def _texts(parts: list[Path], language: str, setting: Setting) -> Iterator[str]:
     are_words = get_language(language).words == "spaces"
     for part in parts:
         for batch in read_batches(part, DOCUMENT_SCHEMA):
-            own = batch.filter(pc.equal(batch.column("language"), language))
             texts = repair(
-                Rows.of(language, own).texts,
+                documents_in(language, batch, setting).texts,
                 are_words=are_words,
                 max_word_characters=setting.config.max_word_characters,
             ).texts
             yield from (texts.text(number) for number in range(len(texts)))
+
+
+def documents_in(language: str, batch: pa.RecordBatch, setting: Setting) -> Rows:
+    """Documents that claim a language, and those without a claim that are found to be in it."""
+    claims = batch.column("language")
+    found = [Rows.of(language, batch.filter(pc.equal(claims, language)))]
+    unclaimed = Rows.of("", batch.filter(pc.equal(claims, "")))
+    if len(unclaimed):
+        identified = identify.assign(
+            unclaimed, identifier_of(setting), setting.languages, setting.config.identify
+        )
+        found += [rows for rows in identified if rows.language == language]
+    return concatenated(found)
 
 
 def identifier_of(setting: Setting) -> BatchIdentifier:

@@ -19,7 +19,7 @@ from typing import TypeVar
 import numpy as np
 
 from polylm_core.artifacts import DocumentSet, ShardSet, partial_folder
-from polylm_core.languages import ENGLISH, get_language
+from polylm_core.languages import ENGLISH, UNDETERMINED, get_language
 from polylm_core.restart import code_identity
 from polylm_core.stages.base import StageRun
 from polylm_core.stages.curate.books import write_books
@@ -151,7 +151,7 @@ def _survey(setting: Setting, documents: DocumentSet, run: StageRun) -> None:
     units = [
         SurveyUnit(number, path, setting)
         for number, (path, _) in enumerate(_parts(documents, "documents"))
-        if sources.get(path.parent.name, {}).get(ENGLISH)
+        if {ENGLISH, UNDETERMINED} & sources.get(path.parent.name, {}).keys()
     ]
     found = _map(run, "survey", survey, units, "parts")
     merged = np.unique(np.concatenate([np.zeros(0, np.uint64), *found]))

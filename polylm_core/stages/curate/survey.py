@@ -9,15 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow.compute as pc
 
 from polylm_core.hashing import NO_HASHES, Hashes
 from polylm_core.languages import ENGLISH
 from polylm_core.records import DOCUMENT_SCHEMA, read_batches
 from polylm_core.restart import read_marker, write_marker
 from polylm_core.stages.curate.lines import Lines
+from polylm_core.stages.curate.models import documents_in
 from polylm_core.stages.curate.repair import repair
-from polylm_core.stages.curate.rows import Rows
 from polylm_core.stages.curate.scratch import Setting, save_array
 
 
@@ -49,11 +48,8 @@ def _hashes(unit: SurveyUnit) -> Hashes:
     config = unit.setting.config
     found = [NO_HASHES]
     for batch in read_batches(unit.part, DOCUMENT_SCHEMA):
-        english = batch.filter(pc.equal(batch.column("language"), ENGLISH))
-        rows = Rows.of(ENGLISH, english)
-        repaired = repair(
-            rows.texts, are_words=True, max_word_characters=config.max_word_characters
-        )
+        texts = documents_in(ENGLISH, batch, unit.setting).texts
+        repaired = repair(texts, are_words=True, max_word_characters=config.max_word_characters)
         lines = Lines(repaired.texts)
         found.append(lines.hashes[lines.letters >= (config.min_copied_letters or 0)])
     return np.unique(np.concatenate(found))

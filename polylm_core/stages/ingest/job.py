@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from polylm_core.languages import ENGLISH
+from polylm_core.languages import ENGLISH, UNDETERMINED
 from polylm_core.records import Document, Pair
 from polylm_core.stages.ingest import skipped
 from polylm_core.stages.ingest.config import PairSource
@@ -19,8 +19,6 @@ from polylm_core.stages.ingest.skipped import Skips
 
 IDENTICAL = "identical-sides"
 EMPTY_SIDE = "empty-side"
-UNKNOWN = "und"
-"""Stands for the language in ids and counts where the source does not say it (ISO 639)."""
 
 
 @dataclass(slots=True)
@@ -69,7 +67,7 @@ class Job:
             self.skips.add(file.name, position, skipped.OTHER_LANGUAGE, f"{language}: {text[:300]}")
         else:
             yield Document(
-                id=f"{self.source}/{language or UNKNOWN}/{key or key_of(text)}",
+                id=f"{self.source}/{language or UNDETERMINED}/{key or key_of(text)}",
                 text=text,
                 language=language or "",
                 source=self.source,

@@ -16,6 +16,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from polylm_core.languages import UNDETERMINED
 from polylm_core.records import (
     DOCUMENT_SCHEMA,
     PAIR_SCHEMA,
@@ -43,7 +44,7 @@ from polylm_core.stages.ingest.config import (
 from polylm_core.stages.ingest.declared import Declared
 from polylm_core.stages.ingest.hub import is_table
 from polylm_core.stages.ingest.input import InputFile
-from polylm_core.stages.ingest.job import UNKNOWN, Job
+from polylm_core.stages.ingest.job import Job
 from polylm_core.stages.ingest.lines import BrokenFileError
 from polylm_core.stages.ingest.package import Package, read_package
 from polylm_core.stages.ingest.skipped import BROKEN_FILE, Skipped, Skips
@@ -138,8 +139,8 @@ def _write_parts(unit: Unit, job: Job, result: Result, folder: Path) -> None:
 
     def count_documents(table: pa.Table) -> None:
         for language, num_rows, num_bytes in _by_language(table, "language", "text"):
-            counts[language or UNKNOWN] += num_rows
-            sizes[language or UNKNOWN] += num_bytes
+            counts[language or UNDETERMINED] += num_rows
+            sizes[language or UNDETERMINED] += num_bytes
 
     def count_pairs(table: pa.Table) -> None:
         for language, num_rows, _ in _by_language(table, "language_b", "text_b"):

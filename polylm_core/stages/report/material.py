@@ -30,6 +30,7 @@ from polylm_core.artifacts import (
     TokenSet,
 )
 from polylm_core.errors import CorruptArtifactError, MismatchedArtifactError
+from polylm_core.languages import UNDETERMINED
 from polylm_core.records import list_parts
 
 Row = dict[str, Any]
@@ -158,17 +159,18 @@ def _text_bytes(table: pa.Table, column: str = "text") -> int:
 
 
 def _sources(documents: DocumentSet, languages: Sequence[str]) -> list[Row]:
-    """Documents of each source over the recipe's languages."""
+    """Documents of each source over the recipe's languages, and those it does not say it of."""
     counts = documents.counts
     rows: list[Row] = []
     for source in sorted(counts["documents"]):
-        held = [code for code in languages if counts["documents"][source].get(code)]
+        known = [*languages, UNDETERMINED]
+        held = [code for code in known if counts["documents"][source].get(code)]
         if held:
             rows.append(
                 {
                     "source": source,
                     "license": counts["licenses"][source],
-                    "languages": len(held),
+                    "languages": len(set(held) - {UNDETERMINED}),
                     "documents": sum(counts["documents"][source][code] for code in held),
                     "bytes": sum(counts["document_bytes"][source][code] for code in held),
                 }

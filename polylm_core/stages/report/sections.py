@@ -24,7 +24,7 @@ def sources(material: Material) -> Table:
         (
             row["source"],
             row["license"],
-            words.count(row["languages"]),
+            words.count(row["languages"]) if row["languages"] else "identified later",
             words.count(row["documents"]),
             words.size(row["bytes"]),
         )

@@ -29,6 +29,17 @@ def fail_on_three(number: int) -> int:
     return number
 
 
+def own_pid(_: int) -> int:
+    return os.getpid()
+
+
+def write_or_fail(path: Path) -> None:
+    if path.name == "0":
+        raise SourceError("the first one fails")
+    time.sleep(0.05)
+    path.touch()
+
+
 def die(_: int) -> int:
     os.kill(os.getpid(), signal.SIGKILL)
     return 0
@@ -43,9 +54,36 @@ def test_an_error_of_a_unit_is_raised_unchanged() -> None:
         list(BACKEND.map(fail_on_three, range(6)))
 
 
-def test_a_killed_worker_is_told_as_such() -> None:
+def test_a_killed_worker_is_told_as_such_and_the_next_map_has_others() -> None:
     with pytest.raises(MachineError, match="map_workers"):
         list(BACKEND.map(die, range(4)))
+    assert list(BACKEND.map(slow_square, range(3))) == [0, 1, 4]
+
+
+def test_workers_are_kept_from_one_map_to_the_next() -> None:
+    backend = LocalBackend(map_workers=2, training_workers=1, threads_per_worker=1)
+    first = set(backend.map(own_pid, range(20)))
+    second = set(backend.map(own_pid, range(20)))
+    assert len(first | second) <= 2
+    assert os.getpid() not in first
+
+
+def test_workers_end_with_their_backend() -> None:
+    backend = LocalBackend(map_workers=2, training_workers=1, threads_per_worker=1)
+    workers = set(backend.map(own_pid, range(20)))
+    del backend
+    deadline = time.monotonic() + 20
+    while any(command_of(pid) for pid in workers) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(command_of(pid) for pid in workers)
+
+
+def test_units_that_nobody_waits_for_do_not_go_on(tmp_path: Path) -> None:
+    with pytest.raises(SourceError):
+        list(BACKEND.map(write_or_fail, [tmp_path / str(number) for number in range(40)]))
+    written = len(list(tmp_path.iterdir()))
+    time.sleep(0.3)
+    assert len(list(tmp_path.iterdir())) == written < 39
 
 
 def test_a_process_that_asked_for_it_dies_with_its_parent(tmp_path: Path) -> None:

@@ -1,0 +1,65 @@
+"""Text for models and comparisons: what claims a language, and what is found to be in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from polylm_core.records import DOCUMENT_SCHEMA, Document, write_table
+from polylm_core.stages.curate import quality
+from polylm_core.stages.curate.config import CurateConfig
+from polylm_core.stages.curate.models import TrainingUnit, train_model
+from polylm_core.stages.curate.scratch import Setting
+from polylm_core.stages.curate.survey import SurveyUnit, survey
+from tests.unit.stages.curate_stage import CONFIG, LANGUAGES, document, sentence
+
+CLASSIFIER = {"kind": "classifier", "trusted": ["books"], "drop_share": 0.2}
+
+
+def setting(folder: Path) -> Setting:
+    judged = {"quality": {"by_language": {"eng_Latn": CLASSIFIER}}}
+    config = CurateConfig.model_validate(CONFIG | judged)
+    made = Setting(config, 1, LANGUAGES, folder)
+    made.models.mkdir()
+    return made
+
+
+def part(folder: Path, source: str, rows: list[Document]) -> Path:
+    path = folder / source / "00000.parquet"
+    write_table(path, rows, DOCUMENT_SCHEMA)
+    return path
+
+
+def crawled(key: str, text: str) -> Document:
+    """A page: nobody says which language it is in."""
+    return Document(f"crawl/und/{key}", text, "", "crawl", "MIT")
+
+
+def test_a_classifier_learns_from_a_crawl_that_claims_no_language(tmp_path: Path) -> None:
+    good = [document("eng_Latn", f"chapter/{number}") for number in range(20)]
+    price = "buy cheap shoes online now with free delivery and the best price of all the shops"
+    bad = [crawled(str(number), f"{price} {number}") for number in range(20)]
+    german = [crawled(f"de{number}", document("deu_Latn", str(number)).text) for number in range(9)]
+    parts = (part(tmp_path, "books", good), part(tmp_path, "crawl", [*bad, *german]))
+    made = setting(tmp_path)
+
+    train_model(TrainingUnit("eng_Latn", parts, made))
+
+    config = made.config.quality.by_language["eng_Latn"]
+    model = quality.load(config, "eng_Latn", made.trained_model("eng_Latn"))
+    good_score, bad_score = model.score([document("eng_Latn", "new").text, f"{price} 99"])
+    assert good_score > 0 > bad_score
+
+
+def test_english_lines_of_a_page_without_a_claim_are_known(tmp_path: Path) -> None:
+    lines = "\n".join(sentence("eng_Latn", str(number)) for number in range(5))
+    claimed = Document("books/eng_Latn/a", lines, "eng_Latn", "books", "MIT")
+    german = crawled("b", document("deu_Latn", "chapter/1").text)
+    made = setting(tmp_path)
+
+    found = [
+        survey(SurveyUnit(number, part(tmp_path, source, [row, german]), made)).tolist()
+        for number, (source, row) in enumerate([("books", claimed), ("crawl", crawled("a", lines))])
+    ]
+
+    assert found[0] == found[1]
+    assert len(found[0]) == 5
