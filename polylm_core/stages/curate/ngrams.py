@@ -45,7 +45,8 @@ def ngram_characters(
     float64[texts, top and duplicate]. `spaces` are between the words of each
     n-gram of `top`; the most frequent one counts from `least_top` occurrences on.
     """
-    table = np.zeros((len(offsets) - 1, len(top) + len(duplicate)), np.float64)
+    lengths = np.concatenate((top, duplicate))
+    table = np.zeros((len(offsets) - 1, len(lengths)), np.float64)
     most = 0
     for text in range(len(offsets) - 1):
         most = max(most, offsets[text + 1] - offsets[text])
@@ -59,13 +60,11 @@ def ngram_characters(
     stamp = 0
     for text in range(len(offsets) - 1):
         start, end = offsets[text], offsets[text + 1]
-        for column in range(table.shape[1]):
-            is_top = column < len(top)
-            n = top[column] if is_top else duplicate[column - len(top)]
+        for column, n in enumerate(lengths):
             if end - start < n:
                 continue
             stamp += 1
-            if is_top:
+            if column < len(top):
                 between = spaces[column]
                 found = _top(hashes, characters, start, end, n, between, least_top, seen, stamp)
             else:
