@@ -101,7 +101,8 @@ class InstructConfig(StageConfig):
     max_chat_bytes: int = Field(gt=0)
     """Longest chat, as UTF-8; it has to fit the model's context when tokenized."""
     held_out_per_language: int = Field(gt=0)
-    """Prompts per answer language from held-out pairs, never trained on."""
+    """Prompts per answer language from held-out pairs, never trained on; a language with fewer
+    suitable pairs gives what it has."""
     cross_lingual: CrossLingualConfig
     taco: TacoConfig | None = None
     self_instruct: SelfInstructConfig | None = None

@@ -192,7 +192,7 @@ def held_out_tasks(
 ) -> list[Instruction]:
     """Make the prompts of held-out pairs, as many for each language, answers in it.
 
-    Raises StageError when a language has too few suitable pairs.
+    Raises StageError when a language has no suitable pair.
     """
     folder = shards.path / "held_out"
     of_language = {code: open_pairs(folder, code, ENGLISH) for code in languages if code != ENGLISH}
@@ -207,7 +207,6 @@ def held_out_tasks(
 def _held_out_of(
     language: str, sets: list[Pairs], config: InstructConfig, seed: int
 ) -> list[Instruction]:
-    wanted = config.held_out_per_language
     candidates = [(pairs, index) for pairs in sets for index in range(len(pairs.names))]
 
     def make(candidate: tuple[Pairs, int]) -> Instruction | None:
@@ -219,15 +218,15 @@ def _held_out_of(
     found = take(
         in_drawn_order(candidates, seed, lambda candidate: candidate[0].names[candidate[1]]),
         make,
-        most=wanted,
+        most=config.held_out_per_language,
         max_bytes=config.max_chat_bytes,
         origin=TRANSLATION,
         language=language,
     ).instructions
-    if len(found) < wanted:
+    if not found:
         raise StageError(
-            f"{get_language(language).english_name} ({language}) has {len(found)} suitable "
-            f"held-out pairs, instruct.held_out_per_language asks for {wanted}; "
-            "lower it or raise curate.held_out.share"
+            f"{get_language(language).english_name} ({language}) has no held-out pair of "
+            f"{config.min_words} to {config.max_words} words to ask about; raise "
+            "curate.held_out.share, or add pairs"
         )
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,11 @@ import yaml
 from polylm_core.artifacts import InstructionSet, ShardSet
 from polylm_core.errors import MachineError, ParamsError, SourceError, StageError
 from polylm_core.records import (
+    PAIR_SCHEMA,
     Instruction,
     read_instructions,
+    read_pairs,
+    write_parts,
 )
 from polylm_core.stages.instruct import self_instruct, teacher
 from polylm_core.stages.instruct.config import InstructConfig, TeacherConfig
@@ -28,6 +32,11 @@ from tests.unit.stages.instruct_inputs import (
     make_sources,
     sentences,
 )
+
+
+def held_out_pairs(shards: ShardSet) -> Path:
+    """German pairs that must not be trained on."""
+    return shards.path / "held_out/pairs/deu_Latn/00000.parquet"
 
 
 def make_config(**changes: Any) -> InstructConfig:
@@ -188,8 +197,8 @@ def test_a_training_row_equal_to_a_held_out_one_is_dropped_and_counted(
     tmp_path: Path, sources: Path
 ) -> None:
     shards = make_shards(tmp_path / "02_shards")
-    held_out = shards.path / "held_out/pairs/deu_Latn/00000.parquet"
-    (shards.path / "pairs/deu_Latn/00000.parquet").write_bytes(held_out.read_bytes())
+    held_out = held_out_pairs(shards).read_bytes()
+    (shards.path / "pairs/deu_Latn/00000.parquet").write_bytes(held_out)
     config = make_config(held_out_per_language=16, taco=None)
     made = make_set(tmp_path / "run", shards, sources, config)
     assert "deu_Latn" not in made.counts["train_by_origin"]["cross-lingual"]
@@ -235,11 +244,19 @@ def test_the_same_parameters_give_the_same_bytes_and_another_seed_others(
     assert {row.id for row in rows_of(other)} != {row.id for row in rows_of(translated)}
 
 
-def test_too_few_held_out_pairs_name_the_language(
+def test_a_language_with_few_held_out_pairs_gives_what_it_has(
     tmp_path: Path, shards: ShardSet, sources: Path
 ) -> None:
-    with pytest.raises(StageError, match=r"German \(deu_Latn\) has 16 suitable"):
-        make_set(tmp_path, shards, sources, make_config(held_out_per_language=17))
+    made = make_set(tmp_path, shards, sources, make_config(held_out_per_language=20))
+    assert made.counts["held_out_by_language"] == {"deu_Latn": 16, "eng_Latn": 20, "zho_Hans": 16}
+
+
+def test_a_language_without_held_out_pairs_is_named(tmp_path: Path, sources: Path) -> None:
+    shards = make_shards(tmp_path / "02_shards")
+    short = [replace(row, text_b="Ja.") for row in read_pairs(held_out_pairs(shards))]
+    write_parts(held_out_pairs(shards).parent, short, PAIR_SCHEMA)
+    with pytest.raises(StageError, match=r"German \(deu_Latn\) has no held-out pair of"):
+        make_set(tmp_path / "run", shards, sources, make_config())
 
 
 def test_a_teacher_writes_tasks_and_the_funnel_counts_all_of_them(
