@@ -29,6 +29,7 @@ from polylm_core.languages import POLYLM_LANGUAGES, get_language
 from polylm_core.records import DOCUMENT_SCHEMA, write_parts
 
 CEILING_BYTES = 2_000_000_000
+HELD_OUT_SHARE = 0.01
 CEILING_RATIO = 1.5
 """Seconds a byte at the largest size, by those at the smallest."""
 SIZES_MB, QUICK_SIZES_MB = (100, 300, 1000, 3000), (50, 100)
@@ -46,7 +47,7 @@ def make_input(corpus: Path, out: Path, megabytes: float) -> int:
 def measure(stage: str, source: Path, folder: Path, arguments: argparse.Namespace) -> Usage:
     """Run one stage on what the stages before wrote to `folder`."""
     options = ["--workers", str(arguments.workers), "--params", str(arguments.params)]
-    options += ["--warm-with", str(folder / "warm-up")]
+    options += ["--warm-with", str(folder / "warm-up"), "--held-out-share", str(HELD_OUT_SHARE)]
     begin = source if stage == "ingest" else folder
     command = [sys.executable, "-m", "benchmarks.engine.run_stage", stage, str(begin), str(folder)]
     with (folder / f"{stage}.log").open("w") as log:

@@ -41,8 +41,6 @@ from polylm_core.storage import sha256_file
 SOURCE = "benchmark"
 WARM_DOCUMENTS = 30
 """Documents of a folder that compile the kernels before the clock starts."""
-HELD_OUT_SHARE = 0.2
-"""Enough for some text of each language in a small sample."""
 LENIENT_GATE = {
     "max_tokens_per_word": 100.0,
     "max_tokens_per_character": 10.0,
@@ -136,11 +134,11 @@ RUNS: dict[str, Callable[[Path, Path, Params, int], Artifact]] = {
 }
 
 
-def read_params(path: Path) -> Params:
+def read_params(path: Path, held_out_share: float = 0.2) -> Params:
     """Read a recipe that asks for no more than a sample has: no pairs, no limits."""
     content = yaml.safe_load(path.read_text("utf-8"))
     content["curate"]["held_out"]["min_bytes"] = 0
-    content["curate"]["held_out"]["share"] = HELD_OUT_SHARE
+    content["curate"]["held_out"]["share"] = held_out_share
     content["curate"]["max_drop_share"] = {}
     content["vocab"]["gate"] = LENIENT_GATE
     for stage in content["mix"]["stages"]:
@@ -165,8 +163,11 @@ def main() -> None:
     parser.add_argument("--warm-with", type=Path, help="a sample that compiles curate's kernels")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
+    parser.add_argument(
+        "--held-out-share", type=float, default=0.2, help="much, so that a small sample has some"
+    )
     arguments = parser.parse_args()
-    params = read_params(arguments.params)
+    params = read_params(arguments.params, arguments.held_out_share)
     work, source, out = RUNS[arguments.stage], arguments.source, arguments.out
     if arguments.stage == "curate":
         warm_up(arguments.warm_with, out / "warm", params)
