@@ -10,8 +10,9 @@ from __future__ import annotations
 import functools
 import sys
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -116,6 +117,13 @@ class Texts:
     def text(self, index: int) -> str:
         """One text."""
         return self.values[self.offsets[index] : self.offsets[index + 1]].tobytes().decode()
+
+    def pieces(self, max_bytes: int) -> Iterator[Texts]:
+        """The texts in stretches of about so many bytes, without copying; a text stays whole."""
+        ends = np.flatnonzero(np.diff(self.offsets[1:] // max_bytes)) + 1
+        for first, end in pairwise(np.unique([0, *ends, len(self)])):
+            start, stop = self.offsets[first], self.offsets[end]
+            yield Texts(self.values[start:stop], self.offsets[first : end + 1] - start)
 
     def to_arrow(self) -> pa.Array:
         """A string column without copying."""

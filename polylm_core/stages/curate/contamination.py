@@ -32,6 +32,8 @@ from polylm_core.tokens import STARTS_LINE, tokenise
 
 FILTER = "decontaminate"
 REASON = "contaminated"
+PIECE_BYTES = 1 << 22
+"""Text that is looked at together: a byte of it takes up to 13 of memory."""
 
 Flags = npt.NDArray[np.bool_]
 Places = npt.NDArray[np.int64]
@@ -51,6 +53,10 @@ class ContaminationIndex:
 
     def contaminated(self, texts: Texts) -> Flags:
         """For each line (empty ones left out) whether it is contaminated."""
+        pieces = [self._contaminated(piece) for piece in texts.pieces(PIECE_BYTES)]
+        return np.concatenate([np.zeros(0, np.bool_), *pieces])
+
+    def _contaminated(self, texts: Texts) -> Flags:
         are_words = get_language(self.language).words == "spaces"
         tokens = tokenise(texts, are_words=are_words)
         found, lines, are_runs, num_lines = _line_runs(tokens.wordings, tokens.kinds, self.ngram)
