@@ -171,7 +171,18 @@ def compare(parts: Sequence[Path], vocab_size: int, work: Path, rounds: int) -> 
     out = work / f"tokens-{vocab_size}"
     stems = [out / path.parent.name / path.stem for path in parts]
     units = [
-        EncodePart("train", stem.parent.name, "documents", path, model, digest, stem, 0, None)
+        EncodePart(
+            split="train",
+            stream=stem.parent.name,
+            kind="documents",
+            source=path,
+            model=model,
+            model_sha256=digest,
+            stem=stem,
+            seed=0,
+            pair_layouts={},
+            max_tokens=None,
+        )
         for path, stem in zip(parts, stems, strict=True)
     ]
     units.sort(key=lambda unit: -unit.source.stat().st_size)

@@ -77,9 +77,24 @@ def load_params(path: Path) -> Params:
     except ValidationError as error:
         shape = describe_validation(str(path), error, content)
         raise ParamsError(str(path), [*shape.problems, *problems]) from error
+    problems += _source_problems(params)
     if problems:
         raise ParamsError(str(path), problems)
     return params
+
+
+def _source_problems(params: Params) -> list[Problem]:
+    """Return a problem for each source that `curate` names and `ingest` does not declare."""
+    named = {"curate.held_out.share_by_source": tuple(params.curate.held_out.share_by_source)}
+    for language, config in params.curate.quality.by_language.items():
+        named[f"curate.quality.by_language.{language}.trusted"] = config.trusted
+    declared = ", ".join(sorted(params.ingest.sources))
+    return [
+        Problem(place, f"no source of `ingest.sources` has this name ({declared})", source)
+        for place, sources in named.items()
+        for source in sources
+        if source not in params.ingest.sources
+    ]
 
 
 def _language_problems(languages: Any) -> list[Problem]:

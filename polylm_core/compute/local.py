@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import socket
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -47,12 +48,12 @@ class LocalBackend:
         if self._map_workers == 1 or len(items) <= 1:
             yield from map(function, items)
             return
-        futures: list[Future[Result]] = []
+        futures: deque[Future[Result]] = deque()
         try:
-            pool = self._unit_workers(function.__module__)
-            futures = [pool.submit(function, item) for item in items]
-            for future in futures:
-                yield future.result()
+            pool = self._unit_workers(function)
+            futures.extend(pool.submit(function, item) for item in items)
+            while futures:  # a result is held until it is yielded, not longer
+                yield futures.popleft().result()
         except BrokenProcessPool as error:
             self._end_unit_workers()
             raise MachineError(
@@ -63,11 +64,12 @@ class LocalBackend:
             # Nobody waits for what is left: it must not go on in the background.
             wait([future for future in futures if not future.cancel()])
 
-    def _unit_workers(self, module: str) -> ProcessPoolExecutor:
+    def _unit_workers(self, function: Callable[..., Any]) -> ProcessPoolExecutor:
         if self._pool is None:
             context = multiprocessing.get_context("forkserver")
             # A worker is a fork of the fork server and need not import what that has imported.
-            context.set_forkserver_preload([module])
+            named = getattr(function, "func", function)  # of a partial
+            context.set_forkserver_preload([named.__module__])
             self._pool = ProcessPoolExecutor(
                 max_workers=self._map_workers,
                 mp_context=context,

@@ -103,7 +103,7 @@ def test_a_stage_killed_in_each_of_its_steps_goes_on_where_it_was(
         assert done_again == [], step
         before = after
     assert {name.split("-")[0] for name in before} == {
-        "documents", "pairs", "decided", "finished",
+        "english", "documents", "pairs", "decided", "index", "finished",
     }  # fmt: skip
     process = subprocess.run(job, cwd=ROOT, capture_output=True, text=True)
     assert process.returncode == 0, process.stderr

@@ -50,6 +50,18 @@ def test_a_name_that_does_not_exist_is_told_with_its_path(tmp_path: Path) -> Non
         load_params(file)
 
 
+def test_a_limit_of_a_filter_that_does_not_exist_is_told(tmp_path: Path) -> None:
+    file = written(tmp_path, curate__max_drop_share={"near-duplicate": 0.3})
+    with pytest.raises(ParamsError, match=r"curate\.max_drop_share.*near-duplicates"):
+        load_params(file)
+
+
+def test_a_source_that_is_not_declared_is_told(tmp_path: Path) -> None:
+    file = written(tmp_path, curate__held_out__share_by_source={"udrh": 0.1})
+    with pytest.raises(ParamsError, match=r"share_by_source: no source .*udhr.*\(got 'udrh'\)"):
+        load_params(file)
+
+
 def test_a_budget_without_end_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ParamsError, match=r"mix\.max_epochs.*finite"):
         load_params(written(tmp_path, mix__max_epochs=float("inf")))

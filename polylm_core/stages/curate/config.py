@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 from pydantic import Field
 
 from polylm_core.stages.base import StageConfig
 from polylm_core.stages.curate.quality_config import ModelFile, QualityConfig
 from polylm_core.stages.curate.rules_config import RulesConfig
+
+FilterName = Literal[
+    "opt-out",
+    "repair",
+    "identify",
+    "foreign-lines",
+    "rules",
+    "quality",
+    "exact-duplicates",
+    "near-duplicates",
+    "repeated-lines",
+    "decontaminate",
+]
+"""The filters in the order they are applied."""
 
 
 class ForeignLinesConfig(StageConfig):
@@ -141,7 +156,7 @@ class CurateConfig(StageConfig):
     pairs: PairsConfig
     held_out: HeldOutConfig
     decontaminate: DecontaminateConfig
-    max_drop_share: Mapping[str, float] = {}
+    max_drop_share: Mapping[FilterName, float] = {}
     """Share of a language's documents (or pairs) that a filter may take, by filter; the stage
     fails when one takes more. A filter without an entry may take all but the last one."""
     min_judged_items: int = Field(default=50, ge=1)

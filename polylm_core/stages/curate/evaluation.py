@@ -55,7 +55,9 @@ def _texts(unit: IndexUnit) -> Iterator[Texts]:
                 yield _column(batch, side)
     for part in unit.evaluation:
         for batch in read_batches(part, DOCUMENT_SCHEMA):
-            own = batch.filter(pc.equal(batch.column("language"), unit.language))
+            # A set that does not say its language may be in any: it is compared with each.
+            languages = pa.array([unit.language, ""])
+            own = batch.filter(pc.is_in(batch.column("language"), languages))
             yield _repaired(_column(own, "text"), unit)
     for part in unit.evaluation_pairs:
         for batch in read_batches(part, PAIR_SCHEMA):

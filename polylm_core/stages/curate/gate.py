@@ -12,12 +12,18 @@ from polylm_core.stages.curate.ledger import FILTERS, Ledger
 Parts = Sequence[tuple[FinishUnit, Finished]]
 
 
-def require_shares(config: CurateConfig, books: Ledger) -> None:
-    """Raise StageError naming every filter that took more of a language than is allowed."""
+def require_shares(config: CurateConfig, languages: Iterable[str], books: Ledger) -> None:
+    """Raise StageError naming every filter that took more of a language than is allowed.
+
+    A crawl has documents in languages that the recipe does not ask for: all of those go.
+    """
     problems = []
+    limits: dict[str, float] = {str(name): n for name, n in config.max_drop_share.items()}
     for passage in books.passages():
-        limit = config.max_drop_share.get(passage.filter)
+        limit = limits.get(passage.filter)
         if limit is None or passage.items_in < config.min_judged_items:
+            continue
+        if passage.language not in languages:
             continue
         # A filter of lines takes bytes and hardly a document.
         share = 1 - min(

@@ -7,7 +7,7 @@ told from a cousin, a second look at more of the text decides.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -35,13 +35,19 @@ def assign(
 ) -> list[Rows]:
     """Split documents without a claim by their most probable language.
 
-    A label that stands for several languages means the first of them in the recipe. Documents in
-    no language of the registry keep the code `und`.
+    A label that stands for several languages means the first of them in the recipe, and one of a
+    relative declared for a language of the recipe that language. Documents in no language of the
+    registry keep the code `und`.
     """
     probable = identifier.probabilities(
         rows.texts, config.sample_characters, windows=config.sample_windows
     )
-    label_codes = [_choose(codes, languages) for codes in identifier.codes]
+    relatives = {
+        relative: code
+        for code in reversed(languages)
+        for relative in config.also_accepted.get(code, ())
+    }
+    label_codes = [_choose(codes, languages, relatives) for codes in identifier.codes]
     codes = np.array(label_codes, object)[probable.argmax(axis=1)]
     codes[probable.max(axis=1, initial=0) <= 0] = UNDETERMINED
     found = []
@@ -51,10 +57,11 @@ def assign(
     return found
 
 
-def _choose(codes: tuple[str, ...], languages: Sequence[str]) -> str:
+def _choose(codes: tuple[str, ...], languages: Sequence[str], relatives: Mapping[str, str]) -> str:
     if not codes:
         return UNDETERMINED
-    return next((code for code in languages if code in codes), codes[0])
+    own = next((code for code in languages if code in codes), None)
+    return own or next((relatives[code] for code in codes if code in relatives), codes[0])
 
 
 def verdicts(

@@ -11,13 +11,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from polylm_core.hashing import Hashes, mixed_with
+from polylm_core.stages.curate.config import FilterName
 
 Kind = Literal["documents", "lines", "pairs"]
 
@@ -49,18 +50,7 @@ SAMPLE_SCHEMA = pa.schema(
     ]
 )
 
-FILTERS = (
-    "opt-out",
-    "repair",
-    "identify",
-    "foreign-lines",
-    "rules",
-    "quality",
-    "exact-duplicates",
-    "near-duplicates",
-    "repeated-lines",
-    "decontaminate",
-)
+FILTERS: tuple[str, ...] = get_args(FilterName)
 """The filters in the order they are applied."""
 
 

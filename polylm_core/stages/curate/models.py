@@ -20,7 +20,7 @@ from polylm_core.errors import SourceError, StageError
 from polylm_core.identify_batch import BatchIdentifier, load_identifier
 from polylm_core.languages import get_language
 from polylm_core.records import DOCUMENT_SCHEMA, read_batches
-from polylm_core.stages.curate import identify, quality
+from polylm_core.stages.curate import identify, opt_out, quality
 from polylm_core.stages.curate.quality import QualityModel
 from polylm_core.stages.curate.quality_config import (
     ClassifierConfig,
@@ -115,16 +115,17 @@ def _texts(parts: list[Path], language: str, setting: Setting) -> Iterator[str]:
 
 
 def documents_in(language: str, batch: pa.RecordBatch, setting: Setting) -> Rows:
-    """Documents that claim a language, and those without a claim that are found to be in it."""
+    """Documents that may be used and are in a language, whether they claim it or claim nothing."""
+    config, identifier = setting.config, identifier_of(setting)
     claims = batch.column("language")
     found = [Rows.of(language, batch.filter(pc.equal(claims, language)))]
     unclaimed = Rows.of("", batch.filter(pc.equal(claims, "")))
     if len(unclaimed):
-        identified = identify.assign(
-            unclaimed, identifier_of(setting), setting.languages, setting.config.identify
-        )
+        identified = identify.assign(unclaimed, identifier, setting.languages, config.identify)
         found += [rows for rows in identified if rows.language == language]
-    return concatenated(found)
+    rows = concatenated(found)
+    rows = rows.where(opt_out.verdicts(rows, config.opt_out) < 0)
+    return rows.where(identify.verdicts(rows.texts, language, identifier, config.identify) < 0)
 
 
 def identifier_of(setting: Setting) -> BatchIdentifier:

@@ -14,7 +14,7 @@ from polylm_core.characters import composed, from_strings
 from polylm_core.identify_batch import BatchIdentifier
 from polylm_core.languages import ENGLISH
 from polylm_core.records import PAIR_SCHEMA, read_batches
-from polylm_core.stages.curate import identify
+from polylm_core.stages.curate import identify, opt_out
 from polylm_core.stages.curate.collector import Collector
 from polylm_core.stages.curate.config import IdentifyConfig
 from polylm_core.stages.curate.held_out import held_out_flags
@@ -81,6 +81,8 @@ def _prepare(
     rows: Rows, setting: Setting, identifier: BatchIdentifier, collector: Collector
 ) -> None:
     config = setting.config
+    refused = opt_out.verdicts(rows, config.opt_out)
+    rows = collector.keep(rows, opt_out.FILTER, refused, opt_out.REASONS)
     repaired = repair(
         rows.texts, are_words=False, max_word_characters=config.max_word_characters
     ).texts

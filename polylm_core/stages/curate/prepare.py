@@ -8,11 +8,10 @@ together: hashes of the text, signatures, whether it is held out.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import numpy as np
 import numpy.typing as npt
@@ -22,9 +21,8 @@ from polylm_core.hashing import NO_HASHES, Hashes
 from polylm_core.languages import ENGLISH, get_language
 from polylm_core.records import DOCUMENT_SCHEMA, read_batches
 from polylm_core.restart import read_marker, write_marker
-from polylm_core.stages.curate import identify, pii
+from polylm_core.stages.curate import identify, opt_out, pii
 from polylm_core.stages.curate.collector import Collector
-from polylm_core.stages.curate.config import OptOutConfig
 from polylm_core.stages.curate.held_out import held_out_flags
 from polylm_core.stages.curate.ledger import Kind, Ledger
 from polylm_core.stages.curate.lines import Lines
@@ -39,9 +37,6 @@ from polylm_core.stages.curate.rules import judge_of
 from polylm_core.stages.curate.scratch import Setting, write_prepared
 from polylm_core.storage import no_space_named
 from polylm_core.tokens import Tokens, tokenise
-
-OPT_OUT = "opt-out"
-OPT_OUT_REASONS = ("id", "domain")
 
 Verdicts = npt.NDArray[np.int64]
 
@@ -118,7 +113,8 @@ class Preparation:
     def _language(self, rows: Rows) -> None:
         """Ask documents of one language everything that they can be asked alone."""
         config, language = self._config, rows.language
-        rows = self.collector.keep(rows, OPT_OUT, _opted_out(rows, config.opt_out), OPT_OUT_REASONS)
+        refused = opt_out.verdicts(rows, config.opt_out)
+        rows = self.collector.keep(rows, opt_out.FILTER, refused, opt_out.REASONS)
         if language not in self._setting.languages:
             outside = np.full(len(rows), identify.OUTSIDE)
             self.collector.keep(rows, identify.FILTER, outside, identify.REASONS)
@@ -189,24 +185,6 @@ def masked(rows: Rows, ledger: Ledger) -> Rows:
     texts, counts = pii.masked(rows.texts, rows.language)
     ledger.record_masked(rows.language, rows.kind, counts)
     return rows.with_texts(texts)
-
-
-def _opted_out(rows: Rows, config: OptOutConfig) -> Verdicts:
-    verdicts = np.full(len(rows), -1, np.int64)
-    if config.ids:
-        known = frozenset(config.ids)
-        flags = [id in known for id in rows.columns.column("id").to_pylist()]
-        verdicts[np.array(flags, np.bool_)] = 0
-    if config.domains:
-        urls = rows.columns.column("url").to_pylist()
-        flags = [bool(url) and _is_of(url, config.domains) for url in urls]
-        verdicts[np.array(flags, np.bool_) & (verdicts < 0)] = 1
-    return verdicts
-
-
-def _is_of(url: str, domains: Sequence[str]) -> bool:
-    host = urlsplit(url if "//" in url else f"//{url}").hostname or ""
-    return any(host == domain or host.endswith(f".{domain}") for domain in domains)
 
 
 def text_hashes(rows: Rows) -> npt.NDArray[np.uint64]:

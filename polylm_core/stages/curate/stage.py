@@ -16,8 +16,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
-
 from polylm_core.artifacts import DocumentSet, ShardSet, partial_folder
 from polylm_core.languages import ENGLISH, UNDETERMINED, get_language
 from polylm_core.restart import code_identity
@@ -41,9 +39,8 @@ from polylm_core.stages.curate.scratch import (
     Setting,
     list_prepared,
     prepared_languages,
-    save_array,
 )
-from polylm_core.stages.curate.survey import SurveyUnit, survey
+from polylm_core.stages.curate.survey import SurveyUnit, merge_lines, survey
 from polylm_core.storage import link_or_copy, no_space_named
 
 Unit = TypeVar("Unit")
@@ -69,7 +66,7 @@ def curate(config: CurateConfig, documents: DocumentSet, run: StageRun) -> Shard
     _train_models(setting, documents, run)
     _survey(setting, documents, run)
     books = _prepare(setting, documents, run)
-    require_shares(config, books)
+    require_shares(config, run.languages, books)
     require_prepared(run.languages, books)
     _decide(setting, run)
     held_out = _finish(setting, "held_out", run, books)
@@ -77,7 +74,7 @@ def curate(config: CurateConfig, documents: DocumentSet, run: StageRun) -> Shard
     _index(setting, documents, run)
     train = _finish(setting, "train", run, books)
     require_documents(run.languages, books, train)
-    require_shares(config, books)
+    require_shares(config, run.languages, books)
     partial = partial_folder(run.out)
     with no_space_named(partial):
         # Linked, not moved: a stage that is killed from here on still has its finished parts.
@@ -153,9 +150,7 @@ def _survey(setting: Setting, documents: DocumentSet, run: StageRun) -> None:
         for number, (path, _) in enumerate(_parts(documents, "documents"))
         if {ENGLISH, UNDETERMINED} & sources.get(path.parent.name, {}).keys()
     ]
-    found = _map(run, "survey", survey, units, "parts")
-    merged = np.unique(np.concatenate([np.zeros(0, np.uint64), *found]))
-    save_array(setting.english_lines, merged)
+    merge_lines(list(_map(run, "survey", survey, units, "parts")), setting.english_lines)
 
 
 def _prepare(setting: Setting, documents: DocumentSet, run: StageRun) -> Ledger:

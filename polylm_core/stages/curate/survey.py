@@ -5,6 +5,7 @@ A line of another language that equals one of them was left untranslated.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,14 +35,26 @@ class SurveyUnit:
         return self.setting.scratch / f"english-lines-{self.number:06d}.npy"
 
 
-def survey(unit: SurveyUnit) -> Hashes:
-    """Hashes of the repaired English lines with enough letters, sorted, each once."""
+def survey(unit: SurveyUnit) -> Path:
+    """Write the hashes of the repaired English lines with enough letters, sorted, each once."""
     marker = unit.lines.with_suffix(".json")
     if read_marker(marker) is None:
         save_array(unit.lines, _hashes(unit))
         write_marker(marker, [unit.lines], {})
-    found: Hashes = np.load(unit.lines)
-    return found
+    return unit.lines
+
+
+def merge_lines(files: Sequence[Path], out: Path) -> None:
+    """Put the hashes of all parts together: sorted, each once."""
+    sizes = [len(np.load(file, mmap_mode="r")) for file in files]
+    merged = np.empty(sum(sizes), np.uint64)
+    ends = np.cumsum(sizes, dtype=np.int64)
+    for file, size, end in zip(files, sizes, ends, strict=True):
+        merged[end - size : end] = np.load(file)
+    merged.sort()
+    is_new = np.ones(len(merged), np.bool_)
+    is_new[1:] = merged[1:] != merged[:-1]
+    save_array(out, merged[is_new])
 
 
 def _hashes(unit: SurveyUnit) -> Hashes:

@@ -20,7 +20,8 @@ class StreamJoin:
     parts: tuple[Path, ...]
     """Stems of the parts in order."""
     stem: Path
-    """`<stem>.{bin,idx,documents.parquet}` are written."""
+    """`<stem>.{bin,idx,documents.parquet}` are written: in the work folder, because what a killed
+    try leaves beside them must not be published."""
     vocab_size: int
 
 

@@ -75,7 +75,7 @@ def encode_part(unit: EncodePart) -> PartCounts:
         return PartCounts(**finished)
     with filling(unit.stem.parent) as folder:
         counts = _encode(unit, folder / unit.stem.name)
-    write_marker(_marker(unit), _files(unit), asdict(counts))
+    write_marker(_marker(unit), files_of(unit.stem), asdict(counts))
     return counts
 
 
@@ -142,5 +142,6 @@ def _marker(unit: EncodePart) -> Path:
     return unit.stem.with_name(f"{unit.stem.name}.done.json")
 
 
-def _files(unit: EncodePart) -> tuple[Path, ...]:
-    return bin_path(unit.stem), idx_path(unit.stem), documents_path(unit.stem)
+def files_of(stem: Path) -> tuple[Path, ...]:
+    """The files of a stem."""
+    return bin_path(stem), idx_path(stem), documents_path(stem)

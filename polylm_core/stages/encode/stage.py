@@ -21,8 +21,8 @@ from polylm_core.restart import code_identity
 from polylm_core.stages.base import StageRun
 from polylm_core.stages.encode.config import EncodeConfig
 from polylm_core.stages.encode.join import StreamJoin, join_stream
-from polylm_core.stages.encode.part import EncodePart, PartCounts, encode_part
-from polylm_core.storage import no_space_named, sha256_file
+from polylm_core.stages.encode.part import EncodePart, PartCounts, encode_part, files_of
+from polylm_core.storage import link_or_copy, no_space_named, sha256_file
 
 FOLDER_BY_SPLIT = {"train": "", "held_out": "held_out"}
 
@@ -39,7 +39,11 @@ def encode(config: EncodeConfig, shards: ShardSet, tokenizer: Tokenizer, run: St
     counts = _encode_parts(units, run)
     _require_training_text(counts, run.languages)
     partial = partial_folder(run.out)
-    _join_streams(units, counts, partial, tokenizer, run)
+    _join_streams(units, counts, parts / "joined", tokenizer, run)
+    with no_space_named(partial):
+        for split, streams in counts.items():
+            for stream in streams:
+                _publish_stream(parts / "joined" / split / stream, partial / split)
     run.progress.table("tokens", _rows(counts), "Tokens by stream")
     made = run.publish(
         TokenSet,
@@ -120,22 +124,28 @@ def _require_training_text(counts: Counts, languages: tuple[str, ...]) -> None:
 
 
 def _join_streams(
-    units: Sequence[EncodePart], counts: Counts, partial: Path, tokenizer: Tokenizer, run: StageRun
+    units: Sequence[EncodePart], counts: Counts, joined: Path, tokenizer: Tokenizer, run: StageRun
 ) -> None:
     vocab_size = tokenizers.load(tokenizer.path / tokenizers.MODEL_FILE).vocab_size
     joins = [
         StreamJoin(
             parts=tuple(u.stem for u in units if (u.split, u.stream) == (split, stream)),
-            stem=partial / split / stream,
+            stem=joined / split / stream,
             vocab_size=vocab_size,
         )
         for split, streams in counts.items()
         for stream in streams
     ]
     with run.progress.track("join", total=len(joins), noun="streams") as tracker:
-        with no_space_named(partial):
+        with no_space_named(joined):
             for join, _ in zip(joins, run.backend.map(join_stream, joins), strict=True):
                 tracker.advance(note=join.stem.name)
+
+
+def _publish_stream(stem: Path, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in files_of(stem):
+        link_or_copy(str(file), str(folder / file.name))
 
 
 def _rows(counts: Counts) -> list[dict[str, object]]:

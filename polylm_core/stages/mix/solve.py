@@ -71,9 +71,10 @@ def _level(
         for limit in (floors.get(name, 0), capacity[name])
     }
     below = max((bend for bend in bends if taken(bend) <= budget_tokens), default=0.0)
+    # Asked of the bends themselves: `below * weight` may round to just under a limit it has met.
     growing = sum(
         weight
         for name, weight in open_weights.items()
-        if floors.get(name, 0) <= below * weight < capacity[name]
+        if floors.get(name, 0) / weight <= below < capacity[name] / weight
     )
     return below + (budget_tokens - taken(below)) / growing if growing else below

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -40,20 +41,37 @@ def test_a_filter_that_takes_too_much_of_a_language_fails_the_stage(tmp_path: Pa
 
 
 def test_who_opted_out_is_left_out(tmp_path: Path) -> None:
-    text = sentence("eng_Latn", "here") + "\n" + sentence("eng_Latn", "there")
+    urls = {"a": "https://www.example.org/x", "b": "http://notexample.org/", "c": "http://[none/"}
     rows = [
-        Document(f"books/eng_Latn/{key}", f"{key} {text} {url}", "eng_Latn", "books", "MIT", url)
-        for key, url in (("a", "https://www.example.org/x"), ("b", "http://notexample.org/"))
+        replace(document("eng_Latn", f"page {key}"), id=f"books/eng_Latn/{key}", url=url)
+        for key, url in urls.items()
     ]
     shards = run_curate(
         tmp_path,
         document_set(tmp_path, rows),
-        opt_out={"ids": ["books/deu_Latn/chapter/1"], "domains": ["example.org"]},
+        opt_out={"ids": ["books/deu_Latn/chapter/1"], "domains": ["Example.ORG"]},
     )
     assert reason_of(shards, "books/eng_Latn/a") == ("opt-out", "domain")
     assert reason_of(shards, "books/deu_Latn/chapter/1") == ("opt-out", "id")
     kept = kept_texts(shards, "eng_Latn") | kept_texts(shards, "eng_Latn", "held_out")
-    assert "books/eng_Latn/b" in kept
+    assert {"books/eng_Latn/b", "books/eng_Latn/c"} <= kept.keys()
+
+
+def test_the_pairs_of_who_opted_out_are_left_out_with_them(tmp_path: Path) -> None:
+    shards = run_curate(
+        tmp_path, document_set(tmp_path), opt_out={"ids": ["books/deu_Latn/chapter/1"]}
+    )
+    found = {row["id"] for row in drops(shards) if row["filter"] == "opt-out"}
+    pairs = {f"books/eng_Latn-deu_Latn/chapter/1#{number}" for number in range(1, 6)}
+    assert found == {"books/deu_Latn/chapter/1", *pairs}
+
+
+def test_pages_in_languages_outside_the_recipe_do_not_fail_a_crawl(tmp_path: Path) -> None:
+    french = "Tous les êtres humains naissent libres et égaux en dignité et en droits. "
+    pages = [Document(f"crawl/und/{n}", f"{french * 2}{n}", "", "crawl", "MIT") for n in range(80)]
+    limits = {"identify": 0.3}
+    shards = run_curate(tmp_path, document_set(tmp_path, pages), max_drop_share=limits)
+    assert sum(row["reason"] == "outside-recipe" for row in drops(shards)) == 80
 
 
 def test_documents_without_a_claim_are_identified(tmp_path: Path) -> None:
@@ -71,14 +89,15 @@ def test_documents_without_a_claim_are_identified(tmp_path: Path) -> None:
     assert reason_of(shards, "crawl/und/3")[0] == "identify"
 
 
-def test_an_evaluation_set_is_never_trained_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize("claim", ["deu_Latn", ""])
+def test_an_evaluation_set_is_never_trained_on(tmp_path: Path, claim: str) -> None:
     secret = sentence("deu_Latn", "exam question") + " " + sentence("deu_Latn", "exam answer")
     fresh = sentence("deu_Latn", "fresh text")
     leaks = [
         document("deu_Latn", f"leak/{i}", f"{sentence('deu_Latn', str(i))}\n{secret}\n{fresh} {i}")
         for i in range(10)
     ]
-    exam = [Document("exam/deu_Latn/1", secret, "deu_Latn", "exam", "MIT")]
+    exam = [Document("exam/deu_Latn/1", secret, claim, "exam", "MIT")]
     shards = run_curate(tmp_path, document_set(tmp_path, leaks, evaluation=exam))
     assert not any(secret in text for text in kept_texts(shards, "deu_Latn").values())
     assert "exam/deu_Latn/1" not in kept_texts(shards, "deu_Latn")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,19 @@ def test_floors_and_caps_hold_together() -> None:
     assert drawn == {"a": 300, "b": 930, "c": 700, "d": 50, "e": 20}
     full = {"a": 300, "b": 9_000, "c": 9_000, "d": 50}
     assert fill(18_350, {name: weights[name] for name in full}, capacity=full, floors={}) == full
+
+
+def test_any_budget_is_met_within_floors_and_caps() -> None:
+    for seed in range(2_000):
+        draw = random.Random(seed)
+        capacity = {f"{i:02}": draw.randint(1, 10 ** draw.randint(1, 9)) for i in range(2, 20)}
+        exponent = draw.choice([0, 0.3, 0.5, 0.7, 1])
+        weights = {name: size**exponent for name, size in capacity.items()}
+        floors = {n: draw.randint(0, most) for n, most in capacity.items() if draw.random() < 0.3}
+        budget = draw.randint(sum(floors.values()), sum(capacity.values()))
+        drawn = fill(budget, weights, capacity=capacity, floors=floors)
+        assert sum(drawn.values()) == budget, seed
+        assert all(floors.get(n, 0) <= drawn[n] <= capacity[n] for n in drawn), seed
 
 
 def test_floors_that_cannot_be_met_are_named() -> None:

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from polylm_core.records import DOCUMENT_SCHEMA, Document, write_table
 from polylm_core.stages.curate import quality
 from polylm_core.stages.curate.config import CurateConfig
 from polylm_core.stages.curate.models import TrainingUnit, train_model
 from polylm_core.stages.curate.scratch import Setting
-from polylm_core.stages.curate.survey import SurveyUnit, survey
+from polylm_core.stages.curate.survey import SurveyUnit, merge_lines, survey
 from tests.unit.stages.curate_stage import CONFIG, LANGUAGES, document, sentence
 
 CLASSIFIER = {"kind": "classifier", "trusted": ["books"], "drop_share": 0.2}
 
 
-def setting(folder: Path) -> Setting:
+def setting(folder: Path, **changes: Any) -> Setting:
     judged = {"quality": {"by_language": {"eng_Latn": CLASSIFIER}}}
-    config = CurateConfig.model_validate(CONFIG | judged)
+    config = CurateConfig.model_validate(CONFIG | judged | changes)
     made = Setting(config, 1, LANGUAGES, folder)
     made.models.mkdir()
     return made
@@ -50,6 +54,14 @@ def test_a_classifier_learns_from_a_crawl_that_claims_no_language(tmp_path: Path
     assert good_score > 0 > bad_score
 
 
+def test_text_that_only_says_it_is_english_takes_no_lines_from_others(tmp_path: Path) -> None:
+    mislabelled = replace(document("deu_Latn", "chapter/1"), language="eng_Latn")
+    opted_out = document("eng_Latn", "chapter/2")
+    made = setting(tmp_path, opt_out={"ids": [opted_out.id]})
+    found = survey(SurveyUnit(0, part(tmp_path, "books", [mislabelled, opted_out]), made))
+    assert len(np.load(found)) == 0
+
+
 def test_english_lines_of_a_page_without_a_claim_are_known(tmp_path: Path) -> None:
     lines = "\n".join(sentence("eng_Latn", str(number)) for number in range(5))
     claimed = Document("books/eng_Latn/a", lines, "eng_Latn", "books", "MIT")
@@ -57,9 +69,11 @@ def test_english_lines_of_a_page_without_a_claim_are_known(tmp_path: Path) -> No
     made = setting(tmp_path)
 
     found = [
-        survey(SurveyUnit(number, part(tmp_path, source, [row, german]), made)).tolist()
+        survey(SurveyUnit(number, part(tmp_path, source, [row, german]), made))
         for number, (source, row) in enumerate([("books", claimed), ("crawl", crawled("a", lines))])
     ]
 
-    assert found[0] == found[1]
-    assert len(found[0]) == 5
+    merge_lines(found, made.english_lines)
+    merged = np.load(made.english_lines)
+    assert np.load(found[0]).tolist() == np.load(found[1]).tolist() == merged.tolist()
+    assert len(merged) == 5
