@@ -16,6 +16,7 @@ from polylm_core.errors import LockedError, MachineError
 from polylm_core.storage import (
     canonical_json,
     exclusive_lock,
+    filling,
     fingerprint,
     link_or_copy,
     no_space_named,
@@ -78,6 +79,33 @@ def test_of_two_that_write_a_file_at_once_each_leaves_it_whole(tmp_path: Path) -
         lost.write_bytes(b"the same")
     assert [file.name for file in tmp_path.iterdir()] == ["rows"]
     assert target.read_bytes() == b"the same"
+
+
+def test_of_two_that_fill_a_folder_at_once_each_leaves_its_files_whole(tmp_path: Path) -> None:
+    unit = tmp_path / "unit"
+    with filling(unit) as lost:
+        (lost / "rows").write_bytes(b"the s")
+        with filling(unit) as again:
+            (again / "parts").mkdir()
+            (again / "parts" / "0").write_bytes(b"part")
+            (again / "rows").write_bytes(b"the same")
+        assert (unit / "rows").read_bytes() == b"the same"
+        (lost / "rows").write_bytes(b"the same")
+    assert sorted(str(file.relative_to(unit)) for file in unit.rglob("*")) == [
+        "parts", "parts/0", "rows",
+    ]  # fmt: skip
+    assert [file.name for file in tmp_path.iterdir()] == ["unit"]
+
+
+def test_a_folder_is_not_filled_by_a_write_that_fails(tmp_path: Path) -> None:
+    def fail_halfway() -> None:
+        with filling(tmp_path / "unit") as partial:
+            (partial / "rows").write_bytes(b"half")
+            raise ValueError("half")
+
+    with pytest.raises(ValueError, match="half"):
+        fail_halfway()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
