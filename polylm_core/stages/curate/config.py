@@ -100,6 +100,9 @@ class HeldOutConfig(StageConfig):
     """Other shares for single sources, such as one of few documents in many languages."""
     min_bytes: int = Field(ge=0)
     """A language of the recipe with less held-out text is an error."""
+    min_pairs: int = Field(default=0, ge=0)
+    """A language of the recipe with fewer held-out pairs with English is an error: what later
+    stages would lack is told here, before the model is trained."""
 
 
 class DecontaminateConfig(StageConfig):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from polylm_core.errors import StageError
+from polylm_core.languages import ENGLISH
 from polylm_core.stages.curate.config import CurateConfig
 from polylm_core.stages.curate.finish import Finished, FinishUnit
 from polylm_core.stages.curate.ledger import FILTERS, Ledger
@@ -44,21 +45,26 @@ def require_shares(config: CurateConfig, languages: Iterable[str], books: Ledger
 
 
 def require_held_out(config: CurateConfig, languages: Iterable[str], held_out: Parts) -> None:
-    """Raise StageError for the languages of the recipe with too little held-out text."""
+    """Raise StageError for the languages of the recipe with too little held-out text or pairs."""
     problems = []
     for language in languages:
-        seen = sum(
-            done.bytes
-            for unit, done in held_out
-            if unit.language == language and unit.kind == "documents"
-        )
+        parts = [(unit.kind, done) for unit, done in held_out if unit.language == language]
+        seen = sum(done.bytes for kind, done in parts if kind == "documents")
         if seen < config.held_out.min_bytes:
-            problems.append(f"{language} has {seen:,} bytes")
+            problems.append(
+                f"{language} has {seen:,} bytes of held-out text, curate.held_out.min_bytes asks "
+                f"for {config.held_out.min_bytes:,}"
+            )
+        pairs = sum(done.rows for kind, done in parts if kind == "pairs")
+        if pairs < config.held_out.min_pairs and language != ENGLISH:
+            problems.append(
+                f"{language} has {pairs:,} held-out pairs with English, "
+                f"curate.held_out.min_pairs asks for {config.held_out.min_pairs:,}"
+            )
     if problems:
         raise StageError(
-            f"curate: too little held-out text: {', '.join(problems)}; curate.held_out.min_bytes "
-            f"asks for {config.held_out.min_bytes:,}; raise curate.held_out.share (now "
-            f"{config.held_out.share}), or share_by_source, or add text"
+            f"curate: {'; '.join(problems)}; add text or pairs, or hold out more of a source "
+            f"(curate.held_out.share_by_source; of the others {config.held_out.share} is held out)"
         )
 
 

@@ -72,8 +72,7 @@ def verdicts(
     if not identifier.knows(language) or len(texts) == 0:
         return found
     seen = confidence(texts, language, identifier, config)
-    usual = min(config.min_confidence, MIN_CONFIDENCE.get(language, 1.0))
-    threshold = config.min_confidence_by_language.get(language, usual)
+    threshold = least_confidence(language, config)
     found[seen < threshold] = UNSURE
     found[seen < threshold / 2] = OTHER
     cousins = [code for code in config.cousins.get(language, ()) if identifier.knows(code)]
@@ -84,6 +83,12 @@ def verdicts(
         mine = _sum(longer, identifier, language)
         found[accepted[mine <= np.max(rivals, axis=0)]] = COUSIN
     return found
+
+
+def least_confidence(language: str, config: IdentifyConfig) -> float:
+    """What a text of a language must reach: declared, or lower where the model is known weak."""
+    usual = min(config.min_confidence, MIN_CONFIDENCE.get(language, 1.0))
+    return config.min_confidence_by_language.get(language, usual)
 
 
 def confidence(

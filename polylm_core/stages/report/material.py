@@ -70,7 +70,7 @@ class Material:
     """What the report shows."""
 
     sources: list[Row]
-    """source, license, languages, documents, bytes."""
+    """source, license, languages, documents, bytes, pairs."""
     kept: list[Row]
     """language, documents, bytes (to train on), held_out_bytes, pairs."""
     attrition: list[Row]
@@ -159,20 +159,23 @@ def _text_bytes(table: pa.Table, column: str = "text") -> int:
 
 
 def _sources(documents: DocumentSet, languages: Sequence[str]) -> list[Row]:
-    """Documents of each source over the recipe's languages, and those it does not say it of."""
+    """Documents of each source in the recipe's languages or in none it says, and its pairs."""
     counts = documents.counts
+    known = {*languages, UNDETERMINED}
     rows: list[Row] = []
-    for source in sorted(counts["documents"]):
-        known = [*languages, UNDETERMINED]
-        held = [code for code in known if counts["documents"][source].get(code)]
-        if held:
+    for source in sorted({*counts["documents"], *counts["pairs"]}):
+        held = {code: n for code, n in counts["documents"].get(source, {}).items() if code in known}
+        sizes = counts["document_bytes"].get(source, {})
+        pairs = counts["pairs"].get(source, {})
+        if held or pairs:
             rows.append(
                 {
                     "source": source,
                     "license": counts["licenses"][source],
-                    "languages": len(set(held) - {UNDETERMINED}),
-                    "documents": sum(counts["documents"][source][code] for code in held),
-                    "bytes": sum(counts["document_bytes"][source][code] for code in held),
+                    "languages": len({*held, *pairs} - {UNDETERMINED}),
+                    "documents": sum(held.values()),
+                    "bytes": sum(sizes[code] for code in held),
+                    "pairs": sum(pairs.values()),
                 }
             )
     return rows

@@ -27,10 +27,12 @@ def sources(material: Material) -> Table:
             words.count(row["languages"]) if row["languages"] else "identified later",
             words.count(row["documents"]),
             words.size(row["bytes"]),
+            words.count(row["pairs"]),
         )
         for row in material.sources
     ]
-    return Table(("Source", "Licence", "Languages", "Documents", "Text"), rows, left=(0, 1))
+    names = ("Source", "Licence", "Languages", "Documents", "Text", "Pairs")
+    return Table(names, rows, left=(0, 1))
 
 
 def attrition(material: Material, languages: Sequence[str]) -> Figure:

