@@ -25,6 +25,7 @@ from polylm_core.records import (
     PartWriter,
     part_file,
 )
+from polylm_core.remote import InputFile
 from polylm_core.restart import read_marker, write_marker
 from polylm_core.stages.ingest import rows, text, translations, web, wiki
 from polylm_core.stages.ingest.config import (
@@ -43,7 +44,6 @@ from polylm_core.stages.ingest.config import (
 )
 from polylm_core.stages.ingest.declared import Declared
 from polylm_core.stages.ingest.hub import is_table
-from polylm_core.stages.ingest.input import InputFile
 from polylm_core.stages.ingest.job import Job
 from polylm_core.stages.ingest.lines import BrokenFileError
 from polylm_core.stages.ingest.package import Package, read_package
