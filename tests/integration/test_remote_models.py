@@ -56,6 +56,6 @@ def test_a_model_without_credentials_is_told_with_its_address(tmp_path: Path, s3
     start = (
         "polylm_core.errors.SourceError: s3://corpora/models/lid.bin: cannot be read after 1 try"
     )
-    assert told.startswith(f"{start} try (NoCredentialsError: ")
+    assert told.startswith(f"{start} (NoCredentialsError: ")
     assert "credentials of this environment" in told
     assert list((tmp_path / "models").iterdir()) == []
