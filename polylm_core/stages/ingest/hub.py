@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from polylm_core.errors import SourceError
+from polylm_core.remote import InputFile, below, is_remote
 from polylm_core.stages.ingest.config import HuggingFaceSource
-from polylm_core.stages.ingest.input import InputFile, below, is_remote
 
 READABLE = (".parquet", ".jsonl", ".json")
 COMPRESSED = (".gz", ".zst", ".bz2", ".xz")

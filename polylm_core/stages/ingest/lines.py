@@ -32,6 +32,11 @@ class Readable(Protocol):
 class BrokenFileError(Exception):
     """A file cannot be read to its end; what it says stands after the name of the file."""
 
+    def __init__(self, message: str, name: str = "") -> None:
+        super().__init__(message)
+        self.name = name
+        """Of the file, where more than one is read."""
+
 
 BROKEN_STREAM = (
     lzma.LZMAError,
@@ -49,6 +54,7 @@ class Decompressed:
 
     def __init__(self, stream: Any, name: str) -> None:
         suffix = PurePosixPath(name).suffix
+        self._name = name
         self._stream: Any = stream
         if suffix in CODECS:
             self._stream = pa.CompressedInputStream(pa.PythonFile(stream, "r"), CODECS[suffix])
@@ -60,7 +66,7 @@ class Decompressed:
         try:
             return bytes(self._stream.read(size))
         except BROKEN_STREAM as error:
-            raise BrokenFileError(f"truncated or damaged ({error})") from error
+            raise BrokenFileError(f"truncated or damaged ({error})", self._name) from error
 
 
 def iter_lines(stream: Readable, max_bytes: int = MAX_RECORD_BYTES) -> Iterator[bytes | None]:

@@ -3,7 +3,9 @@
 In: `<source>/source.yaml` with the sha256 and the lines of every file, `keys.txt.xz`
 (a line: document, tab, unit), `<language>.txt.xz` aligned with it line by line (an empty line: the
 unit is missing in that language), or `<language>.parquet` (columns id and text) for text that is
-aligned with nothing. Out: documents and pairs with English, line by line in bounded memory.
+aligned with nothing. Out: documents and pairs with English, line by line. What finds an id that
+comes again takes 70 to 115 bytes for each document of aligned text and each row of a table (a set
+of 64-bit hashes); nothing else grows with the input.
 Whatever is not as declared is a SourceError that names the file, because a silently shorter source
 would give a silently different model.
 """
@@ -13,6 +15,7 @@ from __future__ import annotations
 import lzma
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from hashlib import blake2b
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -185,14 +188,19 @@ def _rows(package: Package, readers: list[_Lines]) -> Iterator[tuple[str, str, s
                 f"{path}: line {number} is not <document><tab><unit> (got {key!r}); correct it"
             )
         if document != current:
-            if hash(document) in seen:
+            if key_hash(document) in seen:
                 raise SourceError(
                     f"{path}: line {number} goes back to document {document!r}; "
                     "put the lines of a document together"
                 )
-            seen.add(hash(document))
+            seen.add(key_hash(document))
             current = document
         yield document, unit, line, english[0] if english else ""
+
+
+def key_hash(key: str) -> int:
+    """64 bits of a key, the same in every process."""
+    return int.from_bytes(blake2b(key.encode(), digest_size=8).digest())
 
 
 def _document(job: Job, language: str, key: str, text: str) -> Document:
@@ -227,8 +235,8 @@ def _read_rows(package: Package, language: str) -> Iterator[tuple[str, str]]:
             for batch in table.iter_batches(batch_size=1024, columns=["id", "text"]):
                 columns = (batch.column(column).cast(pa.string()) for column in ("id", "text"))
                 ids, texts = (column.to_pylist() for column in columns)
-                new = {hash(key) for key in ids}
-                if None in ids or None in texts or len(new) != len(ids) or new & seen:
+                new = {key_hash(key) for key in ids if key is not None}
+                if None in texts or len(new) != len(ids) or new & seen:
                     raise SourceError(
                         f"{path}: an id or a text is null, or an id appears twice; correct it"
                     )

@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 
 from polylm_core.languages import load_languages
 from polylm_core.records import Document
+from polylm_core.remote import InputFile, on_disk
 from polylm_core.stages.ingest import skipped
 from polylm_core.stages.ingest.declared import Columns
-from polylm_core.stages.ingest.input import InputFile, on_disk
 from polylm_core.stages.ingest.job import Job
 from polylm_core.stages.ingest.lines import BrokenFileError, iter_lines
 

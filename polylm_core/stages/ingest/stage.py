@@ -25,7 +25,8 @@ from polylm_core.stages.ingest.declared import Declared
 from polylm_core.stages.ingest.package import Package
 from polylm_core.stages.ingest.plan import Plan, make_plan
 from polylm_core.stages.ingest.skipped import SAMPLES_PER_SOURCE, SKIPPED_SCHEMA, Skipped
-from polylm_core.stages.ingest.unit import KINDS, Result, Unit, parts_of, read_unit
+from polylm_core.stages.ingest.tables import KINDS
+from polylm_core.stages.ingest.unit import Result, Unit, parts_of, read_unit
 from polylm_core.storage import fingerprint, link_or_copy, no_space_named
 
 READERS = ("pyarrow", "orjson", "fastwarc", "lxml", "mwparserfromhell", "trafilatura")
@@ -45,14 +46,14 @@ class Tally:
     sha256s: dict[str, str] = field(default_factory=dict)
     num_parts: Counter[str] = field(default_factory=Counter)
     broken: list[str] = field(default_factory=list)
+    """A message for each broken file."""
 
     def add(self, result: Result) -> None:
         """Count one unit of the source."""
         for name, counter in self.counts.items():
             counter.update(getattr(result, name))
         self.sha256s |= result.sha256s
-        if result.broken:
-            self.broken.append(result.broken)
+        self.broken += result.broken
         for sample in result.samples:
             if self.sampled[sample.reason] < SAMPLES_PER_SOURCE:
                 self.sampled[sample.reason] += 1
@@ -92,10 +93,11 @@ def ingest(config: IngestConfig, sources: Path, run: StageRun) -> DocumentSet:
 def _require_sound(unit: Unit, tally: Tally) -> None:
     declared = unit.declared
     allowed = declared.max_broken_files if isinstance(declared, Declared) else 0
-    if len(tally.broken) > allowed:
-        also = f" ({len(tally.broken)} broken files of {unit.source})" if allowed else ""
+    number = len(tally.broken)
+    if number > allowed:
+        also = f" ({number} broken files of {unit.source})" if number > 1 else ""
         raise SourceError(
-            f"{tally.broken[-1]}{also}; fetch the file again or take it out of the params, or "
+            f"{tally.broken[allowed]}{also}; fetch the file again or take it out of the params, or "
             f"declare a tolerance: `max_broken_files` or `max_broken_share` of {unit.source}"
         )
 

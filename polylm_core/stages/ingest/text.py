@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from polylm_core.records import Document
+from polylm_core.remote import InputFile
 from polylm_core.stages.ingest import skipped
 from polylm_core.stages.ingest.config import TextSource
-from polylm_core.stages.ingest.input import InputFile
 from polylm_core.stages.ingest.job import Job
 from polylm_core.stages.ingest.lines import (
     CHUNK_BYTES,

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from polylm_core.records import Pair
+from polylm_core.remote import InputFile, on_disk
 from polylm_core.stages.ingest import skipped
 from polylm_core.stages.ingest.config import MosesSource, TmxSource, TsvSource
-from polylm_core.stages.ingest.input import InputFile, on_disk
 from polylm_core.stages.ingest.job import Job
 from polylm_core.stages.ingest.lines import BrokenFileError, Decompressed, Readable, iter_lines
 from polylm_core.stages.ingest.xml import elements
@@ -33,22 +33,24 @@ def read_tsv(job: Job, file: InputFile, declared: TsvSource) -> Iterator[Pair]:
                 job.skips.add(file.name, number, skipped.WRONG_COLUMNS, line)
                 continue
             first, second = (cells[column] for column in declared.columns)
-            yield from _pair(job, file, declared, number, (first, second))
+            yield from _pair(job, (file, file), declared, number, (first, second))
 
 
 def _pair(
     job: Job,
-    file: InputFile,
+    files: tuple[InputFile, InputFile],
     declared: MosesSource | TsvSource,
     number: int,
     sides: tuple[bytes, bytes],
 ) -> Iterator[Pair]:
-    try:
-        texts = sides[0].decode("utf-8"), sides[1].decode("utf-8")
-    except UnicodeDecodeError:
-        job.skips.add(file.name, number, skipped.NOT_UTF8, b"\t".join(sides))
-        return
-    yield from job.pair(declared, texts)
+    texts = []
+    for file, side in zip(files, sides, strict=True):
+        try:
+            texts.append(side.decode("utf-8"))
+        except UnicodeDecodeError:
+            job.skips.add(file.name, number, skipped.NOT_UTF8, b"\t".join(sides))
+            return
+    yield from job.pair(declared, (texts[0], texts[1]))
 
 
 def read_moses(job: Job, files: tuple[InputFile, ...], declared: MosesSource) -> Iterator[Pair]:
@@ -57,10 +59,10 @@ def read_moses(job: Job, files: tuple[InputFile, ...], declared: MosesSource) ->
         with on_disk(files[0], job.scratch) as (path, sha256):
             job.sha256s[files[0].name] = sha256
             with _zipped_sides(path, declared) as (first, second):
-                yield from _aligned(job, files[0], declared, first, second)
+                yield from _aligned(job, (files[0], files[0]), declared, first, second)
     else:
         with job.opened(files[0]) as first, job.opened(files[1]) as second:
-            yield from _aligned(job, files[0], declared, first, second)
+            yield from _aligned(job, (files[0], files[1]), declared, first, second)
 
 
 @contextmanager
@@ -86,18 +88,25 @@ def _member(archive: zipfile.ZipFile, side: str) -> str:
 
 
 def _aligned(
-    job: Job, file: InputFile, declared: MosesSource, first: Readable, second: Readable
+    job: Job,
+    files: tuple[InputFile, InputFile],
+    declared: MosesSource,
+    first: Readable,
+    second: Readable,
 ) -> Iterator[Pair]:
     missing: Any = object()
     both = zip_longest(iter_lines(first), iter_lines(second), fillvalue=missing)
     for number, (one, other) in enumerate(both, start=1):
         if one is missing or other is missing:
-            ended = declared.sides[0 if one is missing else 1]
-            raise BrokenFileError(f"side {ended} ends after line {number - 1}, the other does not")
+            ended = 0 if one is missing else 1
+            raise BrokenFileError(
+                f"side {declared.sides[ended]} ends after line {number - 1}, the other does not",
+                files[ended].name,
+            )
         if one is None or other is None:
-            job.skips.add(file.name, number, skipped.TOO_LONG)
+            job.skips.add(files[0 if one is None else 1].name, number, skipped.TOO_LONG)
             continue
-        yield from _pair(job, file, declared, number, (one, other))
+        yield from _pair(job, files, declared, number, (one, other))
 
 
 def read_tmx(job: Job, file: InputFile, declared: TmxSource) -> Iterator[Pair]:

@@ -7,24 +7,13 @@ was killed finds the marker, checks the parts, and does not read the file again.
 
 from __future__ import annotations
 
-import shutil
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
-from polylm_core.languages import UNDETERMINED
-from polylm_core.records import (
-    DOCUMENT_SCHEMA,
-    PAIR_SCHEMA,
-    Document,
-    Pair,
-    PartWriter,
-    part_file,
-)
+from polylm_core.records import Document, Pair, part_file
+from polylm_core.remote import InputFile
 from polylm_core.restart import read_marker, write_marker
 from polylm_core.stages.ingest import rows, text, translations, web, wiki
 from polylm_core.stages.ingest.config import (
@@ -43,14 +32,12 @@ from polylm_core.stages.ingest.config import (
 )
 from polylm_core.stages.ingest.declared import Declared
 from polylm_core.stages.ingest.hub import is_table
-from polylm_core.stages.ingest.input import InputFile
 from polylm_core.stages.ingest.job import Job
 from polylm_core.stages.ingest.lines import BrokenFileError
 from polylm_core.stages.ingest.package import Package, read_package
-from polylm_core.stages.ingest.skipped import BROKEN_FILE, Skipped, Skips
+from polylm_core.stages.ingest.skipped import BROKEN, BROKEN_FILE, Skipped, Skips
+from polylm_core.stages.ingest.tables import KINDS, Tables
 from polylm_core.storage import filling, no_space_named
-
-KINDS = ("documents", "pairs")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +83,8 @@ class Result:
     """Of the input files."""
     parts: dict[str, int] = field(default_factory=dict)
     """Number of parts, by kind."""
-    broken: str = ""
-    """Why nothing was taken from it, if it is broken."""
+    broken: list[str] = field(default_factory=list)
+    """A message for each broken file, from which nothing was taken."""
 
 
 def read_unit(unit: Unit) -> Result:
@@ -115,71 +102,72 @@ def read_unit(unit: Unit) -> Result:
 
 
 def _read_unit(unit: Unit, folder: Path) -> Result:
-    """Read a unit and write its parts into a folder."""
-    job = Job(unit.source, unit.license, unit.languages, folder, Skips(unit.source))
+    """Read a unit and write its parts into a folder; nothing of a broken file is in them."""
     result = Result()
-    try:
-        _write_parts(unit, job, result, folder)
-        _check_share(unit, job, result)
-    except BrokenFileError as error:
-        result = Result(broken=f"{unit.files[0].uri}: {error}")
-        job.pair_drops.clear()
-        job.skips.add(unit.files[0].name, 0, BROKEN_FILE, str(error))
-        for kind in KINDS:
-            shutil.rmtree(folder / kind, ignore_errors=True)
-    result.pair_drops = dict(job.pair_drops)
-    result.skipped = dict(job.skips.counts)
-    result.samples = job.skips.samples
-    result.sha256s = job.sha256s
+    tables = Tables(folder)
+    pieces = _pieces(unit)
+    for piece in pieces:
+        job = Job(unit.source, unit.license, unit.languages, folder, Skips(unit.source))
+        rows = _sound_rows(job, piece)
+        try:
+            # One of several is a document at most: it is written when it was read whole.
+            tables.add(rows if len(pieces) == 1 else list(rows))
+        except BrokenFileError as error:
+            job.pair_drops.clear()
+            job.skips = Skips(unit.source)
+            result.broken.append(_named(error, piece, job.skips))
+            if len(pieces) == 1:
+                tables.discard()
+        _count(job, result)
+    result.parts = tables.close()
+    result.documents, result.document_bytes = dict(tables.documents), dict(tables.document_bytes)
+    result.pairs = dict(tables.pairs)
     return result
 
 
-def _write_parts(unit: Unit, job: Job, result: Result, folder: Path) -> None:
-    counts, sizes, paired = Counter[str](), Counter[str](), Counter[str]()
-
-    def count_documents(table: pa.Table) -> None:
-        for language, num_rows, num_bytes in _by_language(table, "language", "text"):
-            counts[language or UNDETERMINED] += num_rows
-            sizes[language or UNDETERMINED] += num_bytes
-
-    def count_pairs(table: pa.Table) -> None:
-        for language, num_rows, _ in _by_language(table, "language_b", "text_b"):
-            paired[language] += num_rows
-
-    documents = PartWriter(folder / "documents", DOCUMENT_SCHEMA, count_documents)
-    pairs = PartWriter(folder / "pairs", PAIR_SCHEMA, count_pairs)
-    for row in _rows(job, unit):
-        if isinstance(row, Document):
-            documents.add(row, len(row.text))
-        else:
-            pairs.add(row, len(row.text_a) + len(row.text_b))
-    documents.close()
-    pairs.close()
-    result.documents, result.document_bytes, result.pairs = dict(counts), dict(sizes), dict(paired)
-    result.parts = {"documents": documents.num_parts, "pairs": pairs.num_parts}
+def _pieces(unit: Unit) -> list[Unit]:
+    """What of a unit can break without the rest: each file of text; a pair's two sides are one."""
+    if isinstance(unit.declared, TextSource):
+        return [replace(unit, files=(file,)) for file in unit.files]
+    return [unit]
 
 
-def _by_language(table: pa.Table, language: str, text: str) -> list[tuple[str, int, int]]:
-    """Language, rows and bytes of text of each language in a table."""
-    sized = pa.table({"language": table[language], "bytes": pc.binary_length(table[text])})
-    sums = sized.group_by("language").aggregate([("bytes", "count"), ("bytes", "sum")])
-    columns = (sums[name].to_pylist() for name in ("language", "bytes_count", "bytes_sum"))
-    return list(zip(*columns, strict=True))
+def _named(error: BrokenFileError, piece: Unit, skips: Skips) -> str:
+    """What is told of a broken file, which is counted: its address, and why."""
+    by_name = {file.name: file for file in piece.files}
+    broken = by_name.get(error.name, piece.files[0])
+    skips.add(broken.name, 0, BROKEN_FILE, str(error))
+    return f"{broken.uri}: {error}"
 
 
-def _check_share(unit: Unit, job: Job, result: Result) -> None:
-    if not isinstance(unit.declared, Declared):
-        return
-    kept = sum(result.documents.values()) + sum(result.pairs.values())
+def _count(job: Job, result: Result) -> None:
+    result.pair_drops = dict(Counter(result.pair_drops) + job.pair_drops)
+    result.skipped = dict(Counter(result.skipped) + job.skips.counts)
+    result.samples += job.skips.samples
+    result.sha256s |= job.sha256s
+
+
+def _sound_rows(job: Job, piece: Unit) -> Iterator[Document | Pair]:
+    """Yield the rows of a piece; raises BrokenFileError at its end for too few sound ones."""
+    kept = 0
+    for row in _rows(job, piece):
+        kept += 1
+        yield row
+    if isinstance(piece.declared, Declared):
+        _check_share(piece.declared, job, kept)
+
+
+def _check_share(declared: Declared, job: Job, kept: int) -> None:
     records = kept + sum(job.skips.counts.values()) + sum(job.pair_drops.values())
     if not records:
         raise BrokenFileError("holds no record")
-    if job.skips.num_broken / records > unit.declared.max_broken_share:
-        first = job.skips.samples[0]
+    if job.skips.num_broken / records > declared.max_broken_share:
+        first = next(sample for sample in job.skips.samples if sample.reason in BROKEN)
         raise BrokenFileError(
             f"{job.skips.num_broken} of {records} records are broken, `max_broken_share` is "
-            f"{unit.declared.max_broken_share} (the first: {first.reason} at {first.position}, "
-            f"{first.sample[:100]!r})"
+            f"{declared.max_broken_share} (the first: {first.reason} at {first.position}, "
+            f"{first.sample[:100]!r})",
+            first.file,
         )
 
 
@@ -194,9 +182,6 @@ def _rows(job: Job, unit: Unit) -> Iterator[Document | Pair]:
             )
         case MosesSource():
             yield from translations.read_moses(job, unit.files, declared)
-        case TextSource():
-            for each in unit.files:
-                yield from text.read_text(job, each, declared)
         case _:
             assert file is not None
             yield from _of_one_file(job, file, unit)
@@ -208,6 +193,8 @@ def _of_one_file(job: Job, file: InputFile, unit: Unit) -> Iterator[Document | P
             return rows.read_jsonl(job, file, declared)
         case ParquetSource() as declared:
             return rows.read_parquet(job, file, declared)
+        case TextSource() as declared:
+            return text.read_text(job, file, declared)
         case WetSource():
             return web.read_wet(job, file)
         case WarcSource() as declared:

@@ -10,10 +10,10 @@ from typing import Any
 from fastwarc.warc import WarcRecordType
 
 from polylm_core.records import Document
+from polylm_core.remote import InputFile
 from polylm_core.stages.ingest import skipped
 from polylm_core.stages.ingest.archive import records
 from polylm_core.stages.ingest.config import WarcSource
-from polylm_core.stages.ingest.input import InputFile
 from polylm_core.stages.ingest.job import Job
 
 PAGE_TYPES = ("text/html", "application/xhtml+xml")

@@ -70,6 +70,12 @@ def skipped_of(made: DocumentSet) -> list[tuple[int, str, str]]:
     return [(row["position"], row["reason"], row["sample"]) for row in rows]
 
 
+def files_skipped(made: DocumentSet) -> list[str]:
+    """The file of everything that became no document."""
+    names: list[str] = pq.read_table(made.path / "skipped.parquet")["file"].to_pylist()
+    return names
+
+
 def zstd(content: bytes) -> bytes:
     packed: bytes = pa.compress(content, "zstd", asbytes=True)
     return packed

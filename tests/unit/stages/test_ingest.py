@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import lzma
+import os
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +21,9 @@ from polylm_core.compute.local import LocalBackend
 from polylm_core.errors import SourceError, UnknownLanguageError
 from polylm_core.records import Document, Pair, read_documents, read_pairs
 from polylm_core.stages.ingest.config import IngestConfig, PackageSource
+from polylm_core.stages.ingest.package import key_hash
 from polylm_core.stages.ingest.stage import ingest
+from tests.architecture.closure import ROOT
 from tests.support import make_run
 
 KEYS = ["guide/start\t1", "guide/start\t2", "guide/end\t1", "guide/end\t2"]
@@ -270,6 +275,35 @@ def test_a_truncated_parquet_file_is_named(sources: Path, tmp_path: Path) -> Non
     declare(folder, {**LINES, "deu_Latn.parquet": 1})
     with pytest.raises(SourceError, match=r"deu_Latn\.parquet: not a readable Parquet file"):
         run_ingest(sources, tmp_path)
+
+
+@pytest.mark.parametrize("again", ["k0", None])
+def test_a_row_without_an_id_of_its_own_is_told(
+    sources: Path, tmp_path: Path, again: str | None
+) -> None:
+    folder = sources / "manual"
+    ids = [*(f"k{number}" for number in range(3_000)), again]
+    pq.write_table(pa.table({"id": ids, "text": ["Text."] * 3_001}), folder / "deu_Latn.parquet")
+    declare(folder, {**LINES, "deu_Latn.parquet": 3_001})
+    with pytest.raises(SourceError, match=r"deu_Latn\.parquet: an id or a text is null, or an id"):
+        run_ingest(sources, tmp_path)
+
+
+def test_keys_have_the_same_hash_in_every_process() -> None:
+    program = "from polylm_core.stages.ingest.package import key_hash; print(key_hash('Öl/1'))"
+    seen = {
+        subprocess.run(
+            [sys.executable, "-c", program],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert seen == {f"{key_hash('Öl/1')}\n"}
+    assert key_hash("Öl/1") != key_hash("Öl/2")
 
 
 def test_a_parquet_text_that_is_not_utf8_is_named(sources: Path, tmp_path: Path) -> None:

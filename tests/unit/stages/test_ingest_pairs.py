@@ -16,7 +16,14 @@ from polylm_core.artifacts import DocumentSet
 from polylm_core.errors import SourceError
 from polylm_core.stages.ingest.stage import ingest
 from tests.support import make_run
-from tests.unit.stages.ingest_inputs import NAME, config_of, pairs_of, sha256_of, skipped_of
+from tests.unit.stages.ingest_inputs import (
+    NAME,
+    config_of,
+    files_skipped,
+    pairs_of,
+    sha256_of,
+    skipped_of,
+)
 
 ENGLISH = b"Good morning.\nThe sea is calm.\nOK\n\n"
 SWAHILI = b"Habari za asubuhi.\nBahari ni shwari.\nOK\nTupu.\n"
@@ -103,7 +110,7 @@ def test_english_is_side_a_whatever_the_order_of_the_files(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        ({"X.en": ENGLISH, "X.sw": SWAHILI[:-6]}, r"X\.en: side sw ends after line 3"),
+        ({"X.en": ENGLISH, "X.sw": SWAHILI[:-6]}, r"X\.sw: side sw ends after line 3"),
         ({"X.en": ENGLISH, "Y.sw": SWAHILI}, r"expected X\.en and X\.sw"),
         ({"a.zip": zipped({"X.en": ENGLISH})}, r"a\.zip: has 0 files that end in \.sw"),
         (
@@ -117,6 +124,29 @@ def test_files_that_do_not_belong_together_are_named(
 ) -> None:
     with pytest.raises(SourceError, match=message):
         run_pairs(tmp_path, MOSES, files)
+
+
+@pytest.mark.parametrize("broken", ["en", "sw"])
+def test_the_broken_side_is_named_and_both_are_one_file(tmp_path: Path, broken: str) -> None:
+    texts = {"en": ENGLISH * 500, "sw": SWAHILI * 500}
+    files = {f"X.{side}.gz": gzip.compress(text) for side, text in texts.items()}
+    files[f"X.{broken}.gz"] = files[f"X.{broken}.gz"][:-12]
+    with pytest.raises(SourceError, match=rf"mine/X\.{broken}\.gz: truncated or damaged"):
+        run_pairs(tmp_path, MOSES, files)
+    made = run_pairs(tmp_path, {**MOSES, "max_broken_files": 1}, files)
+    assert pairs_of(made) == []
+    assert made.counts["pair_drops"] == {}
+    assert made.counts["skipped"] == {NAME: {"broken-file": 1}}
+    assert files_skipped(made) == [f"X.{broken}.gz"]
+
+
+def test_the_side_of_records_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    files = {"X.en": b"Nice.\nGood.\n", "X.sw": b"Sch\xf6n.\nNzuri.\n"}
+    with pytest.raises(SourceError, match=r"mine/X\.sw: 1 of 2 records.*not-utf8 at 1"):
+        run_pairs(tmp_path, MOSES, files)
+    made = run_pairs(tmp_path, {**MOSES, "max_broken_share": 0.5}, files)
+    assert sides_of(made) == [("Good.", "Nzuri.")]
+    assert files_skipped(made) == ["X.sw"]
 
 
 def test_a_zip_damaged_inside_is_named(tmp_path: Path) -> None:

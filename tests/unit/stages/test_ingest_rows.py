@@ -242,7 +242,7 @@ def test_a_text_file_is_documents_by_line_block_or_file(
 def test_many_small_files_are_documents_with_their_names(tmp_path: Path) -> None:
     files = {f"pages/{number}.txt": f"Ukurasa {number}.".encode() for number in range(30)}
     files["pages/bad.txt"] = b"\xff"
-    declared = {"format": "text", "document": "file", "language": "swh_Latn"}
+    declared = {"format": "text", "document": "file", "language": "swh_Latn", "max_broken_share": 1}
     run = make_run(tmp_path, languages=("eng_Latn", "swh_Latn"))
     with pytest.raises(SourceError, match="no source has text in eng_Latn"):
         run_files(tmp_path, declared, files, run=run)

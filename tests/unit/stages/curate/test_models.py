@@ -7,14 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
+from polylm_core import remote
+from polylm_core.errors import SourceError
 from polylm_core.records import DOCUMENT_SCHEMA, Document, write_table
 from polylm_core.stages.curate import quality
 from polylm_core.stages.curate.config import CurateConfig
-from polylm_core.stages.curate.models import TrainingUnit, train_model
+from polylm_core.stages.curate.models import TrainingUnit, fetch_models, train_model
 from polylm_core.stages.curate.scratch import Setting
 from polylm_core.stages.curate.survey import SurveyUnit, merge_lines, survey
+from tests.loopback import serve_files
 from tests.unit.stages.curate_stage import CONFIG, LANGUAGES, document, sentence
+from tests.unit.stages.ingest_inputs import sha256_of
 
 CLASSIFIER = {"kind": "classifier", "trusted": ["books"], "drop_share": 0.2}
 
@@ -77,3 +82,43 @@ def test_english_lines_of_a_page_without_a_claim_are_known(tmp_path: Path) -> No
     merged = np.load(made.english_lines)
     assert np.load(found[0]).tolist() == np.load(found[1]).tolist() == merged.tolist()
     assert len(merged) == 5
+
+
+def declared_model(folder: Path, content: bytes) -> Setting:
+    """A recipe that asks for a classifier of some bytes."""
+    model = {"source": "models", "file": "lid.bin", "sha256": sha256_of(content)}
+    identify = {**CONFIG["identify"], "model": model}
+    config = CurateConfig.model_validate({**CONFIG, "identify": identify})
+    return Setting(config, 1, LANGUAGES, folder / "work")
+
+
+def test_a_model_comes_whole_from_a_server_that_breaks_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote, "FIRST_WAIT_SECONDS", 0.01)
+    content = b"model" * 10_000
+    (tmp_path / "web").mkdir()
+    (tmp_path / "web/lid.bin").write_bytes(content)
+    made = declared_model(tmp_path, content)
+    made.scratch.mkdir()
+    with serve_files(tmp_path / "web") as served:
+        served.errors["lid.bin"] = served.cuts["lid.bin"] = 1
+        fetch_models(made, {"models": served.url})
+    [found] = made.models.iterdir()
+    assert found.read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"other", "sha256 is [0-9a-f]{64}, declared is"), (None, "cannot be read .No such file")],
+)
+def test_a_model_that_is_not_the_declared_one_is_named_and_not_kept(
+    tmp_path: Path, content: bytes | None, message: str
+) -> None:
+    if content is not None:
+        (tmp_path / "lid.bin").write_bytes(content)
+    made = declared_model(tmp_path, b"declared")
+    made.scratch.mkdir()
+    with pytest.raises(SourceError, match=rf"lid\.bin: {message}"):
+        fetch_models(made, {"models": str(tmp_path)})
+    assert list(made.models.iterdir()) == []

@@ -116,7 +116,7 @@ class InputStream:
         except OSError as error:
             raise SourceError(
                 f"{self._file.uri}: cannot be read ({error.strerror or error}); put the file "
-                "there, or correct `files` in the params or `source_locations` in the profile"
+                "there, or correct its name in the params or `source_locations` in the profile"
             ) from error
 
     def _read_remote(self, size: int) -> bytes:
@@ -184,18 +184,24 @@ def unreachable(uri: str, error: Exception, tries: int) -> SourceError:
     )
 
 
+def fetch(file: InputFile, target: Path) -> str:
+    """Copy a file to this machine, and return its sha256; raises SourceError as InputStream."""
+    with InputStream(file) as stream, no_space_named(target), target.open("wb") as copy:
+        while chunk := stream.read(HASH_CHUNK_BYTES):
+            copy.write(chunk)
+        return stream.finish()
+
+
 @contextmanager
 def on_disk(file: InputFile, scratch: Path) -> Iterator[tuple[Path, str]]:
     """Give a file for reading here and there, and its sha256; a remote one is fetched first."""
-    with InputStream(file) as stream:
-        if not file.is_remote:
-            yield Path(file.uri), stream.finish()
-            return
-        copy = scratch / "fetched"
-        try:
-            with no_space_named(copy), copy.open("wb") as target:
-                while chunk := stream.read(HASH_CHUNK_BYTES):
-                    target.write(chunk)
-            yield copy, stream.finish()
-        finally:
-            copy.unlink(missing_ok=True)
+    if not file.is_remote:
+        with InputStream(file) as stream:
+            sha256 = stream.finish()
+        yield Path(file.uri), sha256
+        return
+    copy = scratch / "fetched"
+    try:
+        yield copy, fetch(file, copy)
+    finally:
+        copy.unlink(missing_ok=True)
