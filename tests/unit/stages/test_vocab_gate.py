@@ -21,7 +21,9 @@ from tests.shards import make_shards
 from tests.support import make_run
 
 LANGUAGES = ("eng_Latn", "deu_Latn", "tha_Thai")
-CONFIG = VocabConfig(vocab_size=420, character_coverage=0.999, sample_bytes=20_000)
+CONFIG = VocabConfig(
+    vocab_size=420, character_coverage=0.999, sample_bytes=20_000, sampling_exponent=0.3
+)
 
 
 @pytest.fixture(scope="module")

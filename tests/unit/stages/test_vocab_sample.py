@@ -21,7 +21,9 @@ from tests.shards import documents
 from tests.support import make_run
 
 LANGUAGES = ("deu_Latn", "eng_Latn")
-CONFIG = VocabConfig(vocab_size=400, character_coverage=0.999, sample_bytes=9_000)
+CONFIG = VocabConfig(
+    vocab_size=400, character_coverage=0.999, sample_bytes=9_000, sampling_exponent=0.3
+)
 TEXTS = {code: documents(code, 120, split="train") for code in LANGUAGES}
 
 
