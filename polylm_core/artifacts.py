@@ -205,8 +205,9 @@ class ShardSet(Artifact):
 
     `documents/<language>/<part>.parquet`, `pairs/<language>/<part>.parquet` (side a English, side b
     <language>): to train on. `held_out/documents/...`, `held_out/pairs/...`: never trained on.
-    `drops.parquet`: one row a drop (id, kind, language, filter, reason, bytes, sample of the text);
-    `attrition.parquet`: their sums (language, kind, filter, reason, items, bytes).
+    `drops/<kind>/<language>/<part>.parquet`: one row a document or pair left out (id, kind,
+    language, filter, reason, bytes). `attrition.parquet`: their sums by reason, and those of lines.
+    `filters.parquet`: what went into each filter and came out. `samples.parquet`: texts of both.
     """
 
     stage = "curate"

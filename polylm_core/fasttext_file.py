@@ -69,7 +69,7 @@ class _Reader:
         if count < 0 or self._at + size > len(self._data):
             raise struct.error("the file ends early")
         self._at += size
-        # A copy where the place is not aligned; the rows of a large matrix stay on disk.
+        # A view, aligned or not: the rows of a large matrix stay on disk.
         return np.frombuffer(self._data[self._at - size : self._at].data, dtype, count)
 
     def word(self) -> bytes:

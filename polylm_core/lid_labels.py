@@ -100,11 +100,6 @@ def codes_of(label: str, scheme: Scheme) -> tuple[str, ...]:
     return (name,) if name in load_languages() else ()
 
 
-def labels_of(code: str, labels: Iterable[str], scheme: Scheme) -> frozenset[str]:
-    """Those of a model's labels that stand for a code."""
-    return frozenset(label for label in labels if code in codes_of(label, scheme))
-
-
 def scheme_of(labels: Iterable[str]) -> Scheme:
     """How a model names its languages; raises SourceError when it is none of the known ways."""
     names = {label.removeprefix(PREFIX) for label in labels}

@@ -62,7 +62,8 @@ class Fertility:
     lines_checked: int
     """Lines on which SentencePiece and the Hugging Face twin gave the same ids."""
     round_trip_ok: bool
-    """Every checked line came back from its ids (a stage where one does not has failed)."""
+    """Nothing was found at fault with the checked lines: there are some, each came back from its
+    ids, and the twin has the same ids (a stage where one is at fault has failed)."""
 
 
 @dataclass(frozen=True, slots=True)

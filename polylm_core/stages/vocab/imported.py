@@ -8,16 +8,14 @@ added at the end, in this order, unless it has them.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
-import fsspec
-
-from polylm_core.errors import SourceError, StageError
+from polylm_core.errors import StageError
+from polylm_core.remote import InputFile, fetch
 from polylm_core.stages.vocab.config import ImportedConfig
-from polylm_core.storage import sha256_file, write_atomic
+from polylm_core.storage import replacing, sha256_file
 from polylm_core.tokenizer import (
     BOS_PIECE,
     CHAT_PIECES,
@@ -36,7 +34,9 @@ def import_model(config: ImportedConfig, work: Path) -> bytes:
     """
     file = work / f"imported-{config.sha256[:16]}.model"
     if not file.is_file() or sha256_file(file) != config.sha256:
-        write_atomic(file, _fetch(config))
+        declared = InputFile(config.uri, config.uri, config.sha256)
+        with replacing(file) as partial:
+            fetch(declared, partial)
     content = file.read_bytes()
     if _is_json(content):
         raise StageError(
@@ -105,24 +105,6 @@ def _obstacles_of_pieces(proto: Any) -> list[str]:
         "it has unused pieces": kinds.UNUSED in types.values(),
     }
     return [message for message, holds in rules.items() if holds]
-
-
-def _fetch(config: ImportedConfig) -> bytes:
-    try:
-        with fsspec.open(config.uri, "rb") as file:
-            content = bytes(file.read())
-    except Exception as error:  # every file system of fsspec has errors of its own
-        raise SourceError(
-            f"vocab.imported.uri: {config.uri} cannot be read ({error}); correct it, or put the "
-            "file there"
-        ) from error
-    seen = hashlib.sha256(content).hexdigest()
-    if seen != config.sha256:
-        raise SourceError(
-            f"vocab.imported.uri: {config.uri} has sha256 {seen}, and vocab.imported.sha256 is "
-            f"{config.sha256}; it is another file than the recipe means"
-        )
-    return content
 
 
 def _is_json(content: bytes) -> bool:
