@@ -61,7 +61,7 @@ test-all: $(INSTALLED) ## the test suite with the long proofs
 check: $(INSTALLED) ## lint, format, types, imports
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
-	@$(BIN)/mypy polylm_core flows infra
+	@$(BIN)/mypy polylm_core flows infra benchmarks
 	@$(BIN)/lint-imports
 
 docs: $(INSTALLED) ## write docs/params.md again

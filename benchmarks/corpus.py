@@ -72,14 +72,14 @@ def _recorded(folder: Path) -> dict[str, Recorded]:
 
 
 def _describe(tally: Tally, files: dict[str, PackageFile]) -> dict[str, object]:
-    in_total = sum(tally.bytes.values())
-    ours = {code: tally.bytes[code] for code in POLYLM_LANGUAGES}
+    in_total = sum(tally.num_bytes.values())
+    ours = {code: tally.num_bytes[code] for code in POLYLM_LANGUAGES}
     return {
         "benchmark": "corpus",
         "bytes": in_total,
         "documents": sum(tally.documents.values()),
         "mean_document_bytes": round(in_total / max(1, sum(tally.documents.values()))),
-        "languages": len(tally.bytes),
+        "languages": len(tally.num_bytes),
         "floor_bytes": QUICK_FLOOR_BYTES if len(files) <= len(QUICK_PACKAGES) else FLOOR_BYTES,
         "megabytes_by_language": {code: round(size / 1e6, 2) for code, size in ours.items()},
         "megabytes_of_others": round((in_total - sum(ours.values())) / 1e6, 2),

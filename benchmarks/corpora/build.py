@@ -34,7 +34,7 @@ class Tally:
     """Documents and UTF-8 bytes by language, and what was seen before."""
 
     documents: Counter[str] = field(default_factory=Counter)
-    bytes: Counter[str] = field(default_factory=Counter)
+    num_bytes: Counter[str] = field(default_factory=Counter)
     seen: set[bytes] = field(default_factory=set)
 
     def is_new(self, language: str, text: str) -> bool:
@@ -45,7 +45,7 @@ class Tally:
             return False
         self.seen.add(digest)
         self.documents[language] += 1
-        self.bytes[language] += len(content)
+        self.num_bytes[language] += len(content)
         return True
 
 

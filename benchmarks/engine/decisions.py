@@ -42,7 +42,7 @@ def compare(ours: Verdicts, peers: Verdicts) -> Agreement:
     """
     decisions, equal = Counter[str](), Counter[str]()
     equal_reasons = dropped = 0
-    differences = []
+    differences: list[tuple[str, str, str | None, str | None]] = []
     for identifier, theirs in peers.items():
         mine = ours[identifier]
         for name in theirs.keys() & mine.keys():
