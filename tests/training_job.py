@@ -17,7 +17,7 @@ from polylm_core.compute.backend import Backend
 from polylm_core.progress import NullProgress
 from polylm_core.storage import sha256_file
 from polylm_core.token_files import TokenFileWriter
-from polylm_core.training.dataset import windows_of_stage
+from polylm_core.training.curriculum import windows_of_stage
 from polylm_core.training.job import AdamW, CurriculumData, ModelShape, TrainJob
 from polylm_core.training.run import run_job
 from polylm_core.training.schedule import Schedule
@@ -48,10 +48,12 @@ def make_job(folder: Path, *, steps: int = 12, checkpoint_every_steps: int = 4) 
         work=folder / "run",
         seed=9,
         data=CurriculumData(
+            tokens_fingerprint="invented",
             stream_files={name: folder / "tokens" / name for name in STREAMS},
             stage_windows=[("only", windows)],
             context_tokens=CONTEXT,
             global_batch_windows=BATCH,
+            attend_across_documents=True,
         ),
         new_model=ModelShape(
             num_layers=1,

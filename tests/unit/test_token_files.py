@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from polylm_core import token_files
+from polylm_core import token_files, token_index
 from polylm_core.errors import CorruptArtifactError
-from polylm_core.token_files import TokenFile, TokenFileWriter, bin_path, idx_path, list_streams
+from polylm_core.token_files import TokenFile, TokenFileWriter, bin_path, list_streams
+from polylm_core.token_index import idx_path
 
 DOCUMENTS = [[5, 6, 7, 2], [2], [9, 2], [65000, 1, 2]]
 
@@ -137,6 +138,7 @@ def test_an_index_is_the_same_however_much_of_it_is_in_memory(
 ) -> None:
     whole = idx_path(write(tmp_path / "whole", DOCUMENTS)).read_bytes()
     monkeypatch.setattr(token_files, "CHUNK", chunk)
+    monkeypatch.setattr(token_index, "CHUNK", chunk)
     stem = write(tmp_path / "s", DOCUMENTS)
     assert idx_path(stem).read_bytes() == whole
     stream = TokenFile.open(stem)

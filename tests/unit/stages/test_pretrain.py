@@ -26,7 +26,7 @@ from polylm_core.stages.pretrain.validation import write_validation
 from polylm_core.stages.vocab.config import VocabConfig
 from polylm_core.stages.vocab.stage import vocab
 from polylm_core.token_files import TokenFile
-from polylm_core.training.dataset import CurriculumOrder, StageDraw
+from polylm_core.training.curriculum import CurriculumOrder, StageDraw
 from tests.shards import make_shards
 from tests.support import make_run
 
