@@ -94,7 +94,11 @@ class CurriculumOrder:
         global_batch_windows: int,
         attend_across_documents: bool,
     ) -> None:
-        """`fingerprint` is that of the token set; with the seed it is the key of the order."""
+        """`fingerprint` is that of the token set; with the seed it is the key of the order.
+
+        Raises ValueError for a stage that does not end with a step.
+        """
+        _require_whole_steps(stages, global_batch_windows)
         self.names = sorted({name for stage in stages for name in stage.windows})
         self._files = [streams[name] for name in self.names]
         self._tokens = [np.asarray(file.tokens) for file in self._files]
@@ -206,6 +210,12 @@ class CurriculumOrder:
             else:
                 row[:] = tokens[(first + np.arange(length)) % len(tokens)]
         return rows
+
+
+def _require_whole_steps(stages: Sequence[StageDraw], batch_windows: int) -> None:
+    for stage in stages:
+        if (drawn := sum(stage.windows.values())) % batch_windows:
+            raise ValueError(f"{stage.name} draws {drawn} windows, no multiple of {batch_windows}")
 
 
 def segments_of(stream: TokenFile, first: int, context_tokens: int) -> Ids:
