@@ -1,4 +1,4 @@
-"""The invented sentences as tokens with a mixture of two stages, as `encode` and `mix` make them."""
+"""Invented sentences as tokens with a mixture of two stages, as `encode` and `mix` make them."""
 
 from __future__ import annotations
 

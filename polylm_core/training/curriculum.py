@@ -18,6 +18,7 @@ from polylm_core.token_files import TokenFile
 from polylm_core.training.dataset import Batch, Ids
 from polylm_core.training.interleave import Interleaving
 from polylm_core.training.permutation import Counts, key_of, permuted, subkeys, unpermuted
+from polylm_core.training.segments import segments_of
 
 DRAWN_WINDOWS = 1024
 """Windows of a stream that are read at once when all are."""
@@ -135,9 +136,11 @@ class CurriculumOrder:
         ids, targets = tokens[:, :-1], tokens[:, 1:]
         if self._attend_across_documents:
             return Batch(ids, targets)
-        places = zip(windows.streams.tolist(), windows.firsts.tolist(), strict=True)
-        segments = [segments_of(self._files[n], first, ids.shape[1]) for n, first in places]
-        return Batch(ids, targets, np.stack(segments))
+        segments = np.empty(ids.shape, dtype=np.int32)
+        for number in np.unique(windows.streams):
+            own = windows.streams == number
+            segments[own] = segments_of(self._files[number], windows.firsts[own], ids.shape[1])
+        return Batch(ids, targets, segments)
 
     def windows(self, step: int) -> Windows:
         """Return where the step's rows come from."""
@@ -216,21 +219,6 @@ def _require_whole_steps(stages: Sequence[StageDraw], batch_windows: int) -> Non
     for stage in stages:
         if (drawn := sum(stage.windows.values())) % batch_windows:
             raise ValueError(f"{stage.name} draws {drawn} windows, no multiple of {batch_windows}")
-
-
-def segments_of(stream: TokenFile, first: int, context_tokens: int) -> Ids:
-    """Number the documents of a window from 0, [T]; it begins at the token `first` of the stream.
-
-    An input belongs to the document that its target is in: the end token before a document begins
-    it, as in evaluation and generation, and no target is lost.
-    """
-    starts = np.zeros(context_tokens, dtype=np.int32)
-    done = 0
-    for begin, end in target_spans(len(stream.tokens), first, context_tokens):
-        starts[done + stream.document_starts(begin, end) - begin] = 1
-        done += end - begin
-    segments: Ids = np.cumsum(starts, dtype=np.int32) - starts[0]
-    return segments
 
 
 def target_spans(size: int, first: int, context_tokens: int) -> Iterator[tuple[int, int]]:

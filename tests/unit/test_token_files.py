@@ -73,16 +73,6 @@ def test_documents_of_several_sequences_are_read_as_megatron_lm_groups_them(
     assert [stream.document(i).tolist() for i in range(len(stream))] == [[1, 2, 3], [4, 5]]
     assert stream.document_of(2) == 0
 
-    assert stream.document_starts(0, 5).tolist() == [0, 3]
-    assert stream.document_starts(1, 3).tolist() == []
-
-
-def test_the_documents_that_begin_in_a_span_are_found(tmp_path: Path) -> None:
-    stream = TokenFile.open(write(tmp_path / "s", [[1, 2], [], [3], [4, 5, 6], []]))
-    assert stream.document_starts(0, 6).tolist() == [0, 2, 2, 3]
-    assert stream.document_starts(1, 3).tolist() == [2, 2]
-    assert stream.document_starts(4, 6).tolist() == []
-
 
 @pytest.mark.parametrize("documents", [DOCUMENTS, []])
 def test_a_verified_file_opens_as_any_other(tmp_path: Path, documents: list[list[int]]) -> None:

@@ -12,7 +12,7 @@ from polylm_core.errors import StageError
 from polylm_core.storage import no_space_named
 from polylm_core.token_files import TokenFile
 from polylm_core.tokenizer import SentencePieceTokenizer, readable
-from polylm_core.training.curriculum import segments_of
+from polylm_core.training.segments import segments_of
 
 
 def write_validation(
@@ -36,11 +36,11 @@ def write_validation(
         file = TokenFile.open(tokens.path / "held_out" / code)
         firsts = _firsts(file, code, context_tokens, tokens_per_language)
         rows += [file.tokens[first : first + context_tokens + 1] for first in firsts]
-        segments += [segments_of(file, first, context_tokens) for first in firsts]
+        segments.append(segments_of(file, np.asarray(firsts), context_tokens))
         owner += [number] * len(firsts)
         predicted = file.tokens[1 : firsts[-1] + context_tokens + 1].tolist()
         num_bytes.append(sum(_bytes_of(tokenizer, token) for token in predicted))
-    apart = {} if attend_across_documents else {"segments": np.stack(segments)}
+    apart = {} if attend_across_documents else {"segments": np.concatenate(segments)}
     with no_space_named(path):
         np.savez(
             path,

@@ -63,12 +63,10 @@ def test_a_model_of_another_run_is_remarked_on(
 ) -> None:
     root, tokens, mixture = made
     out = root / "data/06_base"
-    params = {"languages": list(recipe.languages), **PRETRAIN.model_dump(mode="json")}
-    inputs = {"encode": tokens.fingerprint, "mix": mixture.fingerprint}
+    params = {"languages": list(recipe.languages), **PRETRAIN.model_dump(mode="json"), "seed": seed}
+    made_from = {"encode": tokens.fingerprint, "mix": mixture.fingerprint}
     partial = partial_folder(out)
-    publish(
-        BaseModelFolder, partial, out, inputs=inputs, params={"seed": seed, **params}, counts={}
-    )
+    publish(BaseModelFolder, partial, out, inputs=made_from, params=params, counts={})
     lines = step_lines(root, recipe, 1)
     shutil.rmtree(out)
     assert sum("this is not its run" in line for line in lines) == remarks

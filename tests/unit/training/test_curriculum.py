@@ -12,7 +12,6 @@ from polylm_core.token_files import TokenFile, TokenFileWriter
 from polylm_core.training.curriculum import (
     CurriculumOrder,
     StageDraw,
-    segments_of,
     windows_of_stage,
 )
 
@@ -176,17 +175,6 @@ def test_windows_of_a_stage_fill_whole_steps_and_keep_the_shares(batch: int) -> 
     assert sum(windows.values()) == 1_000 - 1_000 % batch
     assert windows["a"] == pytest.approx(600, abs=6)
     assert windows["c"] == pytest.approx(100, abs=2)
-
-
-def test_an_input_belongs_to_the_document_of_its_target(tmp_path: Path) -> None:
-    end = 2
-    documents = [[5, 6, end], [7, end], [], [8, 9, 10, 11, 12, end], [13, end]]
-    stream = write(tmp_path, "s", documents)
-    # first token 0: inputs 5 6 | 2 7 | 2 8 9 10, targets 6 2 | 7 2 | 8 9 10 11
-    assert segments_of(stream, 0, 8).tolist() == [0, 0, 1, 1, 2, 2, 2, 2]
-    assert segments_of(stream, 7, 3).tolist() == [0, 0, 0]
-    # the ring: inputs 12 | 2 13 | 2 5 6 | 2, targets 2 | 13 2 | 5 6 2 | 7
-    assert segments_of(stream, 9, 7).tolist() == [0, 1, 1, 2, 2, 2, 3]
 
 
 def test_a_batch_keeps_documents_apart_where_params_say_so(tmp_path: Path) -> None:
