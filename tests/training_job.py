@@ -26,13 +26,19 @@ CONTEXT, BATCH, VOCAB = 16, 4, 64
 STREAMS = ("eng_Latn", "deu_Latn")
 
 
-def make_job(folder: Path, *, steps: int = 12, checkpoint_every_steps: int = 4) -> TrainJob:
+def make_job(
+    folder: Path,
+    *,
+    steps: int = 12,
+    checkpoint_every_steps: int = 4,
+    attend_across_documents: bool = True,
+) -> TrainJob:
     """Write token files and a validation file below `folder` and return the job."""
     random = np.random.default_rng(5)
     folder.mkdir(parents=True, exist_ok=True)
     for name in STREAMS:
         with TokenFileWriter(folder / "tokens" / name, vocab_size=VOCAB) as writer:
-            writer.add(random.integers(4, VOCAB, 2_000).tolist())
+            writer.add_batch(random.integers(4, VOCAB, 2_000), np.full(200, 10))
     np.savez(
         folder / "validation.npz",
         ids=random.integers(4, VOCAB, (4, CONTEXT + 1)),
@@ -53,7 +59,7 @@ def make_job(folder: Path, *, steps: int = 12, checkpoint_every_steps: int = 4) 
             stage_windows=[("only", windows)],
             context_tokens=CONTEXT,
             global_batch_windows=BATCH,
-            attend_across_documents=True,
+            attend_across_documents=attend_across_documents,
         ),
         new_model=ModelShape(
             num_layers=1,
