@@ -205,13 +205,12 @@ class CurriculumOrder:
         """Return the T + 1 tokens of each window."""
         length = self._context_tokens + 1
         rows = np.empty((len(windows.firsts), length), dtype=np.int32)
-        places = zip(windows.streams.tolist(), windows.firsts.tolist(), strict=True)
-        for row, (number, first) in zip(rows, places, strict=True):
-            tokens = self._tokens[number]
-            if first + length <= len(tokens):
-                row[:] = tokens[first : first + length]
+        tokens = map(self._tokens.__getitem__, windows.streams.tolist())
+        for row, stream, first in zip(rows, tokens, windows.firsts.tolist(), strict=True):
+            if first + length <= len(stream):
+                row[:] = stream[first : first + length]
             else:
-                row[:] = tokens[(first + np.arange(length)) % len(tokens)]
+                row[:] = stream[(first + np.arange(length)) % len(stream)]
         return rows
 
 

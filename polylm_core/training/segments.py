@@ -40,9 +40,11 @@ def _entry(values: Bytes, number: int) -> int:
 
 
 @kernel
-def _first_at_least(values: Bytes, least: int) -> int:
+def _first_at_least(values: Bytes, least: int, guess: int) -> int:
     """Number of the first entry of a rising index that is at least so much."""
     low, high = 0, len(values) // _WIDTH
+    if 0 < guess < high and _entry(values, guess - 1) < least <= _entry(values, guess):
+        return guess
     while low < high:
         middle = (low + high) // 2
         if _entry(values, middle) < least:
@@ -69,7 +71,8 @@ def _number_documents(
         while done < context:  # once, unless the ring closes inside the window
             begin = (firsts[row] + 1 + done) % size
             span = min(context - done, size - begin)
-            number = _first_at_least(bounds, _first_at_least(pointers, begin * width))
+            sequence = _first_at_least(pointers, begin * width, 0)
+            number = _first_at_least(bounds, sequence, sequence)  # equal in files written here
             while number < documents and _entry(bounds, number) * _WIDTH < len(pointers):
                 start = _entry(pointers, _entry(bounds, number)) // width - begin
                 if start >= span:
