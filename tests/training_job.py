@@ -45,6 +45,7 @@ def make_job(
         language=np.asarray([0, 0, 1, 1]),
         languages=np.asarray(STREAMS),
         bytes=np.asarray([32, 32]),
+        **({} if attend_across_documents else {"segments": np.repeat([[0, 1]], 4, 0).repeat(8, 1)}),
     )
     tokens = steps * BATCH * CONTEXT // 2
     windows = windows_of_stage(

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from polylm_core.training.permutation import Counts, mixed, subkeys
 
 BLOCK_ROWS = 64
-"""Small, so that the least work is little and mixtures are even; large beside a handful of rows, so
-that neighbours are not told by their neighbours."""
+"""Small, so that mixtures are even and one row costs little; large enough that what comes next
+cannot be told from what came before."""
 MAX_BLOCKS = 1 << 31
 """A product of two numbers below this fits 63 bits."""
 _PHASE, _SHUFFLE = 0, 1

@@ -7,6 +7,7 @@ the time.
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -16,6 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -119,6 +121,7 @@ def test_documents_kept_apart_have_the_losses_they_have_alone(tmp_path: Path) ->
     train(job, LOCAL)
     rows = MetricsFile(job.work / "metrics.jsonl").read()
     first = next(row.value for row in rows if row.metric == "loss")
+    before = next(row.value for row in rows if row.metric == "bits_per_byte")
     model = LanguageModelLoss(build_model(shape, seed=job.seed)).requires_grad_(False)
     batch = build_order(job.data, job.seed).batch(0)
     assert batch.segments_BT is not None
@@ -133,6 +136,10 @@ def test_documents_kept_apart_have_the_losses_they_have_alone(tmp_path: Path) ->
     assert first == pytest.approx(total / size, rel=1e-5)
     across = model(torch.from_numpy(batch.ids_BT), torch.from_numpy(batch.targets_BT).long())
     assert first != pytest.approx(float(across) / size, rel=1e-2)
+    held_out = torch.from_numpy(np.load(tmp_path / "validation.npz")["ids"][:2])  # eng_Latn
+    halves = [(held_out[:, :8], held_out[:, 1:9]), (held_out[:, 8:16], held_out[:, 9:])]
+    bits = sum(float(model(*half)) for half in halves) / math.log(2)
+    assert before == pytest.approx(bits / 32, rel=1e-5)
 
 
 def test_a_killed_worker_is_replaced_and_the_weights_are_the_same(
