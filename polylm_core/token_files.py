@@ -14,6 +14,7 @@ tools open our files and we open theirs:
 from __future__ import annotations
 
 import mmap
+import os
 import shutil
 import tempfile
 from bisect import bisect_right
@@ -48,7 +49,7 @@ from polylm_core.token_index import (
 
 def bin_path(stem: Path) -> Path:
     """The file of ids; `stem` may hold dots, so a suffix is added and none replaced."""
-    return stem.with_name(f"{stem.name}.bin")
+    return Path(f"{stem}.bin")
 
 
 def list_streams(folder: Path) -> tuple[str, ...]:
@@ -169,9 +170,12 @@ class TokenFile:
         Raises CorruptArtifactError when a file is missing, cut short or does not fit the other.
         """
         path = idx_path(stem)
-        code, sequences, bounds = read_header(path)
+        try:
+            index = _map(path)
+        except OSError as error:
+            raise CorruptArtifactError(f"{path}: cannot be read ({error}); {REMEDY}") from error
+        code, sequences, bounds = read_header(path, index)
         dtype = DTYPE_BY_CODE[code]
-        index = _map(path, np.dtype(np.uint8))
         places = HEADER.size + SIZE.itemsize * sequences
         sizes = np.ndarray(sequences, SIZE, index, HEADER.size)
         pointers = np.ndarray(sequences, OFFSET, index, places)
@@ -227,16 +231,22 @@ class TokenFile:
 
 def _map_tokens(path: Path, dtype: np.dtype[Any], tokens: int) -> NDArray[Any]:
     expected = tokens * dtype.itemsize
-    seen = path.stat().st_size if path.is_file() else None
-    if seen != expected:
-        state = "is missing" if seen is None else f"has {seen:,} bytes"
-        raise CorruptArtifactError(f"{path}: {state}, its index says {expected:,}; {REMEDY}")
-    if tokens == 0:  # an empty file cannot be mapped
-        return np.zeros(0, dtype=dtype)
-    return _map(path, dtype)
+    try:
+        seen = _map(path)
+    except FileNotFoundError as error:
+        raise CorruptArtifactError(
+            f"{path}: is missing, its index says {expected:,}; {REMEDY}"
+        ) from error
+    if len(seen) != expected:
+        raise CorruptArtifactError(
+            f"{path}: has {len(seen):,} bytes, its index says {expected:,}; {REMEDY}"
+        )
+    return seen.view(dtype)
 
 
-def _map(path: Path, dtype: np.dtype[Any]) -> NDArray[Any]:
+def _map(path: Path) -> NDArray[np.uint8]:
     """Map a whole file; `numpy.memmap` would take three times as long, mostly to tidy the path."""
-    with path.open("rb") as file:
-        return np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), dtype)
+    with path.open("rb", buffering=0) as file:
+        if not os.fstat(file.fileno()).st_size:  # an empty file cannot be mapped
+            return np.zeros(0, np.uint8)
+        return np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)

@@ -30,17 +30,12 @@ REMEDY = "run the stage that makes it again"
 
 def idx_path(stem: Path) -> Path:
     """The file of boundaries."""
-    return stem.with_name(f"{stem.name}.idx")
+    return Path(f"{stem}.idx")
 
 
-def read_header(path: Path) -> tuple[int, int, int]:
-    """Return dtype code, number of sequences and number of document bounds of an `.idx` file."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(HEADER.size)
-        seen = path.stat().st_size
-    except OSError as error:
-        raise CorruptArtifactError(f"{path}: cannot be read ({error}); {REMEDY}") from error
+def read_header(path: Path, index: NDArray[np.uint8]) -> tuple[int, int, int]:
+    """Return dtype code, sequences and document bounds of an `.idx` file with these bytes."""
+    data, seen = index[: HEADER.size].tobytes(), len(index)
     if len(data) < HEADER.size or not data.startswith(MAGIC):
         raise CorruptArtifactError(f"{path}: not a Megatron index; {REMEDY}")
     _, version, code, sequences, bounds = HEADER.unpack(data)

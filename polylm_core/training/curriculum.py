@@ -18,7 +18,7 @@ from polylm_core.token_files import TokenFile
 from polylm_core.training.dataset import Batch, Ids
 from polylm_core.training.interleave import Interleaving
 from polylm_core.training.permutation import Counts, key_of, permuted, subkeys, unpermuted
-from polylm_core.training.segments import segments_of
+from polylm_core.training.windows import copy_windows, number_documents
 
 DRAWN_WINDOWS = 1024
 """Windows of a stream that are read at once when all are."""
@@ -63,6 +63,13 @@ class Windows:
     """Position in the stream of each row's first token, [B]; it is followed by T more."""
     epochs: Counts
     """How often the stream had been read to its end before, [B]."""
+
+    def by_stream(self) -> Iterator[tuple[int, Counts]]:
+        """Yield the number of each stream with its rows."""
+        order = np.argsort(self.streams, kind="stable")
+        ends = np.flatnonzero(np.diff(self.streams[order])) + 1
+        for rows in np.split(order, ends):
+            yield int(self.streams[rows[0]]), rows
 
 
 @dataclass(frozen=True)
@@ -136,10 +143,9 @@ class CurriculumOrder:
         ids, targets = tokens[:, :-1], tokens[:, 1:]
         if self._attend_across_documents:
             return Batch(ids, targets)
-        segments = np.empty(ids.shape, dtype=np.int32)
-        for number in np.unique(windows.streams):
-            own = windows.streams == number
-            segments[own] = segments_of(self._files[number], windows.firsts[own], ids.shape[1])
+        segments = np.zeros(ids.shape, dtype=np.int32)
+        for number, rows in windows.by_stream():
+            number_documents(self._files[number], windows.firsts[rows], rows, segments)
         return Batch(ids, targets, segments)
 
     def windows(self, step: int) -> Windows:
@@ -203,15 +209,10 @@ class CurriculumOrder:
 
     def _read(self, windows: Windows) -> Ids:
         """Return the T + 1 tokens of each window."""
-        length = self._context_tokens + 1
-        rows = np.empty((len(windows.firsts), length), dtype=np.int32)
-        tokens = map(self._tokens.__getitem__, windows.streams.tolist())
-        for row, stream, first in zip(rows, tokens, windows.firsts.tolist(), strict=True):
-            if first + length <= len(stream):
-                row[:] = stream[first : first + length]
-            else:
-                row[:] = stream[(first + np.arange(length)) % len(stream)]
-        return rows
+        tokens = np.empty((len(windows.firsts), self._context_tokens + 1), dtype=np.int32)
+        for number, rows in windows.by_stream():
+            copy_windows(self._tokens[number], windows.firsts[rows], rows, tokens)
+        return tokens
 
 
 def _require_whole_steps(stages: Sequence[StageDraw], batch_windows: int) -> None:

@@ -12,7 +12,7 @@ from polylm_core.errors import StageError
 from polylm_core.storage import no_space_named
 from polylm_core.token_files import TokenFile
 from polylm_core.tokenizer import SentencePieceTokenizer, readable
-from polylm_core.training.segments import segments_of
+from polylm_core.training.windows import segments_of
 
 
 def write_validation(

@@ -10,7 +10,7 @@ import pytest
 
 from polylm_core.token_files import TokenFile, TokenFileWriter
 from polylm_core.token_index import idx_path
-from polylm_core.training.segments import segments_of
+from polylm_core.training.windows import copy_windows, segments_of
 
 END = 2
 
@@ -31,6 +31,15 @@ def one_by_one(stream: TokenFile, first: int, context: int) -> list[int]:
         found += int(begins and place > 0)
         numbers.append(found)
     return numbers
+
+
+def test_windows_are_copied_into_the_rows_that_are_named(tmp_path: Path) -> None:
+    tokens = write(tmp_path, [[5, 6, END], [7, 8, 9, END]]).tokens
+    batch = np.zeros((4, 5), dtype=np.int32)
+    firsts = np.array([1, 4, 6])
+    copy_windows(tokens, firsts, np.array([3, 0, 1]), batch)
+    expected = np.take(tokens, firsts[:, None] + np.arange(5), mode="wrap").tolist()
+    assert batch.tolist() == [expected[1], expected[2], [0] * 5, expected[0]]
 
 
 def test_an_input_belongs_to_the_document_of_its_target(tmp_path: Path) -> None:
