@@ -78,6 +78,17 @@ class Artifact:
         Raises MissingArtifactError when the manifest is not there, CorruptArtifactError when the
         manifest or any file is not as it was made.
         """
+        artifact = cls.open(path)
+        _verify_files(path, artifact.manifest)
+        return artifact
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Load an artifact to look at, in no time: its manifest is checked and its files are not.
+
+        Raises MissingArtifactError when the manifest is not there, CorruptArtifactError when it is
+        not as it was made.
+        """
         manifest = _read_manifest(path, cls.stage)
         if manifest.artifact != cls.__name__ or manifest.schema_version != SCHEMA_VERSION:
             raise CorruptArtifactError(
@@ -85,7 +96,6 @@ class Artifact:
                 f"{manifest.schema_version}, expected {cls.__name__} of schema {SCHEMA_VERSION}; "
                 f"run `dvc repro --force {cls.stage}`"
             )
-        _verify_files(path, manifest)
         return cls(path=path, manifest=manifest)
 
     @property

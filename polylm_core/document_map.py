@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 
 from polylm_core.errors import CorruptArtifactError
 from polylm_core.storage import no_space_named
-from polylm_core.token_files import REMEDY, TokenFile
+from polylm_core.token_files import TokenFile
+from polylm_core.token_index import REMEDY
 
 DOCUMENTS_SCHEMA = pa.schema([("id", pa.string()), ("first_token", pa.int64())])
 ROW_GROUP_ROWS = 65_536
@@ -102,10 +103,13 @@ class DocumentSpan:
 class DocumentMap:
     """The documents of one stream, to be looked up by token or by id."""
 
-    def __init__(self, stem: Path) -> None:
-        """Open `<stem>.{bin,idx,documents.parquet}`; raises CorruptArtifactError."""
+    def __init__(self, stem: Path, *, verified: bool = False) -> None:
+        """Open `<stem>.{bin,idx,documents.parquet}`; raises CorruptArtifactError.
+
+        `verified` is as `TokenFile.open` takes it.
+        """
         self.path = documents_path(stem)
-        self.file = TokenFile.open(stem)
+        self.file = TokenFile.open(stem, verified=verified)
         self.languages = tuple(stem.name.split("-"))
         try:
             self._rows = pq.ParquetFile(self.path)
@@ -141,9 +145,18 @@ class DocumentMap:
         Raises IndexError for a position outside the stream.
         """
         number = self.file.document_of(position)
-        group = bisect_right(self._first_rows, number) - 1
-        ids = self._read_ids(group)
-        return self._span(ids[number - self._first_rows[group]].as_py(), number)
+        return self.numbered([number])[number]
+
+    def numbered(self, numbers: Collection[int]) -> dict[int, DocumentSpan]:
+        """The documents of these numbers, in order; each row group is read once."""
+        found: dict[int, DocumentSpan] = {}
+        group, ids = -1, pa.chunked_array([], pa.string())
+        for number in sorted(set(numbers)):
+            if number >= self._first_rows[group + 1]:
+                group = bisect_right(self._first_rows, number) - 1
+                ids = self._read_ids(group)
+            found[number] = self._span(ids[number - self._first_rows[group]].as_py(), number)
+        return found
 
     def find(self, ids: Collection[str]) -> dict[str, DocumentSpan]:
         """The places of those of the documents that the stream has, by id, in stream order."""

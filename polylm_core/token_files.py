@@ -13,8 +13,9 @@ tools open our files and we open theirs:
 
 from __future__ import annotations
 
+import mmap
+import os
 import shutil
-import struct
 import tempfile
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
@@ -29,28 +30,26 @@ from numpy.typing import NDArray
 
 from polylm_core.errors import CorruptArtifactError
 from polylm_core.storage import no_space_named
-
-MAGIC = b"MMIDIDX\x00\x00"
-VERSION = 1
-HEADER = struct.Struct("<9sQBQQ")
-DTYPE_BY_CODE: dict[int, np.dtype[Any]] = {4: np.dtype("<i4"), 8: np.dtype("<u2")}
-SIZE, OFFSET = np.dtype("<i4"), np.dtype("<i8")
-UINT16_VOCABULARY = 65500
-"""Below this many entries Megatron-LM stores ids in two bytes (`DType.optimal_dtype`)."""
-CHUNK = 1 << 18
-"""Entries of an index that are in memory at once."""
-
-REMEDY = "run the stage that makes it again"
+from polylm_core.token_index import (
+    CHUNK,
+    DTYPE_BY_CODE,
+    HEADER,
+    MAGIC,
+    OFFSET,
+    REMEDY,
+    SIZE,
+    UINT16_VOCABULARY,
+    VERSION,
+    count_tokens,
+    idx_path,
+    last_end,
+    read_header,
+)
 
 
 def bin_path(stem: Path) -> Path:
     """The file of ids; `stem` may hold dots, so a suffix is added and none replaced."""
-    return stem.with_name(f"{stem.name}.bin")
-
-
-def idx_path(stem: Path) -> Path:
-    """The file of boundaries."""
-    return stem.with_name(f"{stem.name}.idx")
+    return Path(f"{stem}.bin")
 
 
 def list_streams(folder: Path) -> tuple[str, ...]:
@@ -162,21 +161,33 @@ class TokenFile:
     """First sequence of each document, and the number of all sequences as a last entry."""
 
     @classmethod
-    def open(cls, stem: Path) -> Self:
+    def open(cls, stem: Path, *, verified: bool = False) -> Self:
         """Open `<stem>.bin` and `<stem>.idx`.
+
+        The index is read to its end and checked, unless it is `verified`, as the files of a loaded
+        artifact are: then opening costs the same for any number of documents.
 
         Raises CorruptArtifactError when a file is missing, cut short or does not fit the other.
         """
         path = idx_path(stem)
-        code, sequences, bounds = _read_header(path)
+        try:
+            index = _map(path)
+        except OSError as error:
+            raise CorruptArtifactError(f"{path}: cannot be read ({error}); {REMEDY}") from error
+        code, sequences, bounds = read_header(path, index)
         dtype = DTYPE_BY_CODE[code]
-        tokens = _count_tokens(path, dtype, sequences, bounds)
-        index = np.memmap(path, dtype=np.uint8, mode="r")
         places = HEADER.size + SIZE.itemsize * sequences
+        sizes = np.ndarray(sequences, SIZE, index, HEADER.size)
+        pointers = np.ndarray(sequences, OFFSET, index, places)
+        tokens = (
+            last_end(sizes, pointers, dtype)
+            if verified
+            else count_tokens(path, dtype, sequences, bounds)
+        )
         return cls(
             tokens=_map_tokens(bin_path(stem), dtype, tokens),
-            sizes=np.ndarray(sequences, SIZE, index, HEADER.size),
-            pointers=np.ndarray(sequences, OFFSET, index, places),
+            sizes=sizes,
+            pointers=pointers,
             bounds=np.ndarray(bounds, OFFSET, index, places + OFFSET.itemsize * sequences),
         )
 
@@ -218,80 +229,24 @@ class TokenFile:
         return bisect_right(self.bounds, sequence) - 1
 
 
-def _read_header(path: Path) -> tuple[int, int, int]:
-    """Return dtype code, number of sequences and number of document bounds of an `.idx` file."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(HEADER.size)
-        seen = path.stat().st_size
-    except OSError as error:
-        raise CorruptArtifactError(f"{path}: cannot be read ({error}); {REMEDY}") from error
-    if len(data) < HEADER.size or not data.startswith(MAGIC):
-        raise CorruptArtifactError(f"{path}: not a Megatron index; {REMEDY}")
-    _, version, code, sequences, bounds = HEADER.unpack(data)
-    if version != VERSION or code not in DTYPE_BY_CODE:
-        raise CorruptArtifactError(
-            f"{path}: version {version} and dtype code {code}, expected version {VERSION} "
-            f"and a code of {sorted(DTYPE_BY_CODE)}; {REMEDY}"
-        )
-    expected = (
-        HEADER.size + (SIZE.itemsize + OFFSET.itemsize) * sequences + OFFSET.itemsize * bounds
-    )
-    if seen != expected or bounds < 1:
-        raise CorruptArtifactError(
-            f"{path}: {seen:,} bytes, but its header announces {expected:,}; {REMEDY}"
-        )
-    return code, sequences, bounds
-
-
-def _count_tokens(path: Path, dtype: np.dtype[Any], sequences: int, bounds: int) -> int:
-    """Return the tokens that an index places; raises CorruptArtifactError where it is at odds."""
-    places = HEADER.size + SIZE.itemsize * sequences
-    rest = places + OFFSET.itemsize * sequences
-    consistent = _bounds_fit(_read_chunks(path, OFFSET, rest, bounds), sequences)
-    tokens = 0
-    chunks = zip(
-        _read_chunks(path, SIZE, HEADER.size, sequences),
-        _read_chunks(path, OFFSET, places, sequences),
-        strict=True,
-    )
-    for sizes, pointers in chunks:
-        ends = tokens + np.cumsum(sizes, dtype=OFFSET)
-        consistent &= bool((sizes >= 0).all())
-        consistent &= np.array_equal(pointers, (ends - sizes) * dtype.itemsize)
-        tokens = int(ends[-1])
-    if not consistent:
-        raise CorruptArtifactError(f"{path}: its boundaries contradict each other; {REMEDY}")
-    return tokens
-
-
-def _bounds_fit(chunks: Iterator[NDArray[Any]], sequences: int) -> bool:
-    """Whether document bounds rise from 0 to the number of sequences."""
-    last = 0
-    for number, chunk in enumerate(chunks):
-        steps = np.diff(chunk, prepend=last)
-        if (steps < 0).any() or (number == 0 and chunk[0] != 0):
-            return False
-        last = int(chunk[-1])
-    return last == sequences
-
-
-def _read_chunks(
-    path: Path, dtype: np.dtype[Any], offset: int, count: int
-) -> Iterator[NDArray[Any]]:
-    with path.open("rb") as file:
-        file.seek(offset)
-        for begin in range(0, count, CHUNK):
-            size = min(CHUNK, count - begin) * dtype.itemsize
-            yield np.frombuffer(file.read(size), dtype)
-
-
 def _map_tokens(path: Path, dtype: np.dtype[Any], tokens: int) -> NDArray[Any]:
     expected = tokens * dtype.itemsize
-    seen = path.stat().st_size if path.is_file() else None
-    if seen != expected:
-        state = "is missing" if seen is None else f"has {seen:,} bytes"
-        raise CorruptArtifactError(f"{path}: {state}, its index says {expected:,}; {REMEDY}")
-    if tokens == 0:  # an empty file cannot be mapped
-        return np.zeros(0, dtype=dtype)
-    return np.memmap(path, dtype=dtype, mode="r", shape=(tokens,))
+    try:
+        seen = _map(path)
+    except FileNotFoundError as error:
+        raise CorruptArtifactError(
+            f"{path}: is missing, its index says {expected:,}; {REMEDY}"
+        ) from error
+    if len(seen) != expected:
+        raise CorruptArtifactError(
+            f"{path}: has {len(seen):,} bytes, its index says {expected:,}; {REMEDY}"
+        )
+    return seen.view(dtype)
+
+
+def _map(path: Path) -> NDArray[np.uint8]:
+    """Map a whole file; `numpy.memmap` would take three times as long, mostly to tidy the path."""
+    with path.open("rb", buffering=0) as file:
+        if not os.fstat(file.fileno()).st_size:  # an empty file cannot be mapped
+            return np.zeros(0, np.uint8)
+        return np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)

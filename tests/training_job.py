@@ -17,7 +17,7 @@ from polylm_core.compute.backend import Backend
 from polylm_core.progress import NullProgress
 from polylm_core.storage import sha256_file
 from polylm_core.token_files import TokenFileWriter
-from polylm_core.training.dataset import windows_of_stage
+from polylm_core.training.curriculum import windows_of_stage
 from polylm_core.training.job import AdamW, CurriculumData, ModelShape, TrainJob
 from polylm_core.training.run import run_job
 from polylm_core.training.schedule import Schedule
@@ -26,19 +26,26 @@ CONTEXT, BATCH, VOCAB = 16, 4, 64
 STREAMS = ("eng_Latn", "deu_Latn")
 
 
-def make_job(folder: Path, *, steps: int = 12, checkpoint_every_steps: int = 4) -> TrainJob:
+def make_job(
+    folder: Path,
+    *,
+    steps: int = 12,
+    checkpoint_every_steps: int = 4,
+    attend_across_documents: bool = True,
+) -> TrainJob:
     """Write token files and a validation file below `folder` and return the job."""
     random = np.random.default_rng(5)
     folder.mkdir(parents=True, exist_ok=True)
     for name in STREAMS:
         with TokenFileWriter(folder / "tokens" / name, vocab_size=VOCAB) as writer:
-            writer.add(random.integers(4, VOCAB, 2_000).tolist())
+            writer.add_batch(random.integers(4, VOCAB, 2_000), np.full(200, 10))
     np.savez(
         folder / "validation.npz",
         ids=random.integers(4, VOCAB, (4, CONTEXT + 1)),
         language=np.asarray([0, 0, 1, 1]),
         languages=np.asarray(STREAMS),
         bytes=np.asarray([32, 32]),
+        **({} if attend_across_documents else {"segments": np.repeat([[0, 1]], 4, 0).repeat(8, 1)}),
     )
     tokens = steps * BATCH * CONTEXT // 2
     windows = windows_of_stage(
@@ -48,10 +55,12 @@ def make_job(folder: Path, *, steps: int = 12, checkpoint_every_steps: int = 4) 
         work=folder / "run",
         seed=9,
         data=CurriculumData(
+            tokens_fingerprint="invented",
             stream_files={name: folder / "tokens" / name for name in STREAMS},
             stage_windows=[("only", windows)],
             context_tokens=CONTEXT,
             global_batch_windows=BATCH,
+            attend_across_documents=attend_across_documents,
         ),
         new_model=ModelShape(
             num_layers=1,

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from polylm_core.cli import calibration, machine, reference, summary
+from polylm_core.cli import calibration, machine, reference, summary, trace
 from polylm_core.errors import MachineError, PolyLMError
 from polylm_core.params import load_params
 from polylm_core.pipeline import SOURCES, check_sources, require_sources, sources_fingerprint
@@ -27,6 +27,13 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+tracing = typer.Typer(
+    help="Which documents a step of pretraining saw, and which steps saw a document.",
+    no_args_is_help=True,
+)
+app.add_typer(tracing, name="trace")
 
 
 @app.command(name="summary")
@@ -100,6 +107,24 @@ def fineweb2(
 ) -> None:
     """Print the part of params.yaml that has the settings of FineWeb-2's files."""
     print(calibration.fineweb2_text(files), end="")
+
+
+@tracing.command(name="step")
+def trace_step(
+    step: Annotated[int, typer.Argument(help="Number of the step, from 1 as in the curves.")],
+) -> None:
+    """Print the documents of a step with their languages and sources, row by row."""
+    root = _checkout()
+    print("\n".join(trace.step_lines(root, load_params(root / PARAMS), step)))
+
+
+@tracing.command(name="document")
+def trace_document(
+    document: Annotated[str, typer.Argument(help="Its id, such as udhr/deu_Latn/b02c9f.")],
+) -> None:
+    """Print the steps that saw a document."""
+    root = _checkout()
+    print("\n".join(trace.document_lines(root, load_params(root / PARAMS), document)))
 
 
 def _recipe_problems(root: Path) -> list[str]:

@@ -32,12 +32,15 @@ class CurriculumData(_Part):
     """Pretraining: windows of token streams, by curriculum stage."""
 
     kind: Literal["curriculum"] = "curriculum"
+    tokens_fingerprint: str
+    """Of the token set; with the run's seed it decides the order."""
     stream_files: dict[str, Path]
     """Each stream's token file without its ending."""
     stage_windows: list[tuple[str, dict[str, int]]]
     """Name and windows by stream of each curriculum stage."""
     context_tokens: int
     global_batch_windows: int
+    attend_across_documents: bool
 
 
 class PackedData(_Part):
@@ -71,7 +74,8 @@ class TrainJob(_Part):
     init_from: Path | None = None
     """Hugging Face folder to start from."""
     validation_file: Path | None = None
-    """`.npz` of held-out rows: `ids` [N, T+1], `language` [N]; by language `languages`, `bytes`."""
+    """`.npz` of held-out rows: `ids` [N, T+1], `language` [N], `segments` [N, T] where documents do
+    not attend to each other; by language `languages`, `bytes`."""
     schedule: Schedule
     adamw: AdamW
     precision: Literal["float32", "bfloat16"]

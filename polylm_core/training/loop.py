@@ -117,7 +117,7 @@ class _Trainer:
         mean = float(total) / num_targets
         if not math.isfinite(mean):
             raise TrainingError(
-                f"the loss of step {step} is {mean}; lower the peak learning rate, "
+                f"the loss of step {step + 1} is {mean}; lower the peak learning rate, "
                 "or use float32, and run again from the last checkpoint"
             )
         return mean
@@ -125,10 +125,11 @@ class _Trainer:
     def _losses(self, micro: Batch) -> torch.Tensor:
         """Return the summed loss in training, the losses [B, T] in evaluation.
 
-        Packed chats see neither each other nor each other's places.
+        Segments see neither each other nor each other's places.
         """
         device = self.engine.device
         inputs = [torch.from_numpy(array).to(device) for array in (micro.ids_BT, micro.targets_BT)]
+        inputs[1] = inputs[1].long()  # as gathering takes them; the embedding takes int32
         if micro.segments_BT is not None:
             inputs += isolate(torch.from_numpy(micro.segments_BT).to(device))
         losses: torch.Tensor = self.engine(*inputs)
@@ -153,6 +154,7 @@ class _Trainer:
         """Return held-out bits per byte by language; the ranks share the rows evenly."""
         with np.load(_required(self.job.validation_file), allow_pickle=False) as data:
             rows, language = data["ids"], data["language"]
+            segments = data["segments"] if "segments" in data else None
             names, num_bytes = data["languages"], data["bytes"]
         device = self.engine.device
         nats = torch.zeros(len(names), dtype=torch.float64, device=device)
@@ -164,7 +166,8 @@ class _Trainer:
                 chosen = np.arange(start, start + size)
                 real = chosen < len(rows)
                 chosen = np.where(real, chosen, 0)
-                scored = Batch(rows[chosen, :-1], rows[chosen, 1:])
+                apart = None if segments is None else segments[chosen]
+                scored = Batch(rows[chosen, :-1], rows[chosen, 1:], apart)
                 losses = self._losses(scored).double().sum(1)
                 losses[torch.from_numpy(~real).to(device)] = 0.0
                 nats.index_add_(0, torch.from_numpy(language[chosen]).to(device), losses)
@@ -185,10 +188,10 @@ class _Trainer:
 
 
 def isolate(segments_BT: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the mask [B, 1, T, T] and positions [B, T] that keep packed chats apart.
+    """Return the mask [B, 1, T, T] and positions [B, T] that keep the segments of rows apart.
 
     A position sees itself and the earlier positions of its own segment; positions count from 0
-    within a segment, as they will when the chat stands alone.
+    within a segment, as they will when the chat or document stands alone.
     """
     length = segments_BT.shape[1]
     causal_TT = torch.ones(length, length, dtype=torch.bool, device=segments_BT.device).tril()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from polylm_core.token_files import TokenFile
-from polylm_core.training.dataset import Batch, CurriculumOrder, DataOrder, PackedOrder, StageDraw
+from polylm_core.training.curriculum import CurriculumOrder, StageDraw
+from polylm_core.training.dataset import Batch, DataOrder, PackedOrder
 from polylm_core.training.job import CurriculumData, PackedData
 
 
@@ -21,11 +22,13 @@ def build_order(data: CurriculumData | PackedData, seed: int) -> DataOrder:
 
 
 def curriculum_order(data: CurriculumData, seed: int) -> CurriculumOrder:
-    """Return the order of a pretraining run; opens its token files."""
+    """Return the order of a pretraining run; opens its token files, which are known to be whole."""
     return CurriculumOrder(
-        {name: TokenFile.open(stem).tokens for name, stem in data.stream_files.items()},
+        {name: TokenFile.open(stem, verified=True) for name, stem in data.stream_files.items()},
         [StageDraw(name, windows) for name, windows in data.stage_windows],
+        fingerprint=data.tokens_fingerprint,
         seed=seed,
         context_tokens=data.context_tokens,
         global_batch_windows=data.global_batch_windows,
+        attend_across_documents=data.attend_across_documents,
     )

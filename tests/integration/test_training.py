@@ -7,6 +7,7 @@ the time.
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -16,7 +17,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 from safetensors.torch import load_file
 
 from polylm_core.compute.local import LocalBackend
@@ -24,7 +27,10 @@ from polylm_core.compute.on_ray import RayBackend
 from polylm_core.compute.process import command_of
 from polylm_core.errors import TrainingError
 from polylm_core.training.checkpoint import latest
+from polylm_core.training.loss import LanguageModelLoss
 from polylm_core.training.metrics import MetricsFile
+from polylm_core.training.model import build_model
+from polylm_core.training.order import build_order
 from tests.training_job import make_job, train, weights
 
 pytestmark = pytest.mark.timeout(400)
@@ -105,6 +111,35 @@ def test_two_runs_give_the_same_bytes_and_a_falling_loss(undisturbed: str, tmp_p
     }
     tensors = load_file(job.work / "export" / "model.safetensors")
     assert tensors["transformer.wte.weight"].shape == (64, 32)
+
+
+def test_documents_kept_apart_have_the_losses_they_have_alone(tmp_path: Path) -> None:
+    made = make_job(tmp_path, steps=2, attend_across_documents=False)
+    assert made.new_model is not None
+    shape = made.new_model.model_copy(update={"initializer_std": 0.5})  # attention matters
+    job = made.model_copy(update={"new_model": shape, "matmul_precision": "highest"})
+    train(job, LOCAL)
+    rows = MetricsFile(job.work / "metrics.jsonl").read()
+    first = next(row.value for row in rows if row.metric == "loss")
+    before = next(row.value for row in rows if row.metric == "bits_per_byte")
+    model = LanguageModelLoss(build_model(shape, seed=job.seed)).requires_grad_(False)
+    batch = build_order(job.data, job.seed).batch(0)
+    assert batch.segments_BT is not None
+    total = 0.0
+    for ids, targets, segments in zip(
+        batch.ids_BT, batch.targets_BT, batch.segments_BT, strict=True
+    ):
+        for number in range(segments[-1] + 1):
+            alone = [torch.from_numpy(array[segments == number])[None] for array in (ids, targets)]
+            total += float(model(alone[0], alone[1].long()))
+    size = batch.ids_BT.size
+    assert first == pytest.approx(total / size, rel=1e-5)
+    across = model(torch.from_numpy(batch.ids_BT), torch.from_numpy(batch.targets_BT).long())
+    assert first != pytest.approx(float(across) / size, rel=1e-2)
+    held_out = torch.from_numpy(np.load(tmp_path / "validation.npz")["ids"][:2])  # eng_Latn
+    halves = [(held_out[:, :8], held_out[:, 1:9]), (held_out[:, 8:16], held_out[:, 9:])]
+    bits = sum(float(model(*half)) for half in halves) / math.log(2)
+    assert before == pytest.approx(bits / 32, rel=1e-5)
 
 
 def test_a_killed_worker_is_replaced_and_the_weights_are_the_same(

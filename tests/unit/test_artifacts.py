@@ -56,6 +56,16 @@ def test_without_a_manifest_the_stage_to_run_is_named(tmp_path: Path) -> None:
         Tokenizer.load(made.path)
 
 
+def test_opening_to_look_reads_the_manifest_alone(tmp_path: Path) -> None:
+    made = make(tmp_path)
+    (made.path / "tokenizer.model").unlink()
+    assert Tokenizer.open(made.path).fingerprint == made.fingerprint
+    with pytest.raises(CorruptArtifactError, match="expected TokenSet"):
+        TokenSet.open(made.path)
+    with pytest.raises(MissingArtifactError, match="dvc repro mix"):
+        Mixture.open(tmp_path / "05_mixture")
+
+
 def test_a_flipped_byte_names_the_file(tmp_path: Path) -> None:
     made = make(tmp_path)
     (made.path / "tokenizer.model").write_bytes(b"piecez")

@@ -46,6 +46,14 @@ def test_every_token_leads_to_its_document_and_language(tmp_path: Path) -> None:
     assert all(span.begin <= position < span.end for position, span in enumerate(seen))
 
 
+def test_documents_are_looked_up_by_number_in_any_number(tmp_path: Path) -> None:
+    with DocumentMap(write(tmp_path / "deu_Latn"), verified=True) as documents:
+        found = documents.numbered([6, 0, 3, 6])
+        alone = {number: documents.numbered([number])[number] for number in (0, 3, 6)}
+    assert found == alone
+    assert [span.id for span in found.values()] == ["d0", "d3", "d6"]
+
+
 def test_a_pair_has_two_languages(tmp_path: Path) -> None:
     with DocumentMap(write(tmp_path / "eng_Latn-tha_Thai")) as documents:
         assert documents.at(0).languages == ("eng_Latn", "tha_Thai")

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from polylm_core import token_files
+from polylm_core import token_files, token_index
 from polylm_core.errors import CorruptArtifactError
-from polylm_core.token_files import TokenFile, TokenFileWriter, bin_path, idx_path, list_streams
+from polylm_core.token_files import TokenFile, TokenFileWriter, bin_path, list_streams
+from polylm_core.token_index import idx_path
 
 DOCUMENTS = [[5, 6, 7, 2], [2], [9, 2], [65000, 1, 2]]
 
@@ -71,6 +72,20 @@ def test_documents_of_several_sequences_are_read_as_megatron_lm_groups_them(
     stream = TokenFile.open(stem)
     assert [stream.document(i).tolist() for i in range(len(stream))] == [[1, 2, 3], [4, 5]]
     assert stream.document_of(2) == 0
+
+
+@pytest.mark.parametrize("documents", [DOCUMENTS, []])
+def test_a_verified_file_opens_as_any_other(tmp_path: Path, documents: list[list[int]]) -> None:
+    stem = write(tmp_path / "s", documents)
+    stream = TokenFile.open(stem, verified=True)
+    assert [stream.document(i).tolist() for i in range(len(stream))] == documents
+
+
+def test_a_verified_file_that_was_cut_since_is_refused(tmp_path: Path) -> None:
+    stem = write(tmp_path / "s", DOCUMENTS)
+    bin_path(stem).write_bytes(bin_path(stem).read_bytes()[:-2])
+    with pytest.raises(CorruptArtifactError, match=r"s\.bin: has 18 bytes, its index says 20"):
+        TokenFile.open(stem, verified=True)
 
 
 def test_a_stream_without_documents_can_be_opened(tmp_path: Path) -> None:
@@ -137,6 +152,7 @@ def test_an_index_is_the_same_however_much_of_it_is_in_memory(
 ) -> None:
     whole = idx_path(write(tmp_path / "whole", DOCUMENTS)).read_bytes()
     monkeypatch.setattr(token_files, "CHUNK", chunk)
+    monkeypatch.setattr(token_index, "CHUNK", chunk)
     stem = write(tmp_path / "s", DOCUMENTS)
     assert idx_path(stem).read_bytes() == whole
     stream = TokenFile.open(stem)

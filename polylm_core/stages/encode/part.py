@@ -24,7 +24,8 @@ from polylm_core.pair_layouts import LayoutName, lay_out
 from polylm_core.records import DOCUMENT_SCHEMA, PAIR_SCHEMA, Pair, read_batches
 from polylm_core.restart import read_marker, write_marker
 from polylm_core.storage import filling
-from polylm_core.token_files import TokenFileWriter, bin_path, idx_path
+from polylm_core.token_files import TokenFileWriter, bin_path
+from polylm_core.token_index import idx_path
 from polylm_core.tokenizer import EOS_ID, load
 
 BATCH_BYTES = 1 << 22

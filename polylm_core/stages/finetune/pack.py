@@ -46,9 +46,9 @@ def write_rows(
 ) -> int:
     """Write `ids`, `targets` and `segments` [N, T] as `.npz`; return the answer tokens in them."""
     shape = (len(rows), context_tokens)
-    ids_NT = np.full(shape, pad_id, dtype=np.int64)
-    targets_NT = np.full(shape, IGNORED_TARGET, dtype=np.int64)
-    segments_NT = np.full(shape, PADDING_SEGMENT, dtype=np.int64)
+    ids_NT = np.full(shape, pad_id, dtype=np.int32)
+    targets_NT = np.full(shape, IGNORED_TARGET, dtype=np.int32)
+    segments_NT = np.full(shape, PADDING_SEGMENT, dtype=np.int32)
     for row, chats in enumerate(rows):
         begin = 0
         for number, chat in enumerate(chats):

@@ -50,6 +50,10 @@ class PretrainConfig(StageConfig):
     between; as `torch.set_float32_matmul_precision`."""
     global_batch_tokens: int = Field(gt=0)
     """Tokens of one optimizer step over all ranks; accumulation is derived."""
+    attend_across_documents: bool = True
+    """Whether a position sees the documents before its own in the same window, as in GPT-3
+    (appendix B). Without it positions count from each document's beginning, and the mask costs
+    attention its fastest kernels."""
     checkpoint_every_steps: int = Field(gt=0)
     validate_every_steps: int = Field(gt=0)
     validation_tokens_per_language: int = Field(gt=0)

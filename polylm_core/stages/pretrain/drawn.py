@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from polylm_core.storage import no_space_named
-from polylm_core.training.dataset import CurriculumOrder
+from polylm_core.training.curriculum import CurriculumOrder
 
 DRAWN_FILE = "drawn_unigrams.parquet"
 
@@ -20,8 +20,8 @@ def write_drawn(path: Path, order: CurriculumOrder, languages: Sequence[str], vo
     columns: dict[str, list[object]] = {"language": [], "id": [], "count": []}
     for code in languages:
         counts = np.zeros(vocab, dtype=np.int64)
-        for row in order.rows_of_stream(code):
-            np.add.at(counts, order.window(row)[1:], 1)
+        for windows in order.draws(code):
+            counts += np.bincount(windows[:, 1:].ravel(), minlength=vocab)
         seen = np.flatnonzero(counts)
         columns["language"] += [code] * len(seen)
         columns["id"] += seen.tolist()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
@@ -14,14 +13,14 @@ from polylm_core.artifacts import (
     TokenSet,
     partial_folder,
 )
-from polylm_core.errors import StageError
 from polylm_core.stages.base import StageRun
 from polylm_core.stages.pretrain.config import PretrainConfig
+from polylm_core.stages.pretrain.data import curriculum_data
 from polylm_core.stages.pretrain.drawn import DRAWN_FILE, write_drawn
 from polylm_core.stages.pretrain.validation import write_validation
 from polylm_core.storage import no_space_named
-from polylm_core.training.dataset import CurriculumOrder, windows_of_stage
-from polylm_core.training.job import AdamW, CurriculumData, ModelShape, TrainJob
+from polylm_core.training.curriculum import CurriculumOrder
+from polylm_core.training.job import AdamW, ModelShape, TrainJob
 from polylm_core.training.metrics import Measurement
 from polylm_core.training.order import curriculum_order
 from polylm_core.training.run import CURVES_FILE, run_job, write_curves
@@ -43,7 +42,7 @@ def pretrain(
     tokens.require_made_from("vocab", tokenizer)
     mixture.require_made_from("encode", tokens)
     pieces = tokenizers.load(tokenizer.path / tokenizers.MODEL_FILE)
-    data = _data(config, tokens, mixture)
+    data = curriculum_data(config, tokens, mixture)
     order = curriculum_order(data, run.seed)
     validation = _validation(config, tokens, pieces, run)
     steps = order.num_steps
@@ -81,6 +80,7 @@ def _validation(
         languages=run.languages,
         context_tokens=config.model.context_tokens,
         tokens_per_language=config.validation_tokens_per_language,
+        attend_across_documents=config.attend_across_documents,
     )
     return file
 
@@ -118,36 +118,6 @@ def _publish(
     }
     inputs = {"vocab": tokenizer, "encode": tokens, "mix": mixture}
     return run.publish(BaseModelFolder, partial, config, inputs=inputs, counts=counts)
-
-
-def _data(config: PretrainConfig, tokens: TokenSet, mixture: Mixture) -> CurriculumData:
-    context = config.model.context_tokens
-    if config.global_batch_tokens % context:
-        raise StageError(
-            f"pretrain.global_batch_tokens ({config.global_batch_tokens}) is not a multiple of "
-            f"pretrain.model.context_tokens ({context}); choose a multiple"
-        )
-    batch = config.global_batch_tokens // context
-    solved = json.loads((mixture.path / "mixture.json").read_text(encoding="utf-8"))
-    stages = [
-        (
-            str(stage["name"]),
-            windows_of_stage(
-                {name: int(draw["tokens"]) for name, draw in stage["streams"].items()},
-                context_tokens=context,
-                global_batch_windows=batch,
-            ),
-        )
-        for stage in solved["stages"]
-    ]
-    folder = (tokens.path / "train").absolute()
-    names = sorted({name for _, windows in stages for name in windows})
-    return CurriculumData(
-        stream_files={name: folder / name for name in names},
-        stage_windows=stages,
-        context_tokens=context,
-        global_batch_windows=batch,
-    )
 
 
 def _shape(config: PretrainConfig, pieces: tokenizers.SentencePieceTokenizer) -> ModelShape:

@@ -12,6 +12,7 @@ from polylm_core.errors import StageError
 from polylm_core.storage import no_space_named
 from polylm_core.token_files import TokenFile
 from polylm_core.tokenizer import SentencePieceTokenizer, readable
+from polylm_core.training.windows import segments_of
 
 
 def write_validation(
@@ -22,34 +23,46 @@ def write_validation(
     languages: Sequence[str],
     context_tokens: int,
     tokens_per_language: int,
+    attend_across_documents: bool,
 ) -> None:
     """Write `ids` [N, T+1], `language` [N], `languages` and `bytes` by language to an `.npz`.
 
+    `segments` [N, T] are beside them where documents do not attend to each other.
+
     Raises StageError when a language has too little held-out text for one row.
     """
-    rows, owner, num_bytes = [], [], []
+    rows, segments, owner, num_bytes = [], [], [], []
     for number, code in enumerate(languages):
-        stream = TokenFile.open(tokens.path / "held_out" / code).tokens
-        wanted = max(1, min(tokens_per_language, len(stream) - 1) // context_tokens)
-        if len(stream) <= context_tokens:
-            raise StageError(
-                f"{code} has {len(stream)} held-out tokens, a validation row takes "
-                f"{context_tokens + 1}; raise curate.held_out_share"
-            )
-        for row in range(wanted):
-            begin = row * context_tokens
-            rows.append(np.asarray(stream[begin : begin + context_tokens + 1], dtype=np.int64))
-            owner.append(number)
-        predicted = [int(token) for token in stream[1 : wanted * context_tokens + 1]]
+        file = TokenFile.open(tokens.path / "held_out" / code)
+        firsts = _firsts(file, code, context_tokens, tokens_per_language)
+        rows += [file.tokens[first : first + context_tokens + 1] for first in firsts]
+        segments.append(segments_of(file, np.asarray(firsts), context_tokens))
+        owner += [number] * len(firsts)
+        predicted = file.tokens[1 : firsts[-1] + context_tokens + 1].tolist()
         num_bytes.append(sum(_bytes_of(tokenizer, token) for token in predicted))
+    apart = {} if attend_across_documents else {"segments": np.concatenate(segments)}
     with no_space_named(path):
         np.savez(
             path,
-            ids=np.stack(rows),
+            ids=np.stack(rows).astype(np.int32),
             language=np.asarray(owner, dtype=np.int64),
             languages=np.asarray(languages),
             bytes=np.asarray(num_bytes, dtype=np.int64),
+            allow_pickle=False,
+            **apart,
         )
+
+
+def _firsts(file: TokenFile, code: str, context_tokens: int, tokens: int) -> range:
+    """First tokens of a language's rows."""
+    size = len(file.tokens)
+    if size <= context_tokens:
+        raise StageError(
+            f"{code} has {size} held-out tokens, a validation row takes "
+            f"{context_tokens + 1}; raise curate.held_out_share"
+        )
+    rows = max(1, min(tokens, size - 1) // context_tokens)
+    return range(0, rows * context_tokens, context_tokens)
 
 
 def _bytes_of(tokenizer: SentencePieceTokenizer, token: int) -> int:

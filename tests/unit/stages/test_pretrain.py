@@ -26,7 +26,7 @@ from polylm_core.stages.pretrain.validation import write_validation
 from polylm_core.stages.vocab.config import VocabConfig
 from polylm_core.stages.vocab.stage import vocab
 from polylm_core.token_files import TokenFile
-from polylm_core.training.dataset import CurriculumOrder, StageDraw
+from polylm_core.training.curriculum import CurriculumOrder, StageDraw
 from tests.shards import make_shards
 from tests.support import make_run
 
@@ -99,13 +99,42 @@ def test_validation_counts_the_bytes_of_exactly_the_tokens_it_predicts(
     pieces = tokenizers.load(tokenizer.path / tokenizers.MODEL_FILE)
     file = tmp_path / "validation.npz"
     write_validation(
-        file, tokens, pieces, languages=LANGUAGES, context_tokens=8, tokens_per_language=24
+        file,
+        tokens,
+        pieces,
+        languages=LANGUAGES,
+        context_tokens=8,
+        tokens_per_language=24,
+        attend_across_documents=True,
     )
     rows = np.load(file)
     german = rows["ids"][rows["language"] == 1]
     assert german.shape == (3, 9)
     predicted = [*german[0, 1:], *german[1, 1:], *german[2, 1:]]
     assert rows["bytes"][1] == len(pieces.decode(predicted).encode())
+    assert "segments" not in rows
+
+
+def test_validation_rows_keep_documents_apart_as_training_rows_do(
+    made: tuple[Path, Tokenizer, TokenSet, Mixture], tmp_path: Path
+) -> None:
+    _, tokenizer, tokens, _ = made
+    pieces = tokenizers.load(tokenizer.path / tokenizers.MODEL_FILE)
+    write_validation(
+        tmp_path / "validation.npz",
+        tokens,
+        pieces,
+        languages=LANGUAGES,
+        context_tokens=64,
+        tokens_per_language=128,
+        attend_across_documents=False,
+    )
+    rows = np.load(tmp_path / "validation.npz")
+    ids, segments = rows["ids"], rows["segments"]
+    assert segments.shape == (len(ids), 64)
+    # A document begins with the end token of the one before it.
+    assert np.array_equal(np.diff(segments) == 1, ids[:, 1:-1] == pieces.eos_id)
+    assert segments.max() > 0
 
 
 def test_too_little_held_out_text_for_a_row_is_told(
@@ -121,6 +150,7 @@ def test_too_little_held_out_text_for_a_row_is_told(
             languages=LANGUAGES,
             context_tokens=100_000,
             tokens_per_language=24,
+            attend_across_documents=True,
         )
 
 
@@ -128,13 +158,15 @@ def test_drawn_tokens_are_counted_as_the_steps_predict_them(
     made: tuple[Path, Tokenizer, TokenSet, Mixture], tmp_path: Path
 ) -> None:
     _, _, tokens, _ = made
-    stream = TokenFile.open(tokens.path / "train" / "deu_Latn").tokens
+    stream = TokenFile.open(tokens.path / "train" / "deu_Latn")
     order = CurriculumOrder(
         {"deu_Latn": stream},
         [StageDraw("a", {"deu_Latn": 3})],
+        fingerprint=tokens.fingerprint,
         seed=1,
         context_tokens=8,
         global_batch_windows=1,
+        attend_across_documents=True,
     )
     write_drawn(tmp_path / "drawn.parquet", order, LANGUAGES, 400)
     table = pq.read_table(tmp_path / "drawn.parquet").to_pylist()

@@ -1,0 +1,105 @@
+"""`polylm trace`: the documents of a step, the steps of a document.
+
+What computes is imported where it is called, so that the other commands do not pay for it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from polylm_core.artifacts import BaseModelFolder, Mixture, TokenSet
+from polylm_core.errors import MissingArtifactError
+from polylm_core.params import Params
+from polylm_core.pipeline import STAGES
+
+if TYPE_CHECKING:
+    from polylm_core.training.trace import Trace
+
+STEP_HEAD = ("row", "languages", "source", "tokens", "document")
+DOCUMENT_HEAD = ("step", "stage", "epoch", "window's first token")
+_TEXT_COLUMNS = ("languages", "source", "document", "stage")
+
+
+def step_lines(root: Path, recipe: Params, step: int) -> list[str]:
+    """Return what a step saw: its documents row by row, then sums by language and source."""
+    tokens, mixture = _inputs(root)
+    trace = _trace(recipe, tokens, mixture)
+    stage = trace.stage(step)
+    rows, sums = [], Counter[tuple[str, str]]()
+    for sight in trace.step(step):
+        languages = "+".join(sight.document.languages)
+        source = sight.document.id.partition("/")[0]
+        rows.append((f"{sight.row}", languages, source, f"{sight.tokens:,}", sight.document.id))
+        sums[languages, source] += sight.tokens
+    total = [("", *key, f"{count:,}", "together") for key, count in sorted(sums.items())]
+    return [
+        f"step {step:,} of {trace.order.num_steps:,}, curriculum stage {stage}",
+        *_remark(root, recipe, tokens, mixture),
+        "",
+        *_table(STEP_HEAD, [*rows, *total]),
+    ]
+
+
+def document_lines(root: Path, recipe: Params, document: str) -> list[str]:
+    """Return the steps that saw a document."""
+    tokens, mixture = _inputs(root)
+    trace = _trace(recipe, tokens, mixture)
+    span, readings = trace.document(document)
+    name = "-".join(span.languages)
+    rows = [
+        (f"{seen.step:,}", trace.stage(seen.step), f"{seen.epoch + 1}", f"{seen.first:,}")
+        for seen in readings
+    ]
+    found = _table(DOCUMENT_HEAD, rows)
+    if not rows:
+        found = [f"no step of {trace.order.num_steps:,} saw it: the mixture does not get that far"]
+    return [
+        f"{document}: tokens {span.begin:,} to {span.end:,} of {name}",
+        *_remark(root, recipe, tokens, mixture),
+        "",
+        *found,
+    ]
+
+
+def _inputs(root: Path) -> tuple[TokenSet, Mixture]:
+    tokens = TokenSet.open(root / STAGES["encode"].out)
+    mixture = Mixture.open(root / STAGES["mix"].out)
+    mixture.require_made_from("encode", tokens)
+    return tokens, mixture
+
+
+def _trace(recipe: Params, tokens: TokenSet, mixture: Mixture) -> Trace:
+    from polylm_core.stages.pretrain.data import curriculum_data
+    from polylm_core.training.trace import Trace
+
+    data = curriculum_data(recipe.pretrain, tokens, mixture)
+    return Trace(data, recipe.seed, tokens=tokens.path)
+
+
+def _remark(root: Path, recipe: Params, tokens: TokenSet, mixture: Mixture) -> list[str]:
+    """Say so when the base model that lies there is of another run than the one traced."""
+    path = root / STAGES["pretrain"].out
+    try:
+        base = BaseModelFolder.open(path).manifest
+    except MissingArtifactError:
+        return []
+    params = {"seed": recipe.seed, "languages": list(recipe.languages)}
+    same = base.params == {**params, **recipe.pretrain.model_dump(mode="json")} and all(
+        base.inputs.get(name) == artifact.fingerprint
+        for name, artifact in (("encode", tokens), ("mix", mixture))
+    )
+    return [] if same else [f"{path} is of other parameters or tokens: this is not its run"]
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    return [
+        "  ".join(
+            cell.ljust(width) if name in _TEXT_COLUMNS else cell.rjust(width)
+            for name, cell, width in zip(head, line, widths, strict=True)
+        ).rstrip()
+        for line in (head, *rows)
+    ]

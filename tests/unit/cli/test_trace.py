@@ -1,0 +1,81 @@
+"""`polylm trace` prints what a run saw, and says in one line what it cannot tell."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from polylm_core.artifacts import BaseModelFolder, Mixture, TokenSet, partial_folder, publish
+from polylm_core.cli.trace import document_lines, step_lines
+from polylm_core.params import Params, load_params
+from tests.architecture.closure import ROOT
+from tests.encoded import PRETRAIN, make_encoded
+from tests.unit.cli.test_main import polylm
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, TokenSet, Mixture]:
+    root = tmp_path_factory.mktemp("checkout")
+    return root, *make_encoded(root / "data")
+
+
+@pytest.fixture(scope="module")
+def recipe() -> Params:
+    return load_params(ROOT / "params.yaml").model_copy(update={"pretrain": PRETRAIN})
+
+
+def test_a_step_is_printed_row_by_row_with_its_sums(
+    made: tuple[Path, TokenSet, Mixture], recipe: Params
+) -> None:
+    head, empty, names, *rows = step_lines(made[0], recipe, 3)
+    assert head.startswith("step 3 of ")
+    assert head.endswith("curriculum stage early")
+    assert (empty, names.split()) == ("", ["row", "languages", "source", "tokens", "document"])
+    cells = [row.split() for row in rows]
+    together = [row for row in cells if row[-1] == "together"]
+    assert sum(int(row[-2]) for row in together) == PRETRAIN.global_batch_tokens
+    assert {row[0] for row in cells[: -len(together)]} == {str(row) for row in range(8)}
+    assert {row[2] for row in cells[: -len(together)]} == {"invented"}
+
+
+def test_a_document_is_printed_with_the_steps_that_list_it(
+    made: tuple[Path, TokenSet, Mixture], recipe: Params
+) -> None:
+    document = step_lines(made[0], recipe, 3)[3].split()[-1]
+    place, _, head, *rows = document_lines(made[0], recipe, document)
+    assert place.startswith(f"{document}: tokens ")
+    assert head.split()[:3] == ["step", "stage", "epoch"]
+    assert "3" in [row.split()[0] for row in rows]
+
+
+def test_a_document_that_no_step_saw_is_told_so(
+    made: tuple[Path, TokenSet, Mixture], recipe: Params
+) -> None:
+    lines = document_lines(made[0], recipe, "invented/tha_Thai/train-0")
+    assert lines[-1].endswith("saw it: the mixture does not get that far")
+
+
+@pytest.mark.parametrize(("seed", "remarks"), [(1234, 0), (99, 1)])
+def test_a_model_of_another_run_is_remarked_on(
+    made: tuple[Path, TokenSet, Mixture], recipe: Params, seed: int, remarks: int
+) -> None:
+    root, tokens, mixture = made
+    out = root / "data/06_base"
+    params = {"languages": list(recipe.languages), **PRETRAIN.model_dump(mode="json"), "seed": seed}
+    made_from = {"encode": tokens.fingerprint, "mix": mixture.fingerprint}
+    partial = partial_folder(out)
+    publish(BaseModelFolder, partial, out, inputs=made_from, params=params, counts={})
+    lines = step_lines(root, recipe, 1)
+    shutil.rmtree(out)
+    assert sum("this is not its run" in line for line in lines) == remarks
+
+
+def test_without_tokens_the_stage_to_run_is_named(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    done = polylm("trace", "step", "1", folder=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr == (
+        "error: data/04_tokens has no manifest.json; run `dvc repro encode` to make it\n"
+    )
