@@ -43,6 +43,11 @@ class InputFile:
     """As declared, if it is."""
 
     @property
+    def path(self) -> Path:
+        """The local path, for an address of this machine."""
+        return Path(self.uri.removeprefix("file://")).expanduser()
+
+    @property
     def is_remote(self) -> bool:
         """Whether it is not a path of this machine."""
         return is_remote(self.uri)
@@ -111,7 +116,7 @@ class InputStream:
     def _read_local(self, size: int) -> bytes:
         try:
             if self._opened is None:
-                self._opened = Path(self._file.uri).open("rb")
+                self._opened = self._file.path.open("rb")
             return bytes(self._opened.read(size))
         except OSError as error:
             raise SourceError(
@@ -198,7 +203,7 @@ def on_disk(file: InputFile, scratch: Path) -> Iterator[tuple[Path, str]]:
     if not file.is_remote:
         with InputStream(file) as stream:
             sha256 = stream.finish()
-        yield Path(file.uri), sha256
+        yield file.path, sha256
         return
     copy = scratch / "fetched"
     try:

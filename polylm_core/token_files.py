@@ -28,7 +28,7 @@ from typing import Any, BinaryIO, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from polylm_core.errors import CorruptArtifactError
+from polylm_core.errors import CorruptArtifactError, MachineError
 from polylm_core.storage import no_space_named
 from polylm_core.token_index import (
     CHUNK,
@@ -237,6 +237,8 @@ def _map_tokens(path: Path, dtype: np.dtype[Any], tokens: int) -> NDArray[Any]:
         raise CorruptArtifactError(
             f"{path}: is missing, its index says {expected:,}; {REMEDY}"
         ) from error
+    except OSError as error:
+        raise MachineError(f"{path}: cannot be opened ({error.strerror or error})") from error
     if len(seen) != expected:
         raise CorruptArtifactError(
             f"{path}: has {len(seen):,} bytes, its index says {expected:,}; {REMEDY}"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from polylm_core.artifacts import BaseModelFolder, Mixture, TokenSet
-from polylm_core.errors import MissingArtifactError
+from polylm_core.errors import CorruptArtifactError, MissingArtifactError
 from polylm_core.params import Params
 from polylm_core.pipeline import STAGES
 
@@ -66,7 +66,7 @@ def document_lines(root: Path, recipe: Params, document: str) -> list[str]:
 
 def _inputs(root: Path) -> tuple[TokenSet, Mixture]:
     tokens = TokenSet.open(root / STAGES["encode"].out)
-    mixture = Mixture.open(root / STAGES["mix"].out)
+    mixture = Mixture.load(root / STAGES["mix"].out)
     mixture.require_made_from("encode", tokens)
     return tokens, mixture
 
@@ -84,7 +84,7 @@ def _remark(root: Path, recipe: Params, tokens: TokenSet, mixture: Mixture) -> l
     path = root / STAGES["pretrain"].out
     try:
         base = BaseModelFolder.open(path).manifest
-    except MissingArtifactError:
+    except (MissingArtifactError, CorruptArtifactError):  # a trace does not need it
         return []
     params = {"seed": recipe.seed, "languages": list(recipe.languages)}
     same = base.params == {**params, **recipe.pretrain.model_dump(mode="json")} and all(

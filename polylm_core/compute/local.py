@@ -9,6 +9,8 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing import forkserver
 from multiprocessing.managers import SyncManager
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from polylm_core.compute.backend import Item, Result, resolve
 from polylm_core.compute.process import die_with_parent, die_with_process
 from polylm_core.errors import MachineError, TrainingError
 
+THREADS = "OMP_NUM_THREADS"
 MAX_RESTARTS = 3
 """How often a group of ranks is restarted after one of them died."""
 
@@ -24,7 +27,19 @@ MAX_RESTARTS = 3
 def _start_unit_worker(stage_pid: int) -> None:
     """Tie a worker to its stage: its parent is the fork server, which outlives a killed stage."""
     die_with_process(stage_pid)
-    os.environ["OMP_NUM_THREADS"] = "1"
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Let what is started now use one thread a process: libraries ask when they are loaded."""
+    before = os.environ.get(THREADS)
+    os.environ[THREADS] = "1"
+    try:
+        yield
+    finally:
+        del os.environ[THREADS]
+        if before is not None:
+            os.environ[THREADS] = before
 
 
 class LocalBackend:
@@ -70,6 +85,8 @@ class LocalBackend:
             # A worker is a fork of the fork server and need not import what that has imported.
             named = getattr(function, "func", function)  # of a partial
             context.set_forkserver_preload([named.__module__])
+            with _one_thread():
+                forkserver.ensure_running()
             self._pool = ProcessPoolExecutor(
                 max_workers=self._map_workers,
                 mp_context=context,

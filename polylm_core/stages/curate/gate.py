@@ -16,7 +16,8 @@ Parts = Sequence[tuple[FinishUnit, Finished]]
 def require_shares(config: CurateConfig, languages: Iterable[str], books: Ledger) -> None:
     """Raise StageError naming every filter that took more of a language than is allowed.
 
-    A crawl has documents in languages that the recipe does not ask for: all of those go.
+    A crawl has documents in languages that the recipe does not ask for: all of those go. Pairs are
+    kept in every language, and judged.
     """
     problems = []
     limits: dict[str, float] = {str(name): n for name, n in config.max_drop_share.items()}
@@ -24,7 +25,7 @@ def require_shares(config: CurateConfig, languages: Iterable[str], books: Ledger
         limit = limits.get(passage.filter)
         if limit is None or passage.items_in < config.min_judged_items:
             continue
-        if passage.language not in languages:
+        if passage.kind != "pairs" and passage.language not in languages:
             continue
         # A filter of lines takes bytes and hardly a document.
         share = 1 - min(

@@ -91,19 +91,18 @@ def train_model(unit: TrainingUnit) -> None:
 
 def _texts(parts: list[Path], language: str, setting: Setting) -> Iterator[str]:
     """Repaired documents of a language."""
-    are_words = get_language(language).words == "spaces"
     for part in parts:
         for batch in read_batches(part, DOCUMENT_SCHEMA):
-            texts = repair(
-                documents_in(language, batch, setting).texts,
-                are_words=are_words,
-                max_word_characters=setting.config.max_word_characters,
-            ).texts
+            texts = documents_in(language, batch, setting).texts
             yield from (texts.text(number) for number in range(len(texts)))
 
 
 def documents_in(language: str, batch: pa.RecordBatch, setting: Setting) -> Rows:
-    """Documents that may be used and are in a language, whether they claim it or claim nothing."""
+    """Repaired documents that may be used and are in a language, whether they claim it or nothing.
+
+    What makes no claim is identified here as in `prepare`: once more for English, and for each
+    language with a model to train.
+    """
     config, identifier = setting.config, identifier_of(setting)
     claims = batch.column("language")
     found = [Rows.of(language, batch.filter(pc.equal(claims, language)))]
@@ -113,6 +112,11 @@ def documents_in(language: str, batch: pa.RecordBatch, setting: Setting) -> Rows
         found += [rows for rows in identified if rows.language == language]
     rows = concatenated(found)
     rows = rows.where(opt_out.verdicts(rows, config.opt_out) < 0)
+    are_words = get_language(language).words == "spaces"
+    repaired = repair(
+        rows.texts, are_words=are_words, max_word_characters=config.max_word_characters
+    )
+    rows = rows.with_texts(repaired.texts)
     return rows.where(identify.verdicts(rows.texts, language, identifier, config.identify) < 0)
 
 

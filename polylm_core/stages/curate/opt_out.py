@@ -1,4 +1,7 @@
-"""Text that may not be used: documents and their pairs by id or domain, whatever their quality."""
+"""Text that may not be used, whatever its quality: documents by id or domain, pairs by id.
+
+A pair goes with the documents it was made from, by their ids; pairs have no address.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +41,8 @@ def verdicts(rows: Rows, config: OptOutConfig) -> Verdicts:
 def _documents(identifier: str) -> Iterator[str]:
     """The id itself; of a pair (`source/a-b/document#unit`) also its documents' ids."""
     yield identifier
-    source, languages, document = identifier.split("/", 2)
+    source, _, rest = identifier.partition("/")
+    languages, _, document = rest.partition("/")
     if "-" in languages:
         for language in languages.split("-"):
             yield f"{source}/{language}/{document.rpartition('#')[0]}"

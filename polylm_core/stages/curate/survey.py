@@ -17,7 +17,6 @@ from polylm_core.records import DOCUMENT_SCHEMA, read_batches
 from polylm_core.restart import read_marker, write_marker
 from polylm_core.stages.curate.lines import Lines
 from polylm_core.stages.curate.models import documents_in
-from polylm_core.stages.curate.repair import repair
 from polylm_core.stages.curate.scratch import Setting, save_array
 
 
@@ -61,8 +60,6 @@ def _hashes(unit: SurveyUnit) -> Hashes:
     config = unit.setting.config
     found = [NO_HASHES]
     for batch in read_batches(unit.part, DOCUMENT_SCHEMA):
-        texts = documents_in(ENGLISH, batch, unit.setting).texts
-        repaired = repair(texts, are_words=True, max_word_characters=config.max_word_characters)
-        lines = Lines(repaired.texts)
+        lines = Lines(documents_in(ENGLISH, batch, unit.setting).texts)
         found.append(lines.hashes[lines.letters >= (config.min_copied_letters or 0)])
     return np.unique(np.concatenate(found))

@@ -190,7 +190,7 @@ def _passages(document: Document) -> Iterator[Passage]:
 def held_out_tasks(
     shards: ShardSet, languages: tuple[str, ...], config: InstructConfig, seed: int
 ) -> list[Instruction]:
-    """Make the prompts of held-out pairs, as many for each language, answers in it.
+    """Make the prompts of held-out pairs: up to `held_out_per_language`, answers in the language.
 
     Raises StageError when a language has no suitable pair.
     """

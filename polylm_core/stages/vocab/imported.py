@@ -12,7 +12,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from polylm_core.errors import StageError
+from polylm_core.errors import SourceError, StageError
 from polylm_core.remote import InputFile, fetch
 from polylm_core.stages.vocab.config import ImportedConfig
 from polylm_core.storage import replacing, sha256_file
@@ -35,8 +35,11 @@ def import_model(config: ImportedConfig, work: Path) -> bytes:
     file = work / f"imported-{config.sha256[:16]}.model"
     if not file.is_file() or sha256_file(file) != config.sha256:
         declared = InputFile(config.uri, config.uri, config.sha256)
-        with replacing(file) as partial:
-            fetch(declared, partial)
+        try:
+            with replacing(file) as partial:
+                fetch(declared, partial)
+        except SourceError as error:
+            raise SourceError(f"vocab.imported.uri: {error}") from error
     content = file.read_bytes()
     if _is_json(content):
         raise StageError(

@@ -33,6 +33,10 @@ def own_pid(_: int) -> int:
     return os.getpid()
 
 
+def own_threads(_: int) -> str | None:
+    return os.environ.get("OMP_NUM_THREADS")
+
+
 def write_or_fail(path: Path) -> None:
     if path.name == "0":
         raise SourceError("the first one fails")
@@ -66,6 +70,12 @@ def test_workers_are_kept_from_one_map_to_the_next() -> None:
     second = set(backend.map(own_pid, range(20)))
     assert len(first | second) <= 2
     assert os.getpid() not in first
+
+
+def test_a_worker_uses_one_thread_and_this_process_what_it_did() -> None:
+    before = os.environ.get("OMP_NUM_THREADS")
+    assert set(BACKEND.map(own_threads, range(4))) == {"1"}
+    assert os.environ.get("OMP_NUM_THREADS") == before
 
 
 def test_workers_end_with_their_backend() -> None:

@@ -21,6 +21,7 @@ from tests.unit.stages.curate_stage import (
     document_set,
     drops,
     kept_texts,
+    pair,
     publish_documents,
     reason_of,
     republished,
@@ -72,6 +73,14 @@ def test_pages_in_languages_outside_the_recipe_do_not_fail_a_crawl(tmp_path: Pat
     limits = {"identify": 0.3}
     shards = run_curate(tmp_path, document_set(tmp_path, pages), max_drop_share=limits)
     assert sum(row["reason"] == "outside-recipe" for row in drops(shards)) == 80
+
+
+def test_pairs_in_languages_outside_the_recipe_are_judged(tmp_path: Path) -> None:
+    same = [
+        pair("fra_Latn", f"x/{n}", 0, a=f"Same text {n}", b=f"Same text {n}") for n in range(60)
+    ]
+    with pytest.raises(StageError, match=r"fra_Latn: filter 'repair' took 100\.0% of 60 pairs"):
+        run_curate(tmp_path, document_set(tmp_path, pairs=same), max_drop_share={"repair": 0.3})
 
 
 def test_documents_without_a_claim_are_identified(tmp_path: Path) -> None:

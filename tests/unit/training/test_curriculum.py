@@ -17,6 +17,7 @@ from polylm_core.training.curriculum import (
 
 CONTEXT = 4
 STREAMS = {"eng_Latn": np.arange(0, 40), "deu_Latn": np.arange(100, 122)}
+RECORDED_FIRSTS = [108, 100, 32, 28, 16, 24, 0, 20, 104, 8, 36, 4, 116, 12, 12, 112, 116, 4]
 
 
 def write(folder: Path, name: str, documents: list[list[int]]) -> TokenFile:
@@ -87,8 +88,14 @@ def test_a_step_is_the_same_whatever_was_asked_before(streams: dict[str, TokenFi
         assert np.array_equal(make_order(streams, stages).batch(step).ids_BT, expected[step])
 
 
+def test_the_order_of_a_recorded_run_stays_what_it_was(streams: dict[str, TokenFile]) -> None:
+    """A change here changes every run: raise `pretrain.revision` with it."""
+    order = make_order(streams, [{"eng_Latn": 6, "deu_Latn": 2}, {"eng_Latn": 6, "deu_Latn": 4}])
+    assert firsts(order) == RECORDED_FIRSTS
+
+
 @pytest.mark.parametrize("batch", [1, 2, 4])
-def test_the_rows_of_a_run_do_not_depend_on_the_batch(
+def test_equal_windows_come_in_one_order_in_steps_of_any_size(
     streams: dict[str, TokenFile], batch: int
 ) -> None:
     stages = [{"eng_Latn": 6, "deu_Latn": 2}]

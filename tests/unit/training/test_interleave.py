@@ -17,6 +17,34 @@ COUNTS = [
     [3000, *[1] * 200],
 ]
 
+RECORDED_STREAMS = [0, 0, 0, 0, 0, 0, 1, 2, 2, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 2, 0, 1, 0]
+RECORDED_ORDINALS = [
+    90,
+    91,
+    92,
+    93,
+    94,
+    95,
+    25,
+    5,
+    6,
+    96,
+    97,
+    98,
+    99,
+    100,
+    26,
+    101,
+    102,
+    103,
+    104,
+    105,
+    7,
+    106,
+    27,
+    107,
+]
+
 
 @pytest.mark.parametrize("counts", COUNTS)
 def test_every_stream_has_all_its_turns_in_order(counts: list[int]) -> None:
@@ -45,6 +73,13 @@ def test_a_turn_leads_back_to_its_row(counts: list[int]) -> None:
     turns = stage.turns(0, stage.rows)
     for row in range(0, stage.rows, 3):
         assert stage.row(int(turns.streams[row]), int(turns.ordinals[row])) == row
+
+
+def test_the_turns_of_a_recorded_stage_stay_what_they_were() -> None:
+    """A change here changes every run: raise `pretrain.revision` with it."""
+    turns = Interleaving([150, 40, 10], key_of("recorded", 1)).turns(120, 144)
+    assert turns.streams.tolist() == RECORDED_STREAMS
+    assert turns.ordinals.tolist() == RECORDED_ORDINALS
 
 
 def test_the_mixture_holds_in_every_stretch() -> None:
