@@ -120,13 +120,8 @@ def prepare(name: str, root: Path = Path()) -> Prepared:
     )
 
 
-def make_backend(profile: Profile) -> Backend:
+def _make_backend(profile: Profile, local: LocalBackend) -> Backend:
     """Return the machines a profile declares; Ray is imported only when it is needed."""
-    local = LocalBackend(
-        map_workers=profile.map_workers,
-        training_workers=profile.training_workers,
-        threads_per_worker=profile.threads_per_worker,
-    )
     if profile.map_backend == profile.launch_backend == "local":
         return local
     on_ray = importlib.import_module("polylm_core.compute.on_ray")
@@ -158,12 +153,17 @@ def _work(prepared: Prepared, progress: Progress, outcome: Outcome) -> None:
     """Run the stage function; the outcome is what counts, exceptions also go to Prefect."""
     stage = prepared.stage
     outcome.started = True
+    local = LocalBackend(
+        map_workers=prepared.profile.map_workers,
+        training_workers=prepared.profile.training_workers,
+        threads_per_worker=prepared.profile.threads_per_worker,
+    )
     run = StageRun(
         seed=prepared.params.seed,
         languages=prepared.params.languages,
         out=stage.out,
         work=prepared.work,
-        backend=make_backend(prepared.profile),
+        backend=_make_backend(prepared.profile, local),
         progress=progress,
         micro_batch_sequences=prepared.profile.micro_batch_sequences,
         persistent_parameter_elements=prepared.profile.persistent_parameter_elements,
@@ -171,7 +171,7 @@ def _work(prepared: Prepared, progress: Progress, outcome: Outcome) -> None:
     )
     sources = (SOURCES,) if stage.reads_sources else ()
     try:
-        with no_space_named(stage.out):
+        with local, no_space_named(stage.out):
             outcome.artifact = stage.function()(
                 stage.config(prepared.params), *prepared.inputs.values(), *sources, run
             )

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from multiprocessing import forkserver
 from multiprocessing.managers import SyncManager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from polylm_core.compute.backend import Item, Result, resolve
 from polylm_core.compute.process import die_with_parent, die_with_process
@@ -51,7 +51,13 @@ class LocalBackend:
         self._threads_per_worker = threads_per_worker
         self._pool: ProcessPoolExecutor | None = None
         """Of units, kept from one `map` to the next: to import the libraries and load the kernels
-        takes a worker seconds. It ends with this object."""
+        takes a worker seconds. It ends with the block, or with this object."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end_unit_workers()
 
     @property
     def training_workers(self) -> int:

@@ -79,9 +79,12 @@ def test_a_worker_uses_one_thread_and_this_process_what_it_did() -> None:
 
 
 def test_workers_end_with_their_backend() -> None:
-    backend = LocalBackend(map_workers=2, training_workers=1, threads_per_worker=1)
-    workers = set(backend.map(own_pid, range(20)))
-    del backend
+    with LocalBackend(map_workers=2, training_workers=1, threads_per_worker=1) as backend:
+        workers = set(backend.map(own_pid, range(20)))
+        assert all(command_of(pid) for pid in workers)
+    forgotten = LocalBackend(map_workers=2, training_workers=1, threads_per_worker=1)
+    workers |= set(forgotten.map(own_pid, range(20)))
+    del forgotten
     deadline = time.monotonic() + 20
     while any(command_of(pid) for pid in workers) and time.monotonic() < deadline:
         time.sleep(0.05)
