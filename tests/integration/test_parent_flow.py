@@ -6,7 +6,7 @@ import pytest
 
 from tests.clone import Clone
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)  # the first test waits for the pipeline to be run
 NOBODY = "http://127.0.0.1:9/api"
 
 
