@@ -122,21 +122,20 @@ def prepare(name: str, root: Path = Path()) -> Prepared:
 
 def _make_backend(profile: Profile, local: LocalBackend) -> Backend:
     """Return the machines a profile declares; Ray is imported only when it is needed."""
-    if profile.map_backend == profile.launch_backend == "local":
+    training = profile.training
+    if profile.map_backend == training.backend == "local":
         return local
     on_ray = importlib.import_module("polylm_core.compute.on_ray")
     cluster: Backend = on_ray.RayBackend(
         address=profile.ray_address or os.environ.get("RAY_ADDRESS"),
-        training_workers=profile.training_workers,
-        threads_per_worker=profile.threads_per_worker,
-        use_gpu=profile.accelerator == "gpu",
-        private_cpus=max(
-            profile.map_workers, profile.training_workers * profile.threads_per_worker
-        ),
+        training_workers=training.workers,
+        threads_per_worker=training.threads_per_worker,
+        use_gpu=training.accelerator == "gpu",
+        private_cpus=max(profile.map_workers, training.workers * training.threads_per_worker),
     )
     return _Backends(
         mapper=local if profile.map_backend == "local" else cluster,
-        launcher=local if profile.launch_backend == "local" else cluster,
+        launcher=local if training.backend == "local" else cluster,
     )
 
 
@@ -155,8 +154,8 @@ def _work(prepared: Prepared, progress: Progress, outcome: Outcome) -> None:
     outcome.started = True
     local = LocalBackend(
         map_workers=prepared.profile.map_workers,
-        training_workers=prepared.profile.training_workers,
-        threads_per_worker=prepared.profile.threads_per_worker,
+        training_workers=prepared.profile.training.workers,
+        threads_per_worker=prepared.profile.training.threads_per_worker,
     )
     run = StageRun(
         seed=prepared.params.seed,
@@ -165,8 +164,7 @@ def _work(prepared: Prepared, progress: Progress, outcome: Outcome) -> None:
         work=prepared.work,
         backend=_make_backend(prepared.profile, local),
         progress=progress,
-        micro_batch_sequences=prepared.profile.micro_batch_sequences,
-        persistent_parameter_elements=prepared.profile.persistent_parameter_elements,
+        training=prepared.profile.training,
         source_locations=prepared.profile.source_locations,
     )
     sources = (SOURCES,) if stage.reads_sources else ()

@@ -8,10 +8,10 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from polylm_core.errors import MachineError, ParamsError, Problem
 
@@ -19,28 +19,62 @@ PROFILE_VARIABLE = "POLYLM_PROFILE"
 DEFAULT_PROFILE = "laptop"
 
 
-class Profile(BaseModel):
-    """One way to execute any recipe."""
-
+class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    map_backend: Literal["local", "ray"] = "local"
-    """Where units of work run: processes of this machine, or a Ray cluster."""
-    map_workers: int = Field(default=2, ge=1)
-    """Units of work at once."""
-    launch_backend: Literal["local", "ray"] = "ray"
-    """Where training ranks run: processes of this machine, or Ray Train."""
-    training_workers: int = Field(default=2, ge=1)
-    """Ranks of a training run (the ZeRO-3 world size)."""
+
+class CheckpointPolicy(_Section):
+    """When a training run saves its state, and what is kept of it."""
+
+    every_steps: int = Field(default=250, ge=1)
+    """Optimizer steps between two checkpoints: at most so many are done again after a fault."""
+    keep_last: int = Field(default=2, ge=1)
+    """Newest checkpoints to keep; with one alone, damage to it costs the run."""
+    keep_every_steps: int | None = Field(default=None, ge=1)
+    """Keep for good the checkpoints of the multiples of so many steps."""
+    storage: str | None = None
+    """Folder or address (`s3://bucket/folder`) that every checkpoint is copied to while training
+    goes on, and fetched from by a machine that lacks it. Not needed where all machines see the
+    run's folder."""
+
+
+class TrainingExecution(_Section):
+    """How the ranks of a training run are executed; the batch, its order and the steps are not."""
+
+    backend: Literal["local", "ray"] = "ray"
+    """Where ranks run: processes of this machine, or Ray Train."""
+    workers: int = Field(default=2, ge=1)
+    """Ranks of a training run."""
     threads_per_worker: int = Field(default=1, ge=1)
-    """Compute threads of a training rank."""
+    """Compute threads of a rank."""
     accelerator: Literal["cpu", "gpu"] = "cpu"
-    """What a training rank computes on."""
+    """What a rank computes on."""
+    sharding: Literal["zero3", "none"] = "zero3"
+    """`zero3` shards parameters, gradients and optimizer state over the ranks (DeepSpeed); `none`
+    keeps all of it on the only rank, which is faster where it fits."""
     micro_batch_sequences: int = Field(default=8, ge=1)
     """Sequences of one forward and backward pass of one rank."""
     persistent_parameter_elements: int = Field(default=100_000, ge=0)
     """Parameters of at most so many elements stay gathered under ZeRO-3 (DeepSpeed's default);
     gradients and optimizer state are sharded all the same."""
+    checkpoints: CheckpointPolicy = CheckpointPolicy()
+
+    @model_validator(mode="after")
+    def _one_rank_without_sharding(self) -> Self:
+        if self.sharding == "none" and self.workers != 1:
+            raise ValueError(f"sharding `none` is for 1 worker, not for {self.workers}")
+        return self
+
+
+class Profile(_Section):
+    """One way to execute any recipe."""
+
+    map_backend: Literal["local", "ray"] = "local"
+    """Where units of work run: processes of this machine, or a Ray cluster."""
+    map_workers: int = Field(default=2, ge=1)
+    """Units of work at once."""
+    training: TrainingExecution = TrainingExecution()
+    """How `pretrain` and `finetune` train."""
     ray_address: str | None = None
     """Address of a Ray cluster to join; without one a private local Ray is started."""
     lock_wait_seconds: float = Field(default=30.0, ge=0)

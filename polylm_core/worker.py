@@ -19,3 +19,6 @@ class WorkerContext(Protocol):
 
     def report(self, metrics: Mapping[str, float]) -> None:
         """Tell the driver how far the work is; only rank 0 is heard."""
+
+    def leaving(self) -> bool:
+        """Whether this machine has been told that it will be taken away."""

@@ -26,7 +26,6 @@ PRETRAIN = PretrainConfig.model_validate(
         "precision": "float32",
         "matmul_precision": "highest",
         "global_batch_tokens": 8 * CONTEXT,
-        "checkpoint_every_steps": 5,
         "validate_every_steps": 5,
         "validation_tokens_per_language": 16,
         "model": {

@@ -7,10 +7,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from polylm_core.progress import NullProgress
+from polylm_core.settings import CheckpointPolicy, TrainingExecution
 from polylm_core.stages.base import StageRun
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+TRAINING = TrainingExecution(
+    workers=1, micro_batch_sequences=8, checkpoints=CheckpointPolicy(every_steps=5)
+)
 
 
 class SequentialBackend:
@@ -49,4 +53,5 @@ def make_run(
         work=work,
         backend=SequentialBackend(),
         progress=NullProgress(),
+        training=TRAINING,
     )

@@ -9,12 +9,13 @@ import json
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from polylm_core.compute.backend import Backend
 from polylm_core.progress import NullProgress
+from polylm_core.settings import CheckpointPolicy, TrainingExecution
 from polylm_core.storage import sha256_file
 from polylm_core.token_files import TokenFileWriter
 from polylm_core.training.curriculum import windows_of_stage
@@ -32,6 +33,7 @@ def make_job(
     steps: int = 12,
     checkpoint_every_steps: int = 4,
     attend_across_documents: bool = True,
+    sharding: Literal["zero3", "none"] = "zero3",
 ) -> TrainJob:
     """Write token files and a validation file below `folder` and return the job."""
     random = np.random.default_rng(5)
@@ -78,9 +80,13 @@ def make_job(
         adamw=AdamW(beta1=0.9, beta2=0.95, epsilon=1e-8, weight_decay=0.1, max_gradient_norm=1.0),
         precision="float32",
         matmul_precision="medium",
-        micro_batch_sequences=2,
-        persistent_parameter_elements=100,
-        checkpoint_every_steps=checkpoint_every_steps,
+        execution=TrainingExecution(
+            sharding=sharding,
+            workers=1 if sharding == "none" else 2,
+            micro_batch_sequences=2,
+            persistent_parameter_elements=100,
+            checkpoints=CheckpointPolicy(every_steps=checkpoint_every_steps),
+        ),
         validate_every_steps=steps,
     )
 

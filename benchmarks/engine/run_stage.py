@@ -35,6 +35,7 @@ from polylm_core.errors import StageError
 from polylm_core.params import Params
 from polylm_core.progress import NullProgress
 from polylm_core.records import DOCUMENT_SCHEMA, Document, list_parts, read_documents, write_parts
+from polylm_core.settings import TrainingExecution
 from polylm_core.stages.base import StageRun
 from polylm_core.storage import sha256_file
 
@@ -72,7 +73,9 @@ def stage_run(out: Path, params: Params, workers: int) -> StageRun:
     work = out.parent / f"{out.name}.work"
     work.mkdir(parents=True, exist_ok=True)
     backend = LocalBackend(map_workers=workers, training_workers=1, threads_per_worker=1)
-    return StageRun(params.seed, params.languages, out, work, backend, NullProgress())
+    return StageRun(
+        params.seed, params.languages, out, work, backend, NullProgress(), TrainingExecution()
+    )
 
 
 def run_ingest(source: Path, out: Path, params: Params, workers: int) -> Artifact:

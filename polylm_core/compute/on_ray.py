@@ -201,6 +201,9 @@ class _RayContext:
         if self.rank == 0:
             self._reports.put(dict(metrics))
 
+    def leaving(self) -> bool:
+        return False
+
 
 def _rank_loop(loop: dict[str, Any]) -> None:
     if loop["driver_pid"] is not None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
 from polylm_core.artifacts import A, Artifact, publish
 from polylm_core.compute.backend import Backend
 from polylm_core.progress import Progress
+
+if TYPE_CHECKING:  # a new option of training must not make the cheap stages stale
+    from polylm_core.settings import TrainingExecution
 
 
 class StageConfig(BaseModel):
@@ -36,10 +39,8 @@ class StageRun:
     """A folder of this identity that outlives a crash; checkpoints and shards go here."""
     backend: Backend
     progress: Progress
-    micro_batch_sequences: int = 8
-    """Profile's micro-batch, for the stages that train."""
-    persistent_parameter_elements: int = 100_000
-    """Profile's bound on parameters that stay gathered, for the stages that train."""
+    training: TrainingExecution
+    """Profile's way to train, for the stages that do."""
     source_locations: Mapping[str, str] = field(default_factory=dict)
     """Profile's folders and URIs of the sources that do not lie in `data/00_sources`."""
 

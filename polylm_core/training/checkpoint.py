@@ -1,100 +1,221 @@
-"""Checkpoints that are whole or absent: hashed, renamed into place, verified before use."""
+"""Checkpoints: whole or absent, of tensors alone, and readable by any number of ranks.
+
+A checkpoint is a folder `step-<step>`. Each rank writes its part of every parameter's state as
+safetensors (`weight-<rank>`, `exp_avg-<rank>`, `exp_avg_sq-<rank>`); `index.json`, written last,
+names the files with their sha256. A folder without its index does not count. A rank reads the
+elements it holds from whichever files have them, so that another number of ranks, or an export,
+needs no conversion.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from polylm_core.errors import TrainingError
-from polylm_core.storage import no_space_named, sha256_file
+from polylm_core.storage import no_space_named, replacing, sha256_file, write_atomic
+from polylm_core.training.engine import KINDS, Engine, Kind, Part, share
 
-KEEP_LAST = 2
 INDEX = "index.json"
-TAG = "state"
+SCHEMA = 1
 
 
-def save(engine: Any, folder: Path, step: int) -> None:
-    """Save the engine's state after `step` steps; every rank must call it.
+class CheckpointIndex(BaseModel):
+    """What a checkpoint holds."""
 
-    Every rank writes its own shard into a partial folder; rank 0 hashes the files, writes the
-    index last and renames the folder, so a checkpoint cut short anywhere never counts.
-    """
-    partial = folder / f".step-{step:08d}.partial"
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: int = SCHEMA
+    step: int
+    """Steps of the data order that are behind it."""
+    updates: int
+    """Optimizer steps among them."""
+    world_size: int
+    """Ranks that wrote it."""
+    shapes: dict[str, tuple[int, ...]]
+    """Of every parameter."""
+    sha256: dict[str, str]
+    """Of every file."""
+
+
+def folder_of(checkpoints: Path, step: int) -> Path:
+    """Return the folder of the checkpoint after `step` steps."""
+    return checkpoints / f"step-{step:08d}"
+
+
+def file_of(kind: Kind, rank: int) -> str:
+    """Return the name of the file with a rank's part of one kind of state."""
+    return f"{kind}-{rank:05d}.safetensors"
+
+
+def write_parts(engine: Engine, folder: Path) -> tuple[dict[str, tuple[int, ...]], dict[str, str]]:
+    """Write this rank's parts; return the shapes of all parameters and the sha256 of its files."""
+    folder.mkdir(parents=True, exist_ok=True)
     rank = torch.distributed.get_rank()
-    if rank == 0 and partial.exists():
-        shutil.rmtree(partial)
-    torch.distributed.barrier()
-    with no_space_named(partial):
-        engine.save_checkpoint(
-            str(partial), tag=TAG, client_state={"polylm_step": step}, save_latest=False
-        )
-    torch.distributed.barrier()
-    if rank == 0:
-        files = {
-            str(file.relative_to(partial)): sha256_file(file)
-            for file in sorted(partial.rglob("*"))
-            if file.is_file()
-        }
-        index = {"step": step, "world_size": torch.distributed.get_world_size(), "files": files}
-        with no_space_named(partial):
-            (partial / INDEX).write_text(json.dumps(index, indent=1))
-        final = folder / f"step-{step:08d}"
-        if final.exists():
-            shutil.rmtree(final)
-        partial.rename(final)
-        for old in sorted(folder.glob("step-*"))[:-KEEP_LAST]:
-            shutil.rmtree(old)
-    torch.distributed.barrier()
+    held = list(engine.parts())
+    digests = {}
+    for kind in KINDS:
+        path = folder / file_of(kind, rank)
+        tensors = {part.name: state[kind].cpu() for part, state in held}
+        with no_space_named(path), replacing(path) as partial:
+            save_file(tensors, partial)
+            partial.chmod(0o644)  # safetensors writes for its owner only
+            _to_disk(partial)
+            digests[path.name] = sha256_file(partial)
+    return {part.name: part.shape for part, _ in held}, digests
 
 
-def latest(folder: Path) -> tuple[int, Path] | None:
-    """Return the step and folder of the newest checkpoint whose every byte is as written."""
-    for candidate in sorted(folder.glob("step-*"), reverse=True):
-        step = _verified_step(candidate)
-        if step is not None:
-            return step, candidate
-    return None
+def _to_disk(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
-def _verified_step(checkpoint: Path) -> int | None:
-    try:
-        index = json.loads((checkpoint / INDEX).read_text())
-        whole = all(
-            sha256_file(checkpoint / name) == digest for name, digest in index["files"].items()
-        )
-        return int(index["step"]) if whole else None
-    except (OSError, ValueError, KeyError):
-        return None
+def save(engine: Engine, checkpoints: Path, step: int) -> CheckpointIndex:
+    """Save the state after `step` steps; every rank must call it.
 
-
-def load(engine: Any, checkpoint: Path, step: int) -> None:
-    """Restore the engine; every rank must call it.
-
-    Pickled code is never run: torch is told to load weights only, whatever DeepSpeed asks for.
-    Raises TrainingError when another number of ranks wrote it, or DeepSpeed cannot read it.
+    The index is written when the files of all ranks are on disk.
     """
-    written = json.loads((checkpoint / INDEX).read_text())["world_size"]
-    world_size = torch.distributed.get_world_size()
-    if written != world_size:
-        raise TrainingError(
-            f"{checkpoint} was written by {written} ranks and cannot be continued by {world_size}; "
-            f"set training_workers to {written} in the profile, or delete {checkpoint.parent}"
-        )
-    os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"
-    torch.serialization.add_safe_globals(_safe_classes())
-    path, state = engine.load_checkpoint(str(checkpoint), tag=TAG)
-    if path is None or state.get("polylm_step") != step:
-        raise TrainingError(f"{checkpoint}: DeepSpeed could not load it; delete it and run again")
+    folder = folder_of(checkpoints, step)
+    if leads_machine():
+        _remove(folder)  # what a killed save left
+    torch.distributed.barrier()
+    shapes, mine = write_parts(engine, folder)
+    every: list[dict[str, str]] = [{}] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(every, mine)
+    index = CheckpointIndex(
+        step=step,
+        updates=engine.updates,
+        world_size=len(every),
+        shapes=shapes,
+        sha256={name: digest for digests in every for name, digest in digests.items()},
+    )
+    if leads_machine():  # each machine's own folder, where they do not share one, has the index
+        write_atomic(folder / INDEX, index.model_dump_json(indent=1).encode())
+    torch.distributed.barrier()
+    return index
 
 
-def _safe_classes() -> list[Any]:
-    from deepspeed.runtime.fp16.loss_scaler import LossScaler
-    from deepspeed.runtime.zero.config import ZeroStageEnum
-    from deepspeed.utils.tensor_fragment import fragment_address
+def leads_machine() -> bool:
+    """Whether this rank is the first of its machine, which looks after the machine's files."""
+    return int(os.environ.get("LOCAL_RANK", "0")) == 0
 
-    return [LossScaler, ZeroStageEnum, fragment_address]
+
+def read_index(folder: Path) -> CheckpointIndex | None:
+    """Return a checkpoint's index; none when there is no whole one."""
+    try:
+        index = CheckpointIndex.model_validate_json((folder / INDEX).read_bytes())
+    except (OSError, ValidationError):
+        return None
+    return index if index.schema_version == SCHEMA else None
+
+
+def newest_first(checkpoints: Path) -> Iterator[tuple[int, Path]]:
+    """Yield step and folder of the checkpoints that have their index, the newest first."""
+    for folder in sorted(checkpoints.glob("step-*"), reverse=True):
+        index = read_index(folder)
+        if index is not None:
+            yield index.step, folder
+
+
+class CheckpointReader:
+    """Any elements of a checkpoint, from the files that hold them."""
+
+    def __init__(self, folder: Path, index: CheckpointIndex) -> None:
+        self._folder = folder
+        self._index = index
+        self._opened: dict[str, Any] = {}
+
+    def files(self, rank: int, world_size: int) -> list[str]:
+        """Return the files that a rank of a group of `world_size` reads from."""
+        writers = {
+            writer
+            for shape in self._index.shapes.values()
+            for writer, _, _ in self._holders(
+                _numel(shape), *share(_numel(shape), rank, world_size)
+            )
+        }
+        return [file_of(kind, writer) for kind in KINDS for writer in sorted(writers)]
+
+    def read(self, kind: Kind, part: Part) -> torch.Tensor:
+        """Return the elements of a part, float32 [stop - start].
+
+        Raises TrainingError when the checkpoint is of another model.
+        """
+        if self._index.shapes.get(part.name) != part.shape:
+            raise TrainingError(
+                f"{self._folder} is of another model: {part.name} is "
+                f"{self._index.shapes.get(part.name)} there and {part.shape} here; "
+                f"delete {self._folder.parent} and run again"
+            )
+        found = [
+            self._open(file_of(kind, writer)).get_slice(part.name)[start:stop]
+            for writer, start, stop in self._holders(_numel(part.shape), part.start, part.stop)
+        ]
+        return torch.cat(found) if found else torch.zeros(0)
+
+    def _holders(self, numel: int, start: int, stop: int) -> Iterator[tuple[int, int, int]]:
+        """Yield (writer, first, last + 1 in its part) of the ranks that hold [start, stop)."""
+        for writer in range(self._index.world_size):
+            begin, end = share(numel, writer, self._index.world_size)
+            first, last = max(begin, start), min(end, stop)
+            if first < last:
+                yield writer, first - begin, last - begin
+
+    def _open(self, name: str) -> Any:
+        if name not in self._opened:
+            self._opened[name] = safe_open(self._folder / name, framework="pt")
+        return self._opened[name]
+
+
+def _numel(shape: tuple[int, ...]) -> int:
+    return int(torch.Size(shape).numel())
+
+
+def is_as_written(folder: Path, index: CheckpointIndex, name: str) -> bool:
+    """Whether a file of a checkpoint is there, byte for byte."""
+    try:
+        return sha256_file(folder / name) == index.sha256[name]
+    except OSError:
+        return False
+
+
+def prune(checkpoints: Path, *, keep_last: int, keep_every_steps: int | None) -> None:
+    """Remove the checkpoints that no rule keeps, and those that were cut short."""
+    steps = [step for step, _ in newest_first(checkpoints)]
+    for folder in checkpoints.glob("step-*"):
+        if read_index(folder) is None:
+            _remove(folder)
+    for step in steps[keep_last:]:
+        if keep_every_steps is None or step % keep_every_steps:
+            _remove(folder_of(checkpoints, step))
+
+
+def _remove(folder: Path) -> None:
+    """Remove a checkpoint; first its index: a folder half removed must not count."""
+    (folder / INDEX).unlink(missing_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def digest(index: CheckpointIndex) -> str:
+    """Return the sha256 of what a checkpoint holds: equal for equal states of as many ranks."""
+    text = json.dumps([index.step, index.updates, index.shapes, index.sha256], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def weights_of(
+    reader: CheckpointReader, shapes: Mapping[str, tuple[int, ...]]
+) -> Iterator[tuple[str, torch.Tensor]]:
+    """Yield every parameter's float32 value, one at a time."""
+    for name, shape in shapes.items():
+        part = Part(name, shape, 0, _numel(shape))
+        yield name, reader.read("weight", part).view(shape)

@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from polylm_core.settings import TrainingExecution
 from polylm_core.training.schedule import Schedule
 
 
@@ -81,10 +82,5 @@ class TrainJob(_Part):
     precision: Literal["float32", "bfloat16"]
     matmul_precision: Literal["highest", "high", "medium"]
     """How float32 matrices are multiplied, as `torch.set_float32_matmul_precision` takes it."""
-    micro_batch_sequences: int
-    """At most this many sequences of a pass; lowered to divide a rank's share of the batch."""
-    persistent_parameter_elements: int
-    """Parameters of at most so many elements are not sharded between passes (their gradients and
-    optimizer state are)."""
-    checkpoint_every_steps: int
+    execution: TrainingExecution
     validate_every_steps: int

@@ -1,27 +1,27 @@
-"""The training loop of one rank: steps, validation, checkpoints, export.
-
-Legend: B sequences, T tokens, V vocabulary entries.
-"""
+"""The training loop of one rank: steps, validation, checkpoints, export."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 
 from polylm_core.errors import TrainingError
 from polylm_core.storage import exclusive_lock, no_space_named
-from polylm_core.training import checkpoint, zero
-from polylm_core.training.dataset import IGNORED_TARGET, Batch
+from polylm_core.training.batch import inputs_of
+from polylm_core.training.checkpoint_store import CheckpointStore
+from polylm_core.training.dataset import IGNORED_TARGET
+from polylm_core.training.engine import Engine, accumulation
+from polylm_core.training.events import Events
 from polylm_core.training.job import TrainJob
-from polylm_core.training.loss import LanguageModelLoss
 from polylm_core.training.metrics import Measurement, MetricsFile
 from polylm_core.training.model import build_model, export_model, load_model
 from polylm_core.training.order import build_order
+from polylm_core.training.validation import validate
 from polylm_core.worker import WorkerContext
 
 REPORT_EVERY_STEPS = 5
@@ -42,27 +42,51 @@ def train_rank(context: WorkerContext, config: Mapping[str, Any]) -> None:
         _Trainer(context, job).run()
 
 
+@dataclass(frozen=True)
+class Gauge:
+    """What all ranks know of a step before its update."""
+
+    loss: float
+    """Mean over the global batch, nats a token."""
+    gradient_norm: float
+    """Of the whole gradient, before clipping."""
+    leaving: bool
+    """Whether a machine has been told that it will be taken away."""
+    copied: bool
+    """Whether every rank has copied its part of the last checkpoint."""
+
+
 class _Trainer:
     def __init__(self, context: WorkerContext, job: TrainJob) -> None:
         self.context = context
         self.job = job
         self.order = build_order(job.data, job.seed)
         self.metrics = MetricsFile(job.work / "metrics.jsonl")
-        self.checkpoints = job.work / "checkpoints"
-        self.checkpoints.mkdir(parents=True, exist_ok=True)
-        self.micro_batch, self.accumulation_steps = zero.accumulation(
-            job.data.global_batch_windows, context.world_size, job.micro_batch_sequences
+        self.events = Events(job.work / "events.jsonl", writes=context.rank == 0)
+        self.checkpoints = CheckpointStore(job.work, job.execution.checkpoints, self.events)
+        self.micro_batch, self.accumulation_steps = accumulation(
+            job.data.global_batch_windows,
+            context.world_size,
+            job.execution.micro_batch_sequences,
         )
+        self.engine = self._engine()
+        self.saved = 0
+
+    def _engine(self) -> Engine:
+        job = self.job
         model = (
             build_model(job.new_model, seed=job.seed)
             if job.new_model is not None
             else load_model(_required(job.init_from))
         )
-        self.engine = zero.shard(
-            LanguageModelLoss(model),
-            job,
-            micro_batch=self.micro_batch,
-            steps=self.accumulation_steps,
+        if job.execution.sharding == "none":
+            from polylm_core.training.whole import WholeEngine
+
+            return WholeEngine(model, job)
+        from polylm_core.training.sharded import ShardedEngine  # DeepSpeed costs seconds
+
+        return ShardedEngine(
+            model, job, micro_batch=self.micro_batch, steps=self.accumulation_steps
         )
 
     def run(self) -> None:
@@ -70,135 +94,101 @@ class _Trainer:
         first = self._resume()
         last = self.order.num_steps
         if first == 0:
-            self._record([], 0, validate=True)
+            self._record([], 0, validates=True)
         started = time.monotonic()
         for step in range(first, last):
-            loss = self._step(step)
+            gauge = self._step(step)
             done = step + 1
             if done % REPORT_EVERY_STEPS == 0 or done == last:
-                seconds = time.monotonic() - started
-                self.context.report(
-                    {"step": done, "loss": loss, "seconds_per_step": seconds / (done - first)}
-                )
-            validate = done % self.job.validate_every_steps == 0 or done == last
-            self._record(self._step_rows(done, loss), done, validate=validate)
-            if done % self.job.checkpoint_every_steps == 0 or done == last:
-                checkpoint.save(self.engine, self.checkpoints, done)
+                seconds = (time.monotonic() - started) / (done - first)
+                report = {"step": done, "loss": gauge.loss, "seconds_per_step": seconds}
+                self.context.report(report)
+            validates = done % self.job.validate_every_steps == 0 or done == last
+            self._record(self._step_rows(done, gauge), done, validates=validates)
+            self._keep(done, gauge, last=last)
+        self.checkpoints.finish_copy()
         self._export()
 
     def _resume(self) -> int:
-        found = checkpoint.latest(self.checkpoints)
-        step = 0
-        if found is not None:
-            step, folder = found
-            checkpoint.load(self.engine, folder, step)
+        found = self.checkpoints.restore(self.engine)
         if self.context.rank == 0:
-            self.metrics.rewind(step if found is not None else -1)
+            self.metrics.rewind(found if found is not None else -1)
+        step = found or 0
+        self.saved = step
+        self.events.add("start", step, world_size=self.context.world_size)
         torch.distributed.barrier()
         return step
 
-    def _step(self, step: int) -> float:
-        """Do one optimizer step and return the global batch's mean loss in nats a token."""
+    def _keep(self, done: int, gauge: Gauge, *, last: int) -> None:
+        """Save when it is time, or when a machine is about to go."""
+        if gauge.copied:
+            self.checkpoints.finish_copy()
+        due = done % self.job.execution.checkpoints.every_steps == 0 or done == last
+        if gauge.leaving:
+            self.events.add("machine-leaving", done)
+        if due or gauge.leaving:
+            self.checkpoints.save(self.engine, done)
+
+    def _step(self, step: int) -> Gauge:
+        """Do one optimizer step."""
         batch = self.order.batch(step)
-        world = self.context.world_size
         num_targets = int((batch.targets_BT != IGNORED_TARGET).sum())
-        scale = self.accumulation_steps * world / num_targets
-        mine = batch.rows(slice(self.context.rank, None, world))
-        for group in self.engine.optimizer.param_groups:
-            group["lr"] = self.job.schedule.learning_rate(step)
-        total = torch.zeros((), device=self.engine.device)
-        for begin in range(0, len(mine.ids_BT), self.micro_batch):
-            micro = mine.rows(slice(begin, begin + self.micro_batch))
-            loss = self._losses(micro)
-            self.engine.backward(loss * scale)
-            self.engine.step()
+        mine = batch.rows(slice(self.context.rank, None, self.context.world_size))
+        total = torch.zeros((), dtype=torch.float64, device=self.engine.device)
+        size = self.micro_batch
+        for begin in range(0, len(mine.ids_BT), size):
+            micro = mine.rows(slice(begin, begin + size))
+            loss = self.engine.losses(*inputs_of(micro, self.engine.device))
+            self.engine.backward(loss / num_targets, last=begin + size >= len(mine.ids_BT))
             total += loss.detach()
-        torch.distributed.all_reduce(total)
-        mean = float(total) / num_targets
-        if not math.isfinite(mean):
+        gauge = self._gauge(total / num_targets)
+        if not (math.isfinite(gauge.loss) and math.isfinite(gauge.gradient_norm)):
             raise TrainingError(
-                f"the loss of step {step + 1} is {mean}; lower the peak learning rate, "
-                "or use float32, and run again from the last checkpoint"
+                f"the loss of step {step + 1} is {gauge.loss}, its gradient's norm "
+                f"{gauge.gradient_norm}; lower the peak learning rate, or use float32, "
+                "and run again from the last checkpoint"
             )
-        return mean
+        self.engine.update(self.job.schedule.learning_rate(step), gauge.gradient_norm)
+        return gauge
 
-    def _losses(self, micro: Batch) -> torch.Tensor:
-        """Return the summed loss in training, the losses [B, T] in evaluation.
+    def _gauge(self, loss: torch.Tensor) -> Gauge:
+        """Sum over the ranks what each knows: one message for all of it."""
+        flags = (self.context.leaving(), not self.checkpoints.copied())
+        told = loss.new_tensor([float(flag) for flag in flags])
+        sums = torch.cat([torch.stack([loss, self.engine.gradient_square().to(loss)]), told])
+        torch.distributed.all_reduce(sums)
+        mean, square, leaving, copying = sums.tolist()
+        return Gauge(mean, math.sqrt(square) if square >= 0 else square, leaving > 0, copying == 0)
 
-        Segments see neither each other nor each other's places.
-        """
-        device = self.engine.device
-        inputs = [torch.from_numpy(array).to(device) for array in (micro.ids_BT, micro.targets_BT)]
-        inputs[1] = inputs[1].long()  # as gathering takes them; the embedding takes int32
-        if micro.segments_BT is not None:
-            inputs += isolate(torch.from_numpy(micro.segments_BT).to(device))
-        losses: torch.Tensor = self.engine(*inputs)
-        return losses
-
-    def _step_rows(self, done: int, loss: float) -> list[Measurement]:
+    def _step_rows(self, done: int, gauge: Gauge) -> list[Measurement]:
         rate = self.job.schedule.learning_rate(done - 1)
-        norm = self.engine.get_global_grad_norm()
         return [
-            Measurement(done, "loss", "", loss),
+            Measurement(done, "loss", "", gauge.loss),
             Measurement(done, "learning_rate", "", rate),
-            Measurement(done, "gradient_norm", "", float(norm) if norm is not None else 0.0),
+            Measurement(done, "gradient_norm", "", gauge.gradient_norm),
         ]
 
-    def _record(self, rows: list[Measurement], done: int, *, validate: bool) -> None:
-        if validate and self.job.validation_file is not None:
-            rows = [*rows, *self._validate(done)]
+    def _record(self, rows: list[Measurement], done: int, *, validates: bool) -> None:
+        if validates and self.job.validation_file is not None:
+            found = validate(
+                self.engine,
+                self.job.validation_file,
+                done=done,
+                rank=self.context.rank,
+                world_size=self.context.world_size,
+                micro_batch=self.micro_batch,
+            )
+            rows = [*rows, *found]
         if self.context.rank == 0 and rows:
             self.metrics.append(rows)
 
-    def _validate(self, done: int) -> list[Measurement]:
-        """Return held-out bits per byte by language; the ranks share the rows evenly."""
-        with np.load(_required(self.job.validation_file), allow_pickle=False) as data:
-            rows, language = data["ids"], data["language"]
-            segments = data["segments"] if "segments" in data else None
-            names, num_bytes = data["languages"], data["bytes"]
-        device = self.engine.device
-        nats = torch.zeros(len(names), dtype=torch.float64, device=device)
-        world, size = self.context.world_size, self.micro_batch
-        self.engine.eval()
-        with torch.no_grad():
-            for begin in range(0, len(rows), size * world):
-                start = begin + self.context.rank * size
-                chosen = np.arange(start, start + size)
-                real = chosen < len(rows)
-                chosen = np.where(real, chosen, 0)
-                apart = None if segments is None else segments[chosen]
-                scored = Batch(rows[chosen, :-1], rows[chosen, 1:], apart)
-                losses = self._losses(scored).double().sum(1)
-                losses[torch.from_numpy(~real).to(device)] = 0.0
-                nats.index_add_(0, torch.from_numpy(language[chosen]).to(device), losses)
-        self.engine.train()
-        torch.distributed.all_reduce(nats)
-        return [
-            Measurement(done, "bits_per_byte", str(name), value / math.log(2) / float(size_bytes))
-            for name, value, size_bytes in zip(names, nats.tolist(), num_bytes, strict=True)
-        ]
-
     def _export(self) -> None:
-        state = zero.gathered_state(self.engine)
-        if state is not None:
+        if self.context.rank == 0:
             folder = self.job.work / "export"
             with no_space_named(folder):
-                export_model(self.engine.module.model, state, folder)
+                state = dict(self.checkpoints.weights(self.order.num_steps))
+                export_model(self.engine.model, state, folder)
         torch.distributed.barrier()
-
-
-def isolate(segments_BT: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the mask [B, 1, T, T] and positions [B, T] that keep the segments of rows apart.
-
-    A position sees itself and the earlier positions of its own segment; positions count from 0
-    within a segment, as they will when the chat or document stands alone.
-    """
-    length = segments_BT.shape[1]
-    causal_TT = torch.ones(length, length, dtype=torch.bool, device=segments_BT.device).tril()
-    same_BTT = segments_BT[:, :, None] == segments_BT[:, None, :]
-    mask_B1TT = (same_BTT & causal_TT)[:, None]
-    positions_BT = (same_BTT & causal_TT).sum(-1) - 1
-    return mask_B1TT, positions_BT
 
 
 def _required(path: Any) -> Any:

@@ -56,7 +56,7 @@ def export_model(model: PreTrainedModel, state: dict[str, torch.Tensor], folder:
     folder.mkdir(parents=True, exist_ok=True)
     assert isinstance(model.config, GPT2Config)
     plain = GPT2LMHeadModel(model.config)
-    plain.load_state_dict(state, strict=True)
+    plain.load_state_dict(state, strict=False)  # tied weights and buffers come from the model
     plain.config.use_cache = True
     plain.config.name_or_path = ""
     plain.generation_config.use_cache = True
@@ -66,14 +66,3 @@ def export_model(model: PreTrainedModel, state: dict[str, torch.Tensor], folder:
     plain.save_pretrained(folder)
     for file in folder.iterdir():
         file.chmod(0o644)  # safetensors writes for its owner only
-
-
-def decay_groups(model: torch.nn.Module, weight_decay: float) -> list[dict[str, object]]:
-    """Return AdamW's parameter groups: matrices decay, biases and LayerNorms do not (GPT-3)."""
-    named = [(name, value) for name, value in model.named_parameters() if value.requires_grad]
-    matrices = [value for _, value in named if len(getattr(value, "ds_shape", value.shape)) >= 2]
-    vectors = [value for _, value in named if len(getattr(value, "ds_shape", value.shape)) < 2]
-    return [
-        {"params": matrices, "weight_decay": weight_decay},
-        {"params": vectors, "weight_decay": 0.0},
-    ]

@@ -26,7 +26,7 @@ from polylm_core.compute.local import LocalBackend
 from polylm_core.compute.on_ray import RayBackend
 from polylm_core.compute.process import command_of
 from polylm_core.errors import TrainingError
-from polylm_core.training.checkpoint import latest
+from polylm_core.training.checkpoint import newest_first
 from polylm_core.training.loss import LanguageModelLoss
 from polylm_core.training.metrics import MetricsFile
 from polylm_core.training.model import build_model
@@ -92,8 +92,7 @@ def wait_for_checkpoint(folder: Path) -> None:
     """Wait until some steps are behind a checkpoint, and their reports are out."""
 
     def step() -> int:
-        found = latest(folder / "run" / "checkpoints")
-        return 0 if found is None else found[0]
+        return max((step for step, _ in newest_first(folder / "run" / "checkpoints")), default=0)
 
     wait_until(lambda: step() >= 20, "no checkpoint of 20 steps was written")
 
@@ -164,10 +163,9 @@ def test_ranks_die_with_their_driver_and_the_next_run_goes_on(
     process.kill()
     process.wait()
     wait_until(lambda: not any(command_of(pid) for pid in ranks), "a rank outlived its driver", 30)
-    found = latest(tmp_path / "run" / "checkpoints")
-    assert found is not None
-    assert 0 < found[0] < STEPS
-    assert min(reported_steps(start(tmp_path))) > found[0]
+    saved = max(step for step, _ in newest_first(tmp_path / "run" / "checkpoints"))
+    assert 0 < saved < STEPS
+    assert min(reported_steps(start(tmp_path))) > saved
     assert weights(make_job(tmp_path, steps=STEPS)) == undisturbed
 
 

@@ -28,4 +28,3 @@ class FinetuneConfig(StageConfig):
     """How float32 matrices are multiplied: `highest` in float32, `medium` with factors rounded to
     bfloat16 and sums in float32 where the processor has units for it (AMX, tensor cores), `high` in
     between; as `torch.set_float32_matmul_precision`."""
-    checkpoint_every_steps: int = Field(gt=0)

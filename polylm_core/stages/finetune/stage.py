@@ -104,9 +104,7 @@ def _job(
         adamw=_adamw(config),
         precision=config.precision,
         matmul_precision=config.matmul_precision,
-        micro_batch_sequences=run.micro_batch_sequences,
-        persistent_parameter_elements=run.persistent_parameter_elements,
-        checkpoint_every_steps=config.checkpoint_every_steps,
+        execution=run.training,
         validate_every_steps=max(1, num_steps),
     )
     return job, num_steps

@@ -54,7 +54,6 @@ class PretrainConfig(StageConfig):
     """Whether a position sees the documents before its own in the same window, as in GPT-3
     (appendix B). Without it positions count from each document's beginning, and the mask costs
     attention its fastest kernels."""
-    checkpoint_every_steps: int = Field(gt=0)
     validate_every_steps: int = Field(gt=0)
     validation_tokens_per_language: int = Field(gt=0)
     """Held-out tokens a language is scored on while the run is under way."""

@@ -56,9 +56,7 @@ def pretrain(
         adamw=_adamw(config),
         precision=config.precision,
         matmul_precision=config.matmul_precision,
-        micro_batch_sequences=run.micro_batch_sequences,
-        persistent_parameter_elements=run.persistent_parameter_elements,
-        checkpoint_every_steps=config.checkpoint_every_steps,
+        execution=run.training,
         validate_every_steps=config.validate_every_steps,
     )
     curves = run_job(job, run.backend, run.progress, num_steps=steps, what="pretrain steps")

@@ -58,7 +58,6 @@ def make_config(**changes: object) -> PretrainConfig:
         "precision": "float32",
         "matmul_precision": "highest",
         "global_batch_tokens": 32,
-        "checkpoint_every_steps": 5,
         "validate_every_steps": 5,
         "validation_tokens_per_language": 16,
         "model": {

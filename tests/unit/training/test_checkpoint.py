@@ -1,49 +1,219 @@
-"""Only a whole checkpoint counts; a damaged one is passed over for the one before."""
+"""Only a whole checkpoint counts, and any number of ranks can read it."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
-from polylm_core.storage import sha256_file
-from polylm_core.training.checkpoint import latest
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from polylm_core.errors import TrainingError
+from polylm_core.settings import CheckpointPolicy
+from polylm_core.training import checkpoint
+from polylm_core.training.checkpoint import INDEX, CheckpointReader, read_index
+from polylm_core.training.checkpoint_store import CheckpointStore
+from polylm_core.training.engine import Part, share
+from polylm_core.training.events import Events, read_events
+from polylm_core.training.job import TrainJob
+from polylm_core.training.model import build_model
+from polylm_core.training.whole import WholeEngine
+from tests.training_job import make_job
 
 
-def make_checkpoint(folder: Path, step: int, content: bytes = b"weights") -> Path:
-    checkpoint = folder / f"step-{step:08d}"
-    checkpoint.mkdir(parents=True)
-    shard = checkpoint / "shard.pt"
-    shard.write_bytes(content)
-    index = {"step": step, "files": {"shard.pt": sha256_file(shard)}}
-    (checkpoint / "index.json").write_text(json.dumps(index))
-    return checkpoint
+@pytest.fixture(autouse=True)
+def _one_rank(tmp_path: Path) -> Iterator[None]:
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{tmp_path / 'rendezvous'}", rank=0, world_size=1
+    )
+    yield
+    torch.distributed.destroy_process_group()
 
 
-def test_the_newest_checkpoint_is_found(tmp_path: Path) -> None:
-    make_checkpoint(tmp_path, 20)
-    newest = make_checkpoint(tmp_path, 100)
-    assert latest(tmp_path) == (100, newest)
+@pytest.fixture
+def job(tmp_path: Path) -> TrainJob:
+    return make_job(tmp_path / "job", sharding="none")
 
 
-def test_no_checkpoint_is_none(tmp_path: Path) -> None:
-    assert latest(tmp_path) is None
+def make_engine(job: TrainJob, *, steps: int = 0) -> WholeEngine:
+    """An engine that has done some steps on random ids."""
+    assert job.new_model is not None
+    engine = WholeEngine(build_model(job.new_model, seed=job.seed), job)
+    random = torch.Generator().manual_seed(1)
+    for _ in range(steps):
+        ids_BT = torch.randint(4, 64, (2, 16), generator=random)
+        engine.backward(engine.losses(ids_BT, ids_BT), last=True)
+        engine.update(1e-2, float(engine.gradient_square().sqrt()))
+    return engine
 
 
-def test_a_flipped_byte_falls_back_to_the_checkpoint_before(tmp_path: Path) -> None:
-    before = make_checkpoint(tmp_path, 20)
-    damaged = make_checkpoint(tmp_path, 40)
-    (damaged / "shard.pt").write_bytes(b"weightz")
-    assert latest(tmp_path) == (20, before)
+def make_store(folder: Path, **policy: object) -> CheckpointStore:
+    folder.mkdir(parents=True, exist_ok=True)
+    events = Events(folder / "events.jsonl", writes=True)
+    return CheckpointStore(folder, CheckpointPolicy.model_validate(policy), events)
 
 
-def test_a_checkpoint_cut_short_before_its_index_does_not_count(tmp_path: Path) -> None:
-    before = make_checkpoint(tmp_path, 20)
-    (make_checkpoint(tmp_path, 40) / "index.json").unlink()
-    partial = tmp_path / ".step-00000060.partial"
-    partial.mkdir()
-    assert latest(tmp_path) == (20, before)
+def state_of(engine: WholeEngine) -> dict[str, torch.Tensor]:
+    return {
+        f"{kind} {part.name}": tensor.clone()
+        for part, state in engine.parts()
+        for kind, tensor in state.items()
+    }
 
 
-def test_a_missing_shard_is_noticed(tmp_path: Path) -> None:
-    (make_checkpoint(tmp_path, 40) / "shard.pt").unlink()
-    assert latest(tmp_path) is None
+def assert_same(one: WholeEngine, other: WholeEngine) -> None:
+    left, right = state_of(one), state_of(other)
+    assert left.keys() == right.keys()
+    assert all(torch.equal(left[name], right[name]) for name in left)
+    assert one.updates == other.updates
+
+
+def test_what_is_restored_is_what_was_saved_and_goes_on_the_same(
+    job: TrainJob, tmp_path: Path
+) -> None:
+    trained = make_engine(job, steps=3)
+    make_store(tmp_path / "run").save(trained, 3)
+    restored = make_engine(job)
+    assert make_store(tmp_path / "run").restore(restored) == 3
+    assert_same(trained, restored)
+    ids_BT = torch.arange(4, 20)[None]
+    for engine in (trained, restored):
+        engine.backward(engine.losses(ids_BT, ids_BT), last=True)
+        engine.update(1e-2, 0.1)
+    assert_same(trained, restored)
+
+
+def test_equal_states_are_equal_files(job: TrainJob, tmp_path: Path) -> None:
+    for name in ("one", "other"):
+        make_store(tmp_path / name).save(make_engine(job, steps=2), 2)
+    indexes = [read_index(tmp_path / name / "checkpoints/step-00000002") for name in ("one",)]
+    other = read_index(tmp_path / "other/checkpoints/step-00000002")
+    assert indexes[0] == other
+    assert other is not None
+    assert len(other.sha256) == 3
+
+
+def test_no_checkpoint_restores_nothing(job: TrainJob, tmp_path: Path) -> None:
+    assert make_store(tmp_path / "run").restore(make_engine(job)) is None
+
+
+@pytest.mark.parametrize("kind", ["weight", "exp_avg", "exp_avg_sq"])
+@pytest.mark.parametrize("harm", ["flipped", "cut", "missing"])
+def test_a_damaged_file_falls_back_to_the_checkpoint_before(
+    job: TrainJob, tmp_path: Path, kind: str, harm: str
+) -> None:
+    store = make_store(tmp_path / "run")
+    before = make_engine(job, steps=2)
+    store.save(before, 2)
+    store.save(make_engine(job, steps=4), 4)
+    file = tmp_path / f"run/checkpoints/step-00000004/{kind}-00000.safetensors"
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    if harm == "missing":
+        file.unlink()
+    else:
+        file.write_bytes(content if harm == "flipped" else content[:-9])
+    restored = make_engine(job)
+    assert store.restore(restored) == 2
+    assert_same(before, restored)
+    damaged = [
+        row for row in read_events(tmp_path / "run/events.jsonl") if "damaged" in row["event"]
+    ]
+    assert [row["step"] for row in damaged] == [4]
+
+
+def test_a_checkpoint_cut_short_before_its_index_does_not_count(
+    job: TrainJob, tmp_path: Path
+) -> None:
+    store = make_store(tmp_path / "run")
+    store.save(make_engine(job, steps=2), 2)
+    checkpoint.write_parts(make_engine(job, steps=4), store.folder / "step-00000004")
+    assert store.restore(make_engine(job)) == 2
+    store.save(make_engine(job, steps=6), 6)
+    assert not (store.folder / "step-00000004").exists()
+
+
+def test_an_index_of_nonsense_does_not_count(job: TrainJob, tmp_path: Path) -> None:
+    store = make_store(tmp_path / "run")
+    store.save(make_engine(job, steps=2), 2)
+    index = store.folder / "step-00000002" / INDEX
+    for content in ("", "{", "[]", json.dumps({"step": 2})):
+        index.write_text(content)
+        assert read_index(index.parent) is None
+    assert store.restore(make_engine(job)) is None
+
+
+def test_the_newest_and_the_multiples_are_kept(job: TrainJob, tmp_path: Path) -> None:
+    store = make_store(tmp_path / "run", keep_last=2, keep_every_steps=4)
+    for step in range(1, 8):
+        store.save(make_engine(job), step)
+    kept = sorted(int(folder.name[5:]) for folder in store.folder.glob("step-*"))
+    assert kept == [4, 6, 7]
+
+
+def test_any_number_of_ranks_reads_its_part_of_what_another_number_wrote(
+    job: TrainJob, tmp_path: Path
+) -> None:
+    engine = make_engine(job, steps=2)
+    index = checkpoint.save(engine, tmp_path, 2)
+    whole = CheckpointReader(checkpoint.folder_of(tmp_path, 2), index)
+    for name, shape in index.shapes.items():
+        numel = int(torch.Size(shape).numel())
+        full = whole.read("exp_avg", Part(name, shape, 0, numel))
+        for world in (2, 3, 5):
+            pieces = [
+                whole.read("exp_avg", Part(name, shape, *share(numel, rank, world)))
+                for rank in range(world)
+            ]
+            assert torch.equal(torch.cat(pieces), full)
+
+
+def test_a_checkpoint_of_another_model_is_refused_by_its_shapes(
+    job: TrainJob, tmp_path: Path
+) -> None:
+    store = make_store(tmp_path / "run")
+    store.save(make_engine(job, steps=2), 2)
+    assert job.new_model is not None
+    wider = job.new_model.model_copy(update={"hidden_size": 64})
+    with pytest.raises(TrainingError, match=r"another model: transformer.wte.weight is \(64, 32\)"):
+        store.restore(make_engine(job.model_copy(update={"new_model": wider})))
+
+
+def test_a_copy_elsewhere_brings_a_lost_folder_back(job: TrainJob, tmp_path: Path) -> None:
+    storage = str(tmp_path / "storage")
+    store = make_store(tmp_path / "run", storage=storage, keep_last=1)
+    trained = make_engine(job, steps=4)
+    store.save(make_engine(job, steps=2), 2)
+    store.save(trained, 4)
+    store.finish_copy()
+    assert [folder.name for folder in (tmp_path / "storage/run").iterdir()] == ["step-00000004"]
+    (tmp_path / "run").rename(tmp_path / "lost")
+    restored = make_engine(job)
+    assert make_store(tmp_path / "run", storage=storage).restore(restored) == 4
+    assert_same(trained, restored)
+
+
+def test_a_copy_without_its_index_does_not_count(job: TrainJob, tmp_path: Path) -> None:
+    storage = tmp_path / "storage"
+    store = make_store(tmp_path / "run", storage=str(storage))
+    store.save(make_engine(job, steps=2), 2)
+    store.finish_copy()
+    (storage / "run/step-00000002" / INDEX).unlink()
+    (tmp_path / "run").rename(tmp_path / "lost")
+    assert make_store(tmp_path / "run", storage=str(storage)).restore(make_engine(job)) is None
+
+
+def test_weights_for_export_are_checked(job: TrainJob, tmp_path: Path) -> None:
+    store = make_store(tmp_path / "run")
+    engine = make_engine(job, steps=2)
+    store.save(engine, 2)
+    found = dict(store.weights(2))
+    for part, state in engine.parts():
+        assert torch.equal(found[part.name].view(-1), state["weight"])
+    file = store.folder / "step-00000002/weight-00000.safetensors"
+    assert load_file(file).keys() == found.keys()
+    file.write_bytes(file.read_bytes()[:-4])
+    with pytest.raises(TrainingError, match="not as it was written"):
+        dict(store.weights(2))

@@ -7,9 +7,9 @@ import torch
 from torch.nn import functional
 
 from polylm_core.training import loss as losses
+from polylm_core.training.batch import isolate
 from polylm_core.training.dataset import IGNORED_TARGET
 from polylm_core.training.job import ModelShape
-from polylm_core.training.loop import isolate
 from polylm_core.training.loss import LanguageModelLoss, OutputHead
 from polylm_core.training.model import build_model
 

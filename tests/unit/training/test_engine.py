@@ -1,11 +1,11 @@
-"""Sharing a global batch over ranks, and the typed DeepSpeed configuration."""
+"""Sharing a global batch and the parameters over ranks."""
 
 from __future__ import annotations
 
 import pytest
 
 from polylm_core.errors import TrainingError
-from polylm_core.training.zero import accumulation
+from polylm_core.training.engine import accumulation, share
 
 
 @pytest.mark.parametrize(
@@ -23,3 +23,11 @@ def test_accumulation_fills_the_global_batch_exactly(
 def test_ranks_that_cannot_share_the_batch_are_refused_with_both_numbers() -> None:
     with pytest.raises(TrainingError, match=r"16 sequences.*3 ranks"):
         accumulation(16, 3, 8)
+
+
+@pytest.mark.parametrize("numel", [1, 5, 6, 7, 1000])
+@pytest.mark.parametrize("world", [1, 2, 3, 8])
+def test_the_parts_of_all_ranks_are_the_whole_parameter_once(numel: int, world: int) -> None:
+    parts = [share(numel, rank, world) for rank in range(world)]
+    elements = [element for start, stop in parts for element in range(start, stop)]
+    assert elements == list(range(numel))

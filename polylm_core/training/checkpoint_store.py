@@ -1,0 +1,168 @@
+"""Where the checkpoints of a run lie: its folder, and a copy elsewhere if the profile names one.
+
+Copying goes on beside training: every rank copies its own files, and when all have, the first rank
+copies the index, without which the copy does not count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import torch
+
+from polylm_core.errors import SourceError, TrainingError
+from polylm_core.remote import InputFile, below, fetch
+from polylm_core.remote_folder import children, remove, upload
+from polylm_core.settings import CheckpointPolicy
+from polylm_core.storage import replacing
+from polylm_core.training import checkpoint
+from polylm_core.training.checkpoint import INDEX, CheckpointIndex, CheckpointReader
+from polylm_core.training.engine import KINDS, Engine
+from polylm_core.training.events import Events
+
+
+class CheckpointStore:
+    """The checkpoints of one run, for one rank; every rank must call each method."""
+
+    def __init__(self, work: Path, policy: CheckpointPolicy, events: Events) -> None:
+        self.folder = work / "checkpoints"
+        self._policy = policy
+        self._events = events
+        self._remote = None if policy.storage is None else below(policy.storage, work.name)
+        self._copier = ThreadPoolExecutor(1, thread_name_prefix="checkpoint-copy")
+        self._copying: tuple[CheckpointIndex, Future[None]] | None = None
+
+    def save(self, engine: Engine, step: int) -> None:
+        """Save the state after `step` steps, and start to copy it."""
+        self.finish_copy()
+        index = checkpoint.save(engine, self.folder, step)
+        if checkpoint.leads_machine():
+            checkpoint.prune(
+                self.folder,
+                keep_last=self._policy.keep_last,
+                keep_every_steps=self._policy.keep_every_steps,
+            )
+        self._events.add("checkpoint", step, state=checkpoint.digest(index))
+        if self._remote is not None:
+            self._copying = index, self._copier.submit(self._copy, index)
+
+    def _copy(self, index: CheckpointIndex) -> None:
+        folder = checkpoint.folder_of(self.folder, index.step)
+        for kind in KINDS:
+            name = checkpoint.file_of(kind, torch.distributed.get_rank())
+            upload(folder / name, self._address(index.step, name))
+
+    def copied(self) -> bool:
+        """Whether this rank has nothing left to copy; raises MachineError if it could not."""
+        if self._copying is None:
+            return True
+        _, copying = self._copying
+        if copying.done():
+            copying.result()
+        return copying.done()
+
+    def finish_copy(self) -> None:
+        """Wait until all ranks have copied, then make the copy count and drop what is too old."""
+        if self._copying is None:
+            return
+        index, copying = self._copying
+        copying.result()
+        torch.distributed.barrier()
+        if torch.distributed.get_rank() == 0:
+            folder = checkpoint.folder_of(self.folder, index.step)
+            upload(folder / INDEX, self._address(index.step, INDEX))
+            self._events.add("checkpoint-copied", index.step)
+            self._prune_remote()
+        torch.distributed.barrier()
+        self._copying = None
+
+    def restore(self, engine: Engine) -> int | None:
+        """Restore the newest checkpoint whose every needed byte is as written; return its step."""
+        for step in self._candidates():
+            index = self._obtain(step)
+            if index is None:
+                self._events.add("checkpoint-damaged", step)
+                continue
+            reader = CheckpointReader(checkpoint.folder_of(self.folder, step), index)
+            engine.restore(reader.read, index.updates)
+            return step
+        return None
+
+    def weights(self, step: int) -> Iterator[tuple[str, torch.Tensor]]:
+        """Yield every parameter's value after `step` steps, one at a time, on any rank alone.
+
+        Raises TrainingError when that checkpoint is not, or no longer, as it was written.
+        """
+        folder = checkpoint.folder_of(self.folder, step)
+        index = checkpoint.read_index(folder)
+        if index is None:
+            raise TrainingError(f"{folder} is no whole checkpoint; delete it and run again")
+        for rank in range(index.world_size):
+            name = checkpoint.file_of("weight", rank)
+            if not self._has(folder, index, name):
+                raise TrainingError(
+                    f"{folder / name} is not as it was written, or on another machine's disk; "
+                    "declare training.checkpoints.storage in the profile, or share the run's folder"
+                )
+        yield from checkpoint.weights_of(CheckpointReader(folder, index), index.shapes)
+
+    def _candidates(self) -> list[int]:
+        """Steps that any rank knows a checkpoint of, the newest first."""
+        known = {step for step, _ in checkpoint.newest_first(self.folder)}
+        if self._remote is not None and torch.distributed.get_rank() == 0:
+            names = [name for name in children(self._remote) if name.startswith("step-")]
+            known |= {int(name.removeprefix("step-")) for name in names}
+        every: list[list[int]] = [[]] * torch.distributed.get_world_size()
+        torch.distributed.all_gather_object(every, sorted(known))
+        return sorted({step for steps in every for step in steps}, reverse=True)
+
+    def _obtain(self, step: int) -> CheckpointIndex | None:
+        """Return the index when every rank has, or has fetched, all it needs of a checkpoint."""
+        folder = checkpoint.folder_of(self.folder, step)
+        folder.mkdir(parents=True, exist_ok=True)
+        index = checkpoint.read_index(folder) or self._fetched_index(folder, step)
+        mine = ""
+        if index is not None:
+            reader = CheckpointReader(folder, index)
+            rank, world = torch.distributed.get_rank(), torch.distributed.get_world_size()
+            names = reader.files(rank, world)
+            if all(self._has(folder, index, name) for name in names):
+                mine = checkpoint.digest(index)
+        every = [""] * torch.distributed.get_world_size()
+        torch.distributed.all_gather_object(every, mine)
+        return index if mine and set(every) == {mine} else None
+
+    def _has(self, folder: Path, index: CheckpointIndex, name: str) -> bool:
+        if checkpoint.is_as_written(folder, index, name):
+            return True
+        return self._fetch(folder / name, index.step, index.sha256[name])
+
+    def _fetched_index(self, folder: Path, step: int) -> CheckpointIndex | None:
+        return checkpoint.read_index(folder) if self._fetch(folder / INDEX, step, None) else None
+
+    def _fetch(self, target: Path, step: int, sha256: str | None) -> bool:
+        if self._remote is None:
+            return False
+        file = InputFile(target.name, self._address(step, target.name), sha256)
+        try:
+            with replacing(target) as partial:
+                fetch(file, partial)
+        except SourceError as error:
+            self._events.add("checkpoint-unreadable", step, error=str(error))
+            return False
+        return True
+
+    def _address(self, step: int, name: str) -> str:
+        if self._remote is None:
+            raise TrainingError("no checkpoint storage is declared in the profile")
+        return below(below(self._remote, f"step-{step:08d}"), name)
+
+    def _prune_remote(self) -> None:
+        assert self._remote is not None
+        names = sorted(name for name in children(self._remote) if name.startswith("step-"))
+        every = self._policy.keep_every_steps
+        for name in names[: -self._policy.keep_last]:
+            if every is None or int(name.removeprefix("step-")) % every:
+                remove(below(self._remote, name), first=INDEX)
