@@ -19,7 +19,7 @@ from polylm_core.training.engine import Engine, accumulation
 from polylm_core.training.events import Events
 from polylm_core.training.job import TrainJob
 from polylm_core.training.metrics import Measurement, MetricsFile
-from polylm_core.training.model import build_model, export_model, load_model
+from polylm_core.training.model import build, export_model
 from polylm_core.training.order import build_order
 from polylm_core.training.validation import validate
 from polylm_core.worker import WorkerContext
@@ -73,21 +73,13 @@ class _Trainer:
         self.saved = 0
 
     def _engine(self) -> Engine:
-        job = self.job
-        model = (
-            build_model(job.new_model, seed=job.seed)
-            if job.new_model is not None
-            else load_model(_required(job.init_from))
-        )
-        if job.execution.sharding == "none":
+        if self.job.execution.sharding == "none":
             from polylm_core.training.whole import WholeEngine
 
-            return WholeEngine(model, job)
+            return WholeEngine(build(self.job), self.job)
         from polylm_core.training.sharded import ShardedEngine  # DeepSpeed costs seconds
 
-        return ShardedEngine(
-            model, job, micro_batch=self.micro_batch, steps=self.accumulation_steps
-        )
+        return ShardedEngine(self.job, micro_batch=self.micro_batch, steps=self.accumulation_steps)
 
     def run(self) -> None:
         """Resume, train, validate at the set steps, checkpoint, export."""
@@ -189,9 +181,3 @@ class _Trainer:
                 state = dict(self.checkpoints.weights(self.order.num_steps))
                 export_model(self.engine.model, state, folder)
         torch.distributed.barrier()
-
-
-def _required(path: Any) -> Any:
-    if path is None:
-        raise TrainingError("the job names neither a model to build nor a folder to load")
-    return path

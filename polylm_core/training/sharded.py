@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -16,63 +15,55 @@ from deepspeed.utils import (
     safe_set_local_grad,
     safe_set_local_optimizer_state,
 )
+from deepspeed.runtime.zero.partition_parameters import DeepSpeedTensorOverride
 from transformers import PreTrainedModel
-from transformers.models.gpt2.modeling_gpt2 import GPT2Block
 
 from polylm_core.errors import TrainingError
+from polylm_core.training.deepspeed_options import (
+    DeepSpeedOptions,
+    options_of,
+    require_as_asked,
+    require_nvme,
+)
 from polylm_core.training.engine import KINDS, Kind, Part, Read, share
+from polylm_core.training.initialise import initial_state
 from polylm_core.training.job import TrainJob
 from polylm_core.training.loss import LanguageModelLoss
+from polylm_core.training.model import blocks, configuration, empty_model, initial_values
 from polylm_core.training.optimizer import adamw
-
-
-def zero3_config(job: TrainJob, *, micro_batch: int, accumulation_steps: int) -> dict[str, Any]:
-    """Return DeepSpeed's configuration; everything it could guess is stated."""
-    return {
-        "train_micro_batch_size_per_gpu": micro_batch,
-        "gradient_accumulation_steps": accumulation_steps,
-        "gradient_clipping": job.adamw.max_gradient_norm,
-        "bf16": {"enabled": job.precision == "bfloat16"},
-        "zero_optimization": {
-            "stage": 3,
-            "overlap_comm": False,
-            "contiguous_gradients": True,
-            # Parameters this small stay gathered between passes: a model that fits the machine many
-            # times over pays for each gathering and gains nothing by it.
-            "stage3_param_persistence_threshold": job.execution.persistent_parameter_elements,
-            "stage3_model_persistence_threshold": sys.maxsize,
-        },
-        "zero_allow_untested_optimizer": True,
-        "wall_clock_breakdown": False,
-    }
+from polylm_core.training.precision import DTYPES
+from polylm_core.training.prepare import prepare
 
 
 class ShardedEngine:
-    """A model under ZeRO-3 with AdamW."""
+    """A model under ZeRO-3 with AdamW, in parts from the beginning: no rank ever has it whole."""
 
-    def __init__(
-        self, model: PreTrainedModel, job: TrainJob, *, micro_batch: int, steps: int
-    ) -> None:
+    def __init__(self, job: TrainJob, *, micro_batch: int, steps: int) -> None:
+        require_nvme(job)
+        options = options_of(job, micro_batch=micro_batch, accumulation_steps=steps)
+        model = _empty_in_parts(job, options)
         module = LanguageModelLoss(model)
+        prepare(module, job)
         # This operator serves inference only; compiling it takes half a minute and Python's
         # headers.
         deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
         # A block's weights are gathered together: hooks on each of its parts cost a sixth of a
         # step.
-        deepspeed.utils.set_z3_leaf_modules(module, [GPT2Block])
+        deepspeed.utils.set_z3_leaf_modules(module, list({type(block) for block in blocks(model)}))
         self._engine, *_ = deepspeed.initialize(
             model=module,
             optimizer=adamw(module, job),
-            config=zero3_config(job, micro_batch=micro_batch, accumulation_steps=steps),
+            config=options.model_dump(mode="json"),
             dist_init_required=False,
         )
+        require_as_asked(options, self._engine)
         self._scale = float(torch.distributed.get_world_size() * steps)
         self._named: list[tuple[str, Any]] = [
             (name, parameter)
             for name, parameter in model.named_parameters()
             if parameter.requires_grad
         ]
-        self._reset(updates=0)
+        self.restore(initial_state(initial_values(job, model)), updates=0)
 
     @property
     def device(self) -> torch.device:
@@ -174,3 +165,14 @@ class ShardedEngine:
         for group in range(len(optimizer.fp16_groups)):
             optimizer._reassign_or_swap_out_partitioned_parameters(group)
         optimizer.checkpoint_event_epilogue()
+
+
+def _empty_in_parts(job: TrainJob, options: DeepSpeedOptions) -> PreTrainedModel:
+    """Return the model without values, each weight cut as soon as its module exists."""
+    parts = deepspeed.zero.Init(
+        config_dict_or_path=options.model_dump(mode="json"),
+        # Not the precision: it is the model's to say, which keeps rotary wavelengths in float32.
+        tensor_overrides=[DeepSpeedTensorOverride.device],
+    )
+    with parts:
+        return empty_model(configuration(job), DTYPES[job.precision])
