@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +11,7 @@ import torch
 
 from polylm_core.errors import TrainingError
 from polylm_core.storage import exclusive_lock, no_space_named
+from polylm_core.training import throughput
 from polylm_core.training.batch import inputs_of
 from polylm_core.training.checkpoint_store import CheckpointStore
 from polylm_core.training.dataset import IGNORED_TARGET
@@ -24,7 +24,6 @@ from polylm_core.training.order import build_order
 from polylm_core.training.validation import validate
 from polylm_core.worker import WorkerContext
 
-REPORT_EVERY_STEPS = 5
 TRAINER_LOCK_SECONDS = 60.0
 """How long a new trainer waits for a dying one to let go of the run's folder."""
 
@@ -69,8 +68,10 @@ class _Trainer:
             context.world_size,
             job.execution.micro_batch_sequences,
         )
+        self.throughput = throughput.Throughput(
+            job.work / "throughput.jsonl", writes=context.rank == 0
+        )
         self.engine = self._engine()
-        self.saved = 0
 
     def _engine(self) -> Engine:
         job = self.job
@@ -95,13 +96,13 @@ class _Trainer:
         last = self.order.num_steps
         if first == 0:
             self._record([], 0, validates=True)
-        started = time.monotonic()
+        self.throughput.pause()
         for step in range(first, last):
             gauge = self._step(step)
             done = step + 1
-            if done % REPORT_EVERY_STEPS == 0 or done == last:
-                seconds = (time.monotonic() - started) / (done - first)
-                report = {"step": done, "loss": gauge.loss, "seconds_per_step": seconds}
+            if done % throughput.EVERY_STEPS == 0 or done == last:
+                speed = self.throughput.measure(done)
+                report = {"step": done, "loss": gauge.loss, "tokens_per_second": speed}
                 self.context.report(report)
             validates = done % self.job.validate_every_steps == 0 or done == last
             self._record(self._step_rows(done, gauge), done, validates=validates)
@@ -114,7 +115,6 @@ class _Trainer:
         if self.context.rank == 0:
             self.metrics.rewind(found if found is not None else -1)
         step = found or 0
-        self.saved = step
         self.events.add("start", step, world_size=self.context.world_size)
         torch.distributed.barrier()
         return step
@@ -141,6 +141,7 @@ class _Trainer:
             loss = self.engine.losses(*inputs_of(micro, self.engine.device))
             self.engine.backward(loss / num_targets, last=begin + size >= len(mine.ids_BT))
             total += loss.detach()
+        self.throughput.count(batch.ids_BT.size)
         gauge = self._gauge(total / num_targets)
         if not (math.isfinite(gauge.loss) and math.isfinite(gauge.gradient_norm)):
             raise TrainingError(

@@ -6,9 +6,11 @@ that does. They run in the order they stand in.
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -50,6 +52,40 @@ def test_another_learning_rate_runs_only_the_last_three_stages(clone: Clone) -> 
     clone.edit_params("  learning_rate: 0.003", "  learning_rate: 0.002")
     status, output = clone.repro()
     assert status == 0, output
+    assert clone.artifacts() == before
+
+
+def test_curves_and_mixture_are_drawn_by_dvc(clone: Clone) -> None:
+    status, output = clone.run("dvc", "plots", "show", "--json")
+    assert status == 0, output
+    plots = json.loads(output[output.index("{") :])["data"]
+    drawn = {plot["title"] if "title" in plot else name for name, plot in _specs(plots)}
+    assert {"Loss, nats a token", "Tokens of each stream by curriculum stage"} <= drawn
+    for _, plot in _specs(plots):
+        assert len(plot["data"]["values"]) > 1
+
+
+def _specs(plots: dict[str, Any]) -> list[tuple[str, Any]]:
+    return [(name, json.loads(shown["content"])) for name, (shown, *_) in plots.items()]
+
+
+def test_an_experiment_trains_with_another_learning_rate(clone: Clone) -> None:
+    before = clone.artifacts()
+    identity = ("-c", "user.name=test", "-c", "user.email=test@localhost")
+    for command in (("add", "-A"), ("commit", "-qm", "before")):
+        assert clone.run("git", *identity, *command)[0] == 0
+    rate = "pretrain.optimizer.peak_learning_rate"
+    status, output = clone.run(
+        "dvc", "exp", "run", "--single-item", "pretrain", "-S", f"{rate}=0.004"
+    )
+    assert status == 0, output
+    assert executed(output) == ["pretrain"]
+    manifest = json.loads((clone.path / "data/06_base/manifest.json").read_text())
+    assert manifest["params"]["optimizer"]["peak_learning_rate"] == 0.004
+    compared = json.loads(clone.run("dvc", "params", "diff", "--json")[1])
+    assert compared["params.yaml"][rate]["new"] == 0.004
+    for command in (("git", "checkout", "-q", "."), ("dvc", "checkout", "--quiet", "--force")):
+        assert clone.run(*command)[0] == 0
     assert clone.artifacts() == before
 
 
