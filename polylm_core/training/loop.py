@@ -18,6 +18,7 @@ from polylm_core.training.dataset import IGNORED_TARGET
 from polylm_core.training.engine import Engine, accumulation
 from polylm_core.training.events import Events
 from polylm_core.training.job import TrainJob
+from polylm_core.training.logs import logged
 from polylm_core.training.metrics import Measurement, MetricsFile
 from polylm_core.training.model import build_model, export_model, load_model
 from polylm_core.training.order import build_order
@@ -37,7 +38,10 @@ def train_rank(context: WorkerContext, config: Mapping[str, Any]) -> None:
     job = TrainJob.model_validate(config)
     torch.set_float32_matmul_precision(job.matmul_precision)
     lock = job.work / f"trainer-{context.rank}.lock"
-    with exclusive_lock(lock, what=str(job.work), wait_seconds=TRAINER_LOCK_SECONDS):
+    with (
+        exclusive_lock(lock, what=str(job.work), wait_seconds=TRAINER_LOCK_SECONDS),
+        logged(job.work / "logs" / f"rank-{context.rank}.log"),
+    ):
         _Trainer(context, job).run()
 
 
