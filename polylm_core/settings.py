@@ -58,6 +58,9 @@ class TrainingExecution(_Section):
     persistent_parameter_elements: int = Field(default=100_000, ge=0)
     """Parameters of at most so many elements stay gathered under ZeRO-3 (DeepSpeed's default);
     gradients and optimizer state are sharded all the same."""
+    step_deadline_seconds: float | None = Field(default=None, gt=0)
+    """A rank whose step takes longer writes its stacks to the run's folder and ends, so that the
+    group starts again. Without it 20 times the median of the steps before, at least 300."""
     checkpoints: CheckpointPolicy = CheckpointPolicy()
 
     @model_validator(mode="after")

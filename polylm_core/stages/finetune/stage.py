@@ -15,6 +15,7 @@ from polylm_core.stages.base import StageRun
 from polylm_core.stages.finetune.config import FinetuneConfig
 from polylm_core.stages.finetune.pack import pack, write_rows
 from polylm_core.storage import no_space_named
+from polylm_core.training.guard import GuardOptions
 from polylm_core.training.job import AdamW, PackedData, TrainJob
 from polylm_core.training.metrics import Measurement
 from polylm_core.training.order import build_order
@@ -104,6 +105,7 @@ def _job(
         adamw=_adamw(config),
         precision=config.precision,
         matmul_precision=config.matmul_precision,
+        guard=GuardOptions(),
         execution=run.training,
         validate_every_steps=max(1, num_steps),
     )

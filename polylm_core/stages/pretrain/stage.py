@@ -56,6 +56,8 @@ def pretrain(
         adamw=_adamw(config),
         precision=config.precision,
         matmul_precision=config.matmul_precision,
+        guard=config.guard,
+        skip_steps=config.skip_steps,
         execution=run.training,
         validate_every_steps=config.validate_every_steps,
     )
