@@ -32,7 +32,7 @@ def list_files(
         root = str(_snapshot(location, declared))
     for config in sorted(declared.configs):
         language = declared.configs[config] or declared.language
-        for uri in sorted(_data_files(declared, location and root, config)):
+        for uri in sorted(_data_files(declared, location and root, config))[: declared.first]:
             name = uri.removeprefix(root).lstrip("/")
             if not _plain(name).endswith(READABLE):
                 raise SourceError(
