@@ -8,6 +8,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from polylm_core.settings import TrainingExecution
+from polylm_core.training.guard import GuardOptions
 from polylm_core.training.schedule import Schedule
 
 
@@ -95,6 +96,9 @@ class TrainJob(_Part):
     """Of the stream that every block adds to."""
     matmul_precision: Literal["highest", "high", "medium"]
     """How float32 matrices are multiplied, as `torch.set_float32_matmul_precision` takes it."""
+    guard: GuardOptions
+    skip_steps: tuple[tuple[int, int], ...] = ()
+    """First and last of steps to leave out, counted from 1."""
     execution: TrainingExecution
     validate_every_steps: int
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import deepspeed
 import torch
+from deepspeed.runtime.zero.partition_parameters import DeepSpeedTensorOverride
 from deepspeed.utils import (
     safe_get_local_fp32_param,
     safe_get_local_grad,
@@ -15,7 +16,6 @@ from deepspeed.utils import (
     safe_set_local_grad,
     safe_set_local_optimizer_state,
 )
-from deepspeed.runtime.zero.partition_parameters import DeepSpeedTensorOverride
 from transformers import PreTrainedModel
 
 from polylm_core.errors import TrainingError
