@@ -130,7 +130,7 @@ class FolderValues:
 
     def _mean(self, name: str, stored_VH: torch.Tensor) -> torch.Tensor:
         if name not in self._means:
-            sums = (rows.double().sum(0) for rows in stored_VH.split(MEAN_ROWS))
+            sums = (rows.double().sum(0) for rows in torch.split(stored_VH, MEAN_ROWS))
             self._means[name] = (torch.stack(list(sums)).sum(0) / len(stored_VH)).float()
         return self._means[name]
 

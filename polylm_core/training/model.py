@@ -49,7 +49,8 @@ def build(job: TrainJob) -> PreTrainedModel:
 def empty_model(config: PreTrainedConfig, dtype: torch.dtype = torch.float32) -> PreTrainedModel:
     """Return a model whose weights are memory that nobody has written to yet."""
     with no_init_weights():
-        model: PreTrainedModel = AutoModelForCausalLM.from_config(config, dtype=dtype)
+        build: Any = AutoModelForCausalLM.from_config  # transformers leaves it untyped
+        model: PreTrainedModel = build(config, dtype=dtype)
     model.tie_weights()
     return model
 
@@ -58,7 +59,8 @@ def initial_values(job: TrainJob, model: PreTrainedModel) -> Values:
     """Return the weights a job starts with, by parts of the parameters of its model."""
     if job.init_from is None:
         return _drawn(model.config, job.seed)
-    embeddings: Any = (model.get_input_embeddings(), model.get_output_embeddings())
+    untyped: Any = model
+    embeddings = (untyped.get_input_embeddings(), untyped.get_output_embeddings())
     return FolderValues(
         job.init_from,
         vocabulary={
@@ -99,7 +101,7 @@ def configuration(job: TrainJob) -> PreTrainedConfig:
         assert stated is not None
         return stated
     try:
-        found = AutoConfig.from_pretrained(job.init_from, local_files_only=True)
+        found: PreTrainedConfig = AutoConfig.from_pretrained(job.init_from, local_files_only=True)
     except (OSError, ValueError) as error:
         raise TrainingError(
             f"{job.init_from} has no readable config.json ({error}); "

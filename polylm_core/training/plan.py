@@ -138,6 +138,7 @@ def memory_of(
     counts = [prod(each) for each in sizes.shapes.values()]
     small = sum(count for count in counts if count <= execution.persistent_parameter_elements)
     largest = max(sizes.block, *sizes.outside_blocks.values())
+    alone = max(counts)  # in a bucket with none beside it, and copied to float32 twice
     return Memory(
         held={
             _placed("parameters", execution.offload_parameters): width * padded,
@@ -150,6 +151,7 @@ def memory_of(
         },
         passing={
             "the most that is gathered at once": width * largest,
+            "the largest gradient while ranks sum it": (width + 8) * alone,
             **_stream(sizes, shape, step, execution, precision),
         },
     )

@@ -22,7 +22,7 @@ def prepare(module: LanguageModelLoss, job: TrainJob) -> None:
     model: Any = module.model
     if job.execution.recompute_activations:
         # Not reentrant: a block whose input needs no gradient, the first, is recomputed too.
-        model.gradient_checkpointing_enable({"use_reentrant": False})
+        model.activation_checkpointing_enable({"use_reentrant": False})
     set_precision(module, job, device_type(job))
     if job.execution.compile:
         for block in blocks(model):

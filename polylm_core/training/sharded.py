@@ -40,13 +40,13 @@ class ShardedEngine:
 
     def __init__(self, job: TrainJob, *, micro_batch: int, steps: int) -> None:
         require_nvme(job)
+        # This operator serves inference only; compiling it takes half a minute and Python's
+        # headers.
+        deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
         options = options_of(job, micro_batch=micro_batch, accumulation_steps=steps)
         model = _empty_in_parts(job, options)
         module = LanguageModelLoss(model)
         prepare(module, job)
-        # This operator serves inference only; compiling it takes half a minute and Python's
-        # headers.
-        deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
         # A block's weights are gathered together: hooks on each of its parts cost a sixth of a
         # step.
         deepspeed.utils.set_z3_leaf_modules(module, list({type(block) for block in blocks(model)}))
