@@ -17,6 +17,7 @@ from polylm_core.training.metrics import Measurement, MetricsFile
 
 RANK = "polylm_core.training.loop:train_rank"
 """Named, not imported: torch and DeepSpeed cost the driver seconds that only ranks need."""
+EXPORT_FOLDER = "export"
 CURVES_FILE = "curves.parquet"
 CURVES_SCHEMA = pa.schema(
     [
@@ -33,7 +34,7 @@ def run_job(
 ) -> list[Measurement]:
     """Train on the backend's ranks to the end and return what was measured.
 
-    The exported Hugging Face folder is then at `job.work / "export"`.
+    The exported Hugging Face folder is then at `job.work / EXPORT_FOLDER`.
     """
     done = 0
     with progress.track(what, num_steps, "steps") as tracker:
