@@ -10,6 +10,7 @@ import copy
 import json
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import timedelta
 from pathlib import Path
 
 import torch
@@ -18,7 +19,7 @@ from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM, GenerationConfig, PretrainedConfig, PreTrainedModel
 from transformers.utils import SAFE_WEIGHTS_INDEX_NAME
 
-from polylm_core.errors import TrainingError
+from polylm_core.errors import PolyLMError, TrainingError
 from polylm_core.storage import no_space_named, write_atomic
 from polylm_core.training.certificate import read_sample, write_certificate
 from polylm_core.training.engine import Engine
@@ -26,6 +27,9 @@ from polylm_core.training.job import TrainJob
 from polylm_core.training.parity import certify, reference_logits
 from polylm_core.training.run import EXPORT_FOLDER
 
+LONGEST_WAIT = timedelta(hours=6)
+"""The other ranks wait so long for the first to write and compare; 13B parameters are read five
+times, and NCCL would give up after ten minutes."""
 MAX_SHARD_BYTES = 5 * 10**9
 """Of one weights file, as the Hugging Face hub advises."""
 
@@ -34,26 +38,49 @@ Weights = Iterable[tuple[str, torch.Tensor]]
 """Every parameter's name and float32 value, one at a time."""
 
 
-def export(engine: Engine, job: TrainJob, weights: Callable[[], Weights], *, rank: int) -> None:
+def export(engine: Engine, job: TrainJob, weights: Callable[[], Weights]) -> None:
     """Write the trained model to `job.work / EXPORT_FOLDER`; every rank must call it.
 
     Where the job says what with, the folder is held against the engine's model and gets its
-    certificate. Raises TrainingError when it is not the same model.
+    certificate. Raises TrainingError, on all ranks, when it is not the same model.
     """
-    sample = None if job.export is None else read_sample(job.export.sample_file)
-    reference = None if sample is None else reference_logits(engine, sample)
-    if rank != 0:
-        return
     folder = job.work / EXPORT_FOLDER
-    shapes = {part.name: part.shape for part, _ in engine.parts()}
-    with no_space_named(folder):
-        write_model(engine.model.config, shapes, weights(), folder)
-        if job.export is None or sample is None or reference is None:
-            return
-        for file in sorted(job.export.tokenizer_folder.iterdir()):
-            shutil.copyfile(file, folder / file.name)
-        certificate = certify(folder, sample, reference, weights(), precision=job.precision)
-        write_certificate(folder, certificate)
+    plan = job.export
+    sample = None if plan is None else read_sample(plan.sample_file)
+    reference = None if sample is None else reference_logits(engine, sample)
+
+    def write() -> None:
+        shapes = {part.name: part.shape for part, _ in engine.parts()}
+        with no_space_named(folder):
+            write_model(engine.model.config, shapes, weights(), folder)
+            if plan is None or sample is None or reference is None:
+                return
+            for file in sorted(plan.tokenizer_folder.iterdir()):
+                shutil.copyfile(file, folder / file.name)
+            certificate = certify(folder, sample, reference, weights(), precision=job.precision)
+            write_certificate(folder, certificate)
+
+    _on_first_rank(write)
+
+
+def _on_first_rank(work: Callable[[], None]) -> None:
+    """Work on the first rank while the others wait; what fails there fails on all."""
+    waiting = torch.distributed.new_group(backend="gloo", timeout=LONGEST_WAIT)
+    told: list[Exception | None] = [None]
+    try:
+        if torch.distributed.get_rank() == 0:
+            work()
+    except PolyLMError as error:
+        told = [error]
+        raise
+    except Exception as error:
+        told = [RuntimeError(f"the first rank failed: {error!r}")]  # not every error can be sent
+        raise
+    finally:
+        torch.distributed.broadcast_object_list(told, src=0, group=waiting)
+        torch.distributed.destroy_process_group(waiting)
+    if told[0] is not None:
+        raise told[0]
 
 
 def write_model(

@@ -185,13 +185,7 @@ class _Trainer:
 
     def _export(self) -> None:
         last = self.order.num_steps
-        export(
-            self.engine,
-            self.job,
-            lambda: self.checkpoints.weights(last),
-            rank=self.context.rank,
-        )
-        torch.distributed.barrier()
+        export(self.engine, self.job, lambda: self.checkpoints.weights(last))
 
 
 def _required(path: Any) -> Any:
