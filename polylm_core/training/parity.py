@@ -71,7 +71,7 @@ def reference_logits(engine: Engine, sample: Sample) -> Reference:
         counted_NT[number, : len(row)] = True
     engine.train(False)
     with torch.no_grad(), _exact_products():
-        logits_NTV = engine.logits(ids_NT.to(engine.device)).float().cpu()
+        logits_NTV = engine.logits(ids_NT.to(engine.device)).cpu().float()
     engine.train(True)
     return Reference(ids_NT, counted_NT, logits_NTV)
 
