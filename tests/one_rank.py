@@ -1,4 +1,4 @@
-"""A training run on one rank in the process of the test: all of it real but the launch."""
+"""Training on one rank in the process of the test: all of it real but the launch."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ from typing import Any
 
 import torch
 
+from polylm_core.artifacts import BaseModelFolder, Mixture, Tokenizer, TokenSet
 from polylm_core.stages.base import StageRun
+from polylm_core.stages.pretrain.stage import pretrain
 from polylm_core.training.loop import train_rank
 from polylm_core.training.run import EXPORT_FOLDER
+from tests.encoded import PRETRAIN, make_encoded
 from tests.support import TRAINING, SequentialBackend, make_run
 
 
@@ -72,3 +75,22 @@ def make_training_run(folder: Path, backend: OneRankBackend, *, name: str) -> St
     work = folder / f"work-{name}"
     work.mkdir(exist_ok=True)
     return replace(run, backend=backend, training=training, work=work)
+
+
+class Pretrained:
+    """Everything up to a base model."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.tokens, self.mixture = make_encoded(folder)
+        self.tokenizer = Tokenizer.load(folder / "03_tokenizer")
+        self.base = self.again(OneRankBackend(), name="06_base")
+
+    @property
+    def inputs(self) -> tuple[Tokenizer, TokenSet, Mixture]:
+        """What `pretrain` takes."""
+        return self.tokenizer, self.tokens, self.mixture
+
+    def again(self, backend: OneRankBackend, *, name: str) -> BaseModelFolder:
+        """Train from the beginning."""
+        return pretrain(PRETRAIN, *self.inputs, make_training_run(self.folder, backend, name=name))

@@ -14,11 +14,13 @@ from typing import Any, Literal
 import numpy as np
 
 from polylm_core.compute.backend import Backend
+from polylm_core.document_map import DocumentsWriter
 from polylm_core.progress import NullProgress
 from polylm_core.settings import CheckpointPolicy, TrainingExecution
 from polylm_core.storage import sha256_file
 from polylm_core.token_files import TokenFileWriter
 from polylm_core.training.curriculum import windows_of_stage
+from polylm_core.training.guard import GuardOptions
 from polylm_core.training.job import AdamW, CurriculumData, ModelShape, TrainJob
 from polylm_core.training.run import run_job
 from polylm_core.training.schedule import Schedule
@@ -41,6 +43,8 @@ def make_job(
     for name in STREAMS:
         with TokenFileWriter(folder / "tokens" / name, vocab_size=VOCAB) as writer:
             writer.add_batch(random.integers(4, VOCAB, 2_000), np.full(200, 10))
+        with DocumentsWriter(folder / "tokens" / name) as documents:
+            documents.add([f"source/{name}/{number}" for number in range(200)], np.full(200, 10))
     np.savez(
         folder / "validation.npz",
         ids=random.integers(4, VOCAB, (4, CONTEXT + 1)),
@@ -80,6 +84,7 @@ def make_job(
         adamw=AdamW(beta1=0.9, beta2=0.95, epsilon=1e-8, weight_decay=0.1, max_gradient_norm=1.0),
         precision="float32",
         matmul_precision="medium",
+        guard=GuardOptions(),
         execution=TrainingExecution(
             sharding=sharding,
             workers=1 if sharding == "none" else 2,

@@ -28,8 +28,8 @@ from polylm_core.training.parity import certify, reference_logits
 from polylm_core.training.run import EXPORT_FOLDER
 
 LONGEST_WAIT = timedelta(hours=6)
-"""The other ranks wait so long for the first to write and compare; 13B parameters are read five
-times, and NCCL would give up after ten minutes."""
+"""The other ranks wait for the first to write and compare, which reads all weights five times; NCCL
+would give up after ten minutes. What hangs is ended by the loop's watchdog."""
 MAX_SHARD_BYTES = 5 * 10**9
 """Of one weights file, as the Hugging Face hub advises."""
 
@@ -99,20 +99,9 @@ def write_model(
     """
     shutil.rmtree(folder, ignore_errors=True)  # what a killed export left
     folder.mkdir(parents=True)
-    config = copy.deepcopy(config)
     plain = _plain(config)
     _require_shapes(plain, shapes)
-    config.architectures = [type(plain).__name__]
-    config.dtype = torch.float32
-    config.use_cache = True
-    config.name_or_path = ""
-    config.save_pretrained(folder)
-    GenerationConfig(  # type: ignore[no-untyped-call]
-        bos_token_id=config.bos_token_id,
-        eos_token_id=config.eos_token_id,
-        pad_token_id=config.pad_token_id,
-        use_cache=True,
-    ).save_pretrained(folder)
+    _write_configuration(config, type(plain).__name__, folder)
     on_paper = {name: torch.empty(shape, device="meta") for name, shape in shapes.items()}
     plan = split_torch_state_dict_into_shards(
         on_paper, filename_pattern="model{suffix}.safetensors", max_shard_size=max_shard_bytes
@@ -125,6 +114,21 @@ def write_model(
         index = {"metadata": plan.metadata, "weight_map": plan.tensor_to_filename}
         text = json.dumps(index, indent=2, sort_keys=True) + "\n"
         write_atomic(folder / SAFE_WEIGHTS_INDEX_NAME, text.encode())
+
+
+def _write_configuration(config: PretrainedConfig, architecture: str, folder: Path) -> None:
+    config = copy.deepcopy(config)
+    config.architectures = [architecture]
+    config.dtype = torch.float32
+    config.use_cache = True
+    config.name_or_path = ""
+    config.save_pretrained(folder)
+    GenerationConfig(  # type: ignore[no-untyped-call]
+        bos_token_id=config.bos_token_id,
+        eos_token_id=config.eos_token_id,
+        pad_token_id=config.pad_token_id,
+        use_cache=True,
+    ).save_pretrained(folder)
 
 
 def _plain(config: PretrainedConfig) -> PreTrainedModel:

@@ -92,16 +92,9 @@ def certify(
     parameters, problems = _compare_weights(folder, weights)
     with _quiet(), _opened(folder) as (model, tokenizer), torch.no_grad(), _exact_products():
         logits_NTV = model(input_ids=reference.ids_NT, use_cache=False).logits
-        languages = []
-        for row, difference in _compare(sample, reference, logits_NTV):
-            languages.append(row)
-            if difference > tolerance:
-                problems.append(
-                    f"{row.language}: a logit differs by {difference:.2g} of the largest where "
-                    f"{tolerance:g} is allowed, {row.same_argmax:.1%} of the likeliest tokens are "
-                    "the same; install the versions that constraints.txt names"
-                )
+        compared = list(_compare(sample, reference, logits_NTV))
         del logits_NTV
+        problems += _logit_faults(compared, tolerance)
         problems += [*tokenizer_faults(tokenizer, sample), *end_faults(model, tokenizer, sample)]
         architecture = type(model).__name__
     if problems:
@@ -115,9 +108,21 @@ def certify(
         precision=precision,
         logit_tolerance=tolerance,
         eos_id=sample.eos_id,
-        languages=tuple(languages),
+        languages=tuple(row for row, _ in compared),
         sha256=digests(folder),
     )
+
+
+def _logit_faults(
+    compared: Iterable[tuple[LanguageParity, float]], tolerance: float
+) -> Iterator[str]:
+    for row, difference in compared:
+        if difference > tolerance:
+            yield (
+                f"{row.language}: a logit differs by {difference:.2g} of the largest where "
+                f"{tolerance:g} is allowed, {row.same_argmax:.1%} of the likeliest tokens are "
+                "the same; install the versions that constraints.txt names"
+            )
 
 
 def _compare_weights(

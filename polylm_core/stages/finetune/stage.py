@@ -19,10 +19,11 @@ from polylm_core.stages.finetune.pack import pack, write_rows
 from polylm_core.stages.finetune.sample import write_chat_sample
 from polylm_core.storage import no_space_named
 from polylm_core.training.certificate import as_table, require_certificate
+from polylm_core.training.guard import GuardOptions
 from polylm_core.training.job import AdamW, ExportPlan, PackedData, TrainJob
 from polylm_core.training.metrics import Measurement
 from polylm_core.training.order import build_order
-from polylm_core.training.run import CURVES_FILE, EXPORT_FOLDER, run_job, write_curves
+from polylm_core.training.run import EXPORT_FOLDER, run_job, write_curves
 from polylm_core.training.schedule import Schedule
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
@@ -52,8 +53,7 @@ def finetune(
     rows = pack(fitting, context)
     file = (run.work / "rows.npz").absolute()
     answer_tokens = write_rows(file, rows, context_tokens=context, pad_id=tokenizers.PAD_ID)
-    held_out = read_instructions(instructions.path / "held_out.parquet")
-    plan = _export_plan(base, chain(held_out, chats), twin, run)
+    plan = _export_plan(base, instructions, chats, twin, run)
     job, num_steps = _job(config, base, run, context, file, plan)
     curves = run_job(job, run.backend, run.progress, num_steps=num_steps, what="finetune steps")
     counts = {
@@ -81,6 +81,7 @@ def _too_long(chats: list[Instruction], encoded: list[EncodedChat], context: int
 
 def _export_plan(
     base: BaseModelFolder,
+    instructions: InstructionSet,
     chats: Iterable[Instruction],
     twin: tokenizers.HuggingFaceTwin,
     run: StageRun,
@@ -93,7 +94,8 @@ def _export_plan(
             shutil.copyfile(base.path / name, plan.tokenizer_folder / name)
         template = plan.tokenizer_folder / "chat_template.jinja"
         template.write_text(CHAT_TEMPLATE, encoding="utf-8")
-    write_chat_sample(plan.sample_file, chats, twin, run.languages)
+    held_out = read_instructions(instructions.path / "held_out.parquet")
+    write_chat_sample(plan.sample_file, chain(held_out, chats), twin, run.languages)
     return plan
 
 
@@ -134,6 +136,7 @@ def _job(
         adamw=_adamw(config),
         precision=config.precision,
         matmul_precision=config.matmul_precision,
+        guard=GuardOptions(),
         execution=run.training,
         validate_every_steps=max(1, num_steps),
     )
@@ -165,7 +168,7 @@ def _publish(
     run.progress.table(
         "parity", as_table(require_certificate(partial)), "The exported model and the trained one"
     )
-    write_curves(partial / CURVES_FILE, curves)
+    write_curves(partial, curves)
     losses = [row.value for row in curves if row.metric == "loss"]
     counts = {**counts, "first_loss": losses[0], "last_loss": losses[-1]}
     table = [{"count": key, "value": str(value)} for key, value in counts.items()]

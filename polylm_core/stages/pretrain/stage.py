@@ -25,7 +25,7 @@ from polylm_core.training.curriculum import CurriculumOrder
 from polylm_core.training.job import AdamW, ExportPlan, ModelShape, TrainJob
 from polylm_core.training.metrics import Measurement
 from polylm_core.training.order import curriculum_order
-from polylm_core.training.run import CURVES_FILE, EXPORT_FOLDER, run_job, write_curves
+from polylm_core.training.run import EXPORT_FOLDER, run_job, write_curves
 from polylm_core.training.schedule import Schedule
 
 
@@ -59,6 +59,8 @@ def pretrain(
         adamw=_adamw(config),
         precision=config.precision,
         matmul_precision=config.matmul_precision,
+        guard=config.guard,
+        skip_steps=config.skip_steps,
         execution=run.training,
         validate_every_steps=config.validate_every_steps,
     )
@@ -119,7 +121,7 @@ def _publish(
     run.progress.table(
         "parity", as_table(require_certificate(partial)), "The exported model and the trained one"
     )
-    write_curves(partial / CURVES_FILE, curves)
+    write_curves(partial, curves)
     vocab_size = tokenizers.load(tokenizer.path / tokenizers.MODEL_FILE).vocab_size
     write_drawn(partial / DRAWN_FILE, order, run.languages, vocab_size)
     last = order.num_steps
