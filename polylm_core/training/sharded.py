@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -40,6 +41,8 @@ class ShardedEngine:
 
     def __init__(self, job: TrainJob, *, micro_batch: int, steps: int) -> None:
         require_nvme(job)
+        # DeepSpeed calls functions that torch has given other names, thousands of times a minute.
+        warnings.filterwarnings("ignore", r"`torch\.distributed\..* is deprecated", FutureWarning)
         # This operator serves inference only; compiling it takes half a minute and Python's
         # headers.
         deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
@@ -81,6 +84,11 @@ class ShardedEngine:
         """Return the summed loss in training, the losses [B, T] in evaluation."""
         losses: torch.Tensor = self._engine(*inputs)
         return losses
+
+    def logits(self, ids_BT: torch.Tensor) -> torch.Tensor:
+        """Return the logits [B, T, V] in evaluation; every rank must call it."""
+        logits: torch.Tensor = self._engine(ids_BT)
+        return logits
 
     def backward(self, loss: torch.Tensor, *, last: bool) -> None:
         """Add a gradient; DeepSpeed takes means over ranks and micro-batches, a sum is wanted."""

@@ -41,6 +41,11 @@ class WholeEngine:
         losses: torch.Tensor = self._module(*inputs)
         return losses
 
+    def logits(self, ids_BT: torch.Tensor) -> torch.Tensor:
+        """Return the logits [B, T, V] in evaluation."""
+        logits: torch.Tensor = self._module(ids_BT)
+        return logits
+
     def backward(self, loss: torch.Tensor, *, last: bool) -> None:
         """Add a gradient."""
         loss.backward()  # type: ignore[no-untyped-call]
