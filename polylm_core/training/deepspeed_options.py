@@ -121,7 +121,7 @@ DTYPES = {"fp32": torch.float32}
 _ZERO = "zero_optimization."
 """What each option is in a running engine. Private names where DeepSpeed has no others: the test
 that starts an engine fails when they go."""
-_RUNNING: Mapping[str, Callable[[Any], Any]] = {
+RUNNING: Mapping[str, Callable[[Any], Any]] = {
     "train_micro_batch_size_per_gpu": lambda engine: engine.train_micro_batch_size_per_gpu(),
     "gradient_accumulation_steps": lambda engine: engine.gradient_accumulation_steps(),
     "gradient_clipping": lambda engine: engine.optimizer.clip_grad,
@@ -186,7 +186,7 @@ def require_as_asked(options: DeepSpeedOptions, engine: Any) -> None:
     """Raise TrainingError with every option that a running engine has otherwise than asked."""
     problems = []
     for name, asked in flattened(options):
-        got = _RUNNING[name](engine)
+        got = RUNNING[name](engine)
         if got != DTYPES.get(asked, asked):
             problems.append(f"{name} was asked as {asked} and is {got}")
     if problems:

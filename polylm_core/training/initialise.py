@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 
 from polylm_core.errors import TrainingError
 from polylm_core.training.engine import Kind, Part, Read
@@ -100,7 +100,7 @@ class FolderValues:
         self._folder = folder
         self._vocabulary = vocabulary
         self._prefix = prefix
-        self._opened: dict[Path, Any] = {}
+        self._opened: dict[str, Any] = {}
         self._means: dict[str, torch.Tensor] = {}
 
     def __call__(self, part: Part) -> torch.Tensor:
@@ -143,10 +143,13 @@ class FolderValues:
                 f"{self._folder} has no {name}; start from a folder of the same architecture with "
                 "its weights as safetensors"
             )
-        path = self._folder / known[found]
-        if path not in self._opened:
-            self._opened[path] = safe_open(path, framework="pt")
-        tensor: torch.Tensor = self._opened[path].get_tensor(found)
+        file = known[found]
+        try:
+            if file not in self._opened:
+                self._opened[file] = safe_open(self._folder / file, framework="pt")
+            tensor: torch.Tensor = self._opened[file].get_tensor(found)
+        except (OSError, SafetensorError) as error:
+            raise self._unreadable(file, error) from error
         return tensor
 
     @cached_property
@@ -159,8 +162,11 @@ class FolderValues:
                 return files
             with safe_open(self._folder / WEIGHTS_FILE, framework="pt") as opened:
                 return dict.fromkeys(opened.keys(), WEIGHTS_FILE)
-        except (OSError, ValueError, KeyError) as error:
-            raise TrainingError(
-                f"{self._folder} has no readable {WEIGHTS_FILE} or {WEIGHTS_INDEX} ({error}); "
-                "start from a Hugging Face folder with its weights as safetensors"
-            ) from error
+        except (OSError, ValueError, KeyError, SafetensorError) as error:
+            raise self._unreadable(f"{WEIGHTS_FILE} or {WEIGHTS_INDEX}", error) from error
+
+    def _unreadable(self, file: str, error: Exception) -> TrainingError:
+        return TrainingError(
+            f"{self._folder} has no readable {file} ({error}); start from a Hugging Face folder "
+            "with its weights as safetensors"
+        )

@@ -119,10 +119,13 @@ def configuration(job: TrainJob) -> PreTrainedConfig:
 
 def _require_same(stated: PreTrainedConfig, found: PreTrainedConfig, folder: Path) -> None:
     """Raise TrainingError with every difference between the params and a folder's model."""
+    there, here = _described(found), _described(stated)
+    if there["architecture"] != here["architecture"]:
+        here = {"architecture": here["architecture"]}  # the others have no counterpart
     problems = [
-        f"{name} is {_described(found)[name]} there and {value} in the params"
-        for name, value in _described(stated).items()
-        if _described(found).get(name) != value
+        f"{name} is {there[name]} there and {value} in the params"
+        for name, value in here.items()
+        if there[name] != value
     ]
     if stated.max_position_embeddings > found.max_position_embeddings:
         problems.append(
