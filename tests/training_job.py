@@ -41,13 +41,16 @@ def make_job(
     for name in STREAMS:
         with TokenFileWriter(folder / "tokens" / name, vocab_size=VOCAB) as writer:
             writer.add_batch(random.integers(4, VOCAB, 2_000), np.full(200, 10))
+    apart: Any = (
+        {} if attend_across_documents else {"segments": np.repeat([[0, 1]], 4, 0).repeat(8, 1)}
+    )
     np.savez(
         folder / "validation.npz",
         ids=random.integers(4, VOCAB, (4, CONTEXT + 1)),
         language=np.asarray([0, 0, 1, 1]),
         languages=np.asarray(STREAMS),
         bytes=np.asarray([32, 32]),
-        **({} if attend_across_documents else {"segments": np.repeat([[0, 1]], 4, 0).repeat(8, 1)}),
+        **apart,
     )
     tokens = steps * BATCH * CONTEXT // 2
     windows = windows_of_stage(

@@ -22,7 +22,7 @@ from polylm_core.training.metrics import Measurement, MetricsFile
 from polylm_core.training.model import build_model, export_model, load_model
 from polylm_core.training.order import build_order
 from polylm_core.training.validation import validate
-from polylm_core.worker import WorkerContext
+from polylm_core.worker import SAVED, Regroup, WorkerContext
 
 REPORT_EVERY_STEPS = 5
 TRAINER_LOCK_SECONDS = 60.0
@@ -52,6 +52,8 @@ class Gauge:
     """Of the whole gradient, before clipping."""
     leaving: bool
     """Whether a machine has been told that it will be taken away."""
+    growing: bool
+    """Whether there are machines for more ranks."""
     copied: bool
     """Whether every rank has copied its part of the last checkpoint."""
 
@@ -102,7 +104,7 @@ class _Trainer:
             if done % REPORT_EVERY_STEPS == 0 or done == last:
                 seconds = (time.monotonic() - started) / (done - first)
                 report = {"step": done, "loss": gauge.loss, "seconds_per_step": seconds}
-                self.context.report(report)
+                self.context.report({**report, SAVED: self.saved})
             validates = done % self.job.validate_every_steps == 0 or done == last
             self._record(self._step_rows(done, gauge), done, validates=validates)
             self._keep(done, gauge, last=last)
@@ -111,11 +113,12 @@ class _Trainer:
 
     def _resume(self) -> int:
         found = self.checkpoints.restore(self.engine)
-        if self.context.rank == 0:
-            self.metrics.rewind(found if found is not None else -1)
         step = found or 0
         self.saved = step
-        self.events.add("start", step, world_size=self.context.world_size)
+        if self.context.rank == 0:
+            reached = self.metrics.rewind(found if found is not None else -1)
+            again = max(0, reached - step)
+            self.events.add("start", step, world_size=self.context.world_size, steps_again=again)
         torch.distributed.barrier()
         return step
 
@@ -128,6 +131,11 @@ class _Trainer:
             self.events.add("machine-leaving", done)
         if due or gauge.leaving:
             self.checkpoints.save(self.engine, done)
+            self.saved = done
+        if done < last and (gauge.leaving or (due and gauge.growing)):
+            self.checkpoints.finish_copy()  # a machine that leaves takes its disk with it
+            self.events.add("regroup", done)
+            raise Regroup
 
     def _step(self, step: int) -> Gauge:
         """Do one optimizer step."""
@@ -153,12 +161,14 @@ class _Trainer:
 
     def _gauge(self, loss: torch.Tensor) -> Gauge:
         """Sum over the ranks what each knows: one message for all of it."""
-        flags = (self.context.leaving(), not self.checkpoints.copied())
+        context = self.context
+        flags = (context.leaving(), context.growing(), not self.checkpoints.copied())
         told = loss.new_tensor([float(flag) for flag in flags])
         sums = torch.cat([torch.stack([loss, self.engine.gradient_square().to(loss)]), told])
         torch.distributed.all_reduce(sums)
-        mean, square, leaving, copying = sums.tolist()
-        return Gauge(mean, math.sqrt(square) if square >= 0 else square, leaving > 0, copying == 0)
+        mean, square, leaving, growing, copying = sums.tolist()
+        norm = math.sqrt(square) if square >= 0 else square
+        return Gauge(mean, norm, leaving > 0, growing > 0, copying == 0)
 
     def _step_rows(self, done: int, gauge: Gauge) -> list[Measurement]:
         rate = self.job.schedule.learning_rate(done - 1)
