@@ -14,7 +14,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from polylm_core.errors import ParamsError, Problem, UnknownLanguageError
 from polylm_core.languages import get_language
-from polylm_core.settings import describe_validation, read_yaml
 from polylm_core.stages.curate.config import CurateConfig
 from polylm_core.stages.encode.config import EncodeConfig
 from polylm_core.stages.evaluate.config import EvaluateConfig
@@ -25,6 +24,7 @@ from polylm_core.stages.mix.config import MixConfig
 from polylm_core.stages.pretrain.config import PretrainConfig
 from polylm_core.stages.report.config import ReportConfig
 from polylm_core.stages.vocab.config import VocabConfig
+from polylm_core.yaml_files import describe_validation, read_yaml
 
 
 class Params(BaseModel):

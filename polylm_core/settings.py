@@ -8,12 +8,13 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from polylm_core.errors import MachineError, ParamsError, Problem
+from polylm_core.yaml_files import describe_validation, read_yaml
 
 PROFILE_VARIABLE = "POLYLM_PROFILE"
 DEFAULT_PROFILE = "laptop"
@@ -66,6 +67,9 @@ class TrainingExecution(_Section):
     persistent_parameter_elements: int = Field(default=100_000, ge=0)
     """Parameters of at most so many elements stay gathered under ZeRO-3 (DeepSpeed's default);
     gradients and optimizer state are sharded all the same."""
+    step_deadline_seconds: float | None = Field(default=None, gt=0)
+    """A rank whose step takes longer writes its stacks to the run's folder and ends, so that the
+    group starts again. Without it 20 times the median of the steps before, at least 300."""
     checkpoints: CheckpointPolicy = CheckpointPolicy()
 
     @model_validator(mode="after")
@@ -98,53 +102,6 @@ class Profile(_Section):
     """Where the recipe's sources lie, by name: a folder, `s3://bucket/folder` or
     `https://host/folder`; one that is not named lies in `data/00_sources/<name>`. Credentials come
     from where the libraries look for them (`AWS_PROFILE`, `HF_TOKEN`, ...), never from here."""
-
-
-def describe_validation(file: str, error: ValidationError, content: Any = None) -> ParamsError:
-    """Turn pydantic's report into one error that lists every problem with its dotted path.
-
-    With the file's `content`, the path names only what stands there: where a model was chosen among
-    several, pydantic puts the name of the choice in between.
-    """
-    problems = []
-    for item in error.errors(include_url=False):
-        missing = item["type"] == "missing"
-        parts = item["loc"] if content is None else _parts_of(content, item["loc"], missing)
-        location = ".".join(str(part) for part in parts) or "(top level)"
-        problems.append(Problem(location, item["msg"], None if missing else item["input"]))
-    return ParamsError(file, problems)
-
-
-def _parts_of(content: Any, parts: tuple[int | str, ...], missing: bool) -> list[int | str]:
-    """The parts of a path that lead somewhere in `content`, and the field missing at its end."""
-    found: list[int | str] = []
-    for index, part in enumerate(parts):
-        try:
-            content = content[part]
-        except (KeyError, IndexError, TypeError):
-            if not (missing and index == len(parts) - 1):
-                continue
-        found.append(part)
-    return found
-
-
-class _NoDuplicates(yaml.SafeLoader):
-    """YAML in which a key may stand once: the second one would silently take the first's place."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.value in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key.value!r} stands twice", key.start_mark
-                )
-            seen.add(str(key.value))
-        return super().construct_mapping(node, deep)
-
-
-def read_yaml(path: Path) -> Any:
-    """Read a file that people write; raises yaml.YAMLError, also for a key that stands twice."""
-    return yaml.load(path.read_text(encoding="utf-8"), _NoDuplicates)
 
 
 def load_profile(folder: Path, name: str | None = None) -> Profile:

@@ -19,6 +19,7 @@ from polylm_core.settings import CheckpointPolicy, TrainingExecution
 from polylm_core.storage import sha256_file
 from polylm_core.token_files import TokenFileWriter
 from polylm_core.training.curriculum import windows_of_stage
+from polylm_core.training.guard import GuardOptions
 from polylm_core.training.job import AdamW, CurriculumData, ModelShape, TrainJob
 from polylm_core.training.run import run_job
 from polylm_core.training.schedule import Schedule
@@ -83,6 +84,7 @@ def make_job(
         adamw=AdamW(beta1=0.9, beta2=0.95, epsilon=1e-8, weight_decay=0.1, max_gradient_norm=1.0),
         precision="float32",
         matmul_precision="medium",
+        guard=GuardOptions(),
         execution=TrainingExecution(
             sharding=sharding,
             workers=1 if sharding == "none" else 2,

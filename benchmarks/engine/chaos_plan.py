@@ -43,14 +43,15 @@ def plan(kills: int, seed: int) -> list[Kill]:
         draw.shuffle(victims)
         for victim in victims[: kills - len(found)]:
             step += draw.randint(*GAP_STEPS)
-            found.append(Kill(len(found), victim, _moment(draw, found), step, draw.randrange(2)))
+            moment = _moment(draw, victim, found)
+            found.append(Kill(len(found), victim, moment, step, draw.randrange(WORLD_SIZE)))
     return found
 
 
-def _moment(draw: random.Random, before: list[Kill]) -> Moment:
+def _moment(draw: random.Random, victim: Victim, before: list[Kill]) -> Moment:
     """Inside a save twice in five; a start is killed only where there is one, and saves go on."""
-    if len(before) == 1:
-        return "save"  # however few kills there are
+    if victim == "worker" and not any(kill.victim == "worker" for kill in before):
+        return "save"  # however few kills there are, one save is cut short
     moment: Moment = draw.choices(("step", "save", "start"), (9, 8, 3))[0]
     if moment == "start" and (not before or before[-1].moment == "start"):
         return "step"

@@ -12,9 +12,6 @@ from polylm_core.worker import WorkerContext
 
 Worker = Callable[[WorkerContext, Mapping[str, Any]], None]
 """What runs once a rank, with the launch's JSON-able configuration."""
-LOGS = "logs"
-"""Folder of a launch's work folder with what its ranks wrote to their standard output and error."""
-
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

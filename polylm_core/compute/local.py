@@ -15,8 +15,8 @@ from multiprocessing.managers import SyncManager
 from pathlib import Path
 from typing import Any, Self
 
-from polylm_core.compute.backend import LOGS, Item, Result, resolve, usable
-from polylm_core.compute.process import die_with_parent, die_with_process, log_to
+from polylm_core.compute.backend import Item, Result, resolve, usable
+from polylm_core.compute.process import die_with_parent, die_with_process
 from polylm_core.compute.restarts import Restarts
 from polylm_core.errors import MachineError, PolyLMError
 from polylm_core.worker import Regroup
@@ -122,10 +122,9 @@ class LocalBackend:
         """Run one process a rank, joined by gloo; restart the group when a rank dies."""
         self._end_unit_workers()  # ranks need their memory
         world = usable(sizes, self._training_workers)[0]
-        logs = work / LOGS
-        restarts = Restarts(on_report, on_note, str(logs))
+        restarts = Restarts(on_report, on_note, work)
         while True:
-            errors = self._launch_once(worker, config, world, logs, restarts.report)
+            errors = self._launch_once(worker, config, world, restarts.report)
             if not errors:
                 return
             if isinstance(errors[0], PolyLMError):
@@ -140,7 +139,6 @@ class LocalBackend:
         worker: str,
         config: Mapping[str, Any],
         world: int,
-        logs: Path,
         on_report: Callable[[Mapping[str, float]], None],
     ) -> list[BaseException]:
         context = multiprocessing.get_context("spawn")
@@ -157,7 +155,6 @@ class LocalBackend:
                     _LocalContext(rank, world, reports),
                     port,
                     self._threads_per_worker,
-                    logs,
                 )
                 for rank in range(world)
             ]
@@ -204,10 +201,8 @@ def _run_rank(
     context: _LocalContext,
     port: int,
     threads: int,
-    logs: Path,
 ) -> None:
     die_with_parent()
-    log_to(logs / f"rank-{context.rank}.log")
     os.environ.update(
         RANK=str(context.rank),
         LOCAL_RANK=str(context.rank),

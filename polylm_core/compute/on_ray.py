@@ -22,7 +22,7 @@ from ray.train.torch import TorchConfig, TorchTrainer
 from ray.util.queue import Empty, Queue
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from polylm_core.compute.backend import LOGS, Item, Result, usable
+from polylm_core.compute.backend import Item, Result, usable
 from polylm_core.compute.ray_machines import DEFAULT_PATIENCE, Patience, choose, require_total
 from polylm_core.compute.ray_ranks import GROWING, LEAVING, run_rank
 from polylm_core.compute.restarts import Restarts, last_line
@@ -104,14 +104,13 @@ class RayBackend:
         are off: it repeats every error, also those a restart cannot mend.
         """
         usable_sizes = usable(sizes, self._training_workers)
-        restarts = Restarts(on_report, on_note, str(work / LOGS))
+        restarts = Restarts(on_report, on_note, work)
         with self._cluster(), _reports_to(restarts.report) as reports:
             if self._address is None:
                 usable_sizes = require_total(self._bundle, usable_sizes)
             loop = {
                 "worker": worker,
                 "config": dict(config),
-                "work": str(work.absolute()),
                 "sizes": usable_sizes,
                 "bundle": self._bundle,
                 "reports": reports,

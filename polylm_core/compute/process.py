@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import ctypes
-import faulthandler
 import os
 import signal
-import sys
 import threading
 import time
-from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
 POLL_SECONDS = 0.5
@@ -81,15 +78,3 @@ def arguments_of(pid: int) -> list[str]:
 def command_of(pid: int) -> str:
     """Return a process's command line, words joined by spaces (empty when it has ended)."""
     return " ".join(arguments_of(pid)).strip()
-
-
-def log_to(file: Path) -> None:
-    """Add what this process says from now on, and its stacks should it crash, to a file."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    target = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    for stream in (1, 2):
-        os.dup2(target, stream)
-    os.close(target)
-    faulthandler.enable(2)

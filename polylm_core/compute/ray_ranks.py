@@ -6,15 +6,14 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import ray
 import ray.train
 from ray.util.queue import Queue
 
-from polylm_core.compute.backend import LOGS, resolve
-from polylm_core.compute.process import die_with_process, log_to
+from polylm_core.compute.backend import resolve
+from polylm_core.compute.process import die_with_process
 from polylm_core.compute.ray_machines import Bundle, claimed, fits
 from polylm_core.worker import Regroup
 
@@ -98,7 +97,6 @@ def run_rank(loop: dict[str, Any]) -> str | None:
         die_with_process(loop["driver_pid"])
     train = ray.train.get_context()
     rank, world = train.get_world_rank(), train.get_world_size()
-    log_to(Path(loop["work"]) / LOGS / f"rank-{rank}.log")
     import torch  # costs 2 s; only ranks need it here
 
     torch.set_num_threads(loop["threads"])

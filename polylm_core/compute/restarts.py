@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from polylm_core.errors import TrainingError
 from polylm_core.worker import SAVED
@@ -18,11 +19,11 @@ class Restarts:
         self,
         on_report: Callable[[Mapping[str, float]], None],
         on_note: Callable[[str], None],
-        logs: str,
+        work: Path,
     ) -> None:
         self._on_report = on_report
         self._on_note = on_note
-        self._logs = logs
+        self._work = work
         self._saved = 0.0
         self._saved_at_failure = 0.0
         self._failures = 0
@@ -42,8 +43,9 @@ class Restarts:
         if self._failures > MAX_FAILURES:
             raise TrainingError(
                 f"the ranks failed {self._failures} times in a row and saved nothing new in "
-                f"between: {reason}; their logs are in {self._logs}. If the system killed them "
-                "for want of memory, lower micro_batch_sequences in the profile; then run again"
+                f"between: {reason}; what they said is in {self._work / 'logs'}. If the system "
+                "killed them for want of memory, lower micro_batch_sequences in the profile; "
+                "then run again"
             ) from error
         self._on_note(
             f"a rank was lost ({reason}): failure {self._failures} of the {MAX_FAILURES} in a row "

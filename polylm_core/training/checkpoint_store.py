@@ -6,7 +6,7 @@ copies the index, without which the copy does not count.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -78,9 +78,14 @@ class CheckpointStore:
         torch.distributed.barrier()
         self._copying = None
 
-    def restore(self, engine: Engine) -> int | None:
-        """Restore the newest checkpoint whose every needed byte is as written; return its step."""
-        for step in self._candidates():
+    def restore(
+        self, engine: Engine, *, counts: Callable[[int], bool] = lambda step: True
+    ) -> int | None:
+        """Restore the newest checkpoint whose every needed byte is as written; return its step.
+
+        `counts` says of a step's checkpoint whether it may be gone on from.
+        """
+        for step in filter(counts, self.steps()):
             index = self._obtain(step)
             if index is None:
                 self._events.add("checkpoint-damaged", step)
@@ -108,7 +113,7 @@ class CheckpointStore:
                 )
         yield from checkpoint.weights_of(CheckpointReader(folder, index), index.shapes)
 
-    def _candidates(self) -> list[int]:
+    def steps(self) -> list[int]:
         """Steps that any rank knows a checkpoint of, the newest first."""
         known = {step for step, _ in checkpoint.newest_first(self.folder)}
         if self._remote is not None and torch.distributed.get_rank() == 0:

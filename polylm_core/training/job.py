@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from polylm_core.settings import TrainingExecution
+from polylm_core.training.guard import GuardOptions
 from polylm_core.training.schedule import Schedule
 
 
@@ -82,5 +83,8 @@ class TrainJob(_Part):
     precision: Literal["float32", "bfloat16"]
     matmul_precision: Literal["highest", "high", "medium"]
     """How float32 matrices are multiplied, as `torch.set_float32_matmul_precision` takes it."""
+    guard: GuardOptions
+    skip_steps: tuple[tuple[int, int], ...] = ()
+    """First and last of steps to leave out, counted from 1."""
     execution: TrainingExecution
     validate_every_steps: int

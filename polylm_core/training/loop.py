@@ -1,30 +1,29 @@
-"""The training loop of one rank: steps, validation, checkpoints, export."""
+"""The training loop of one rank: steps, what is measured of them, checkpoints, export."""
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from polylm_core.errors import TrainingError
 from polylm_core.storage import exclusive_lock, no_space_named
-from polylm_core.training.batch import inputs_of
+from polylm_core.training import throughput
 from polylm_core.training.checkpoint_store import CheckpointStore
-from polylm_core.training.dataset import IGNORED_TARGET
 from polylm_core.training.engine import Engine, accumulation
 from polylm_core.training.events import Events
 from polylm_core.training.job import TrainJob
+from polylm_core.training.logs import logged
 from polylm_core.training.metrics import Measurement, MetricsFile
 from polylm_core.training.model import build_model, export_model, load_model
 from polylm_core.training.order import build_order
+from polylm_core.training.recovery import Recovery
+from polylm_core.training.step import Gauge, StepGradient
 from polylm_core.training.validation import validate
+from polylm_core.training.watchdog import Watchdog
 from polylm_core.worker import SAVED, Regroup, WorkerContext
 
-REPORT_EVERY_STEPS = 5
 TRAINER_LOCK_SECONDS = 60.0
 """How long a new trainer waits for a dying one to let go of the run's folder."""
 
@@ -32,143 +31,123 @@ TRAINER_LOCK_SECONDS = 60.0
 def train_rank(context: WorkerContext, config: Mapping[str, Any]) -> None:
     """Train on this rank from the last whole checkpoint to the end, and export.
 
-    Raises LockedError when a living trainer already holds the run's folder, TrainingError when a
-    step has no finite loss.
+    Raises LockedError when a living trainer already holds the run's folder, TrainingError when too
+    many steps had to be left out.
     """
     job = TrainJob.model_validate(config)
     torch.set_float32_matmul_precision(job.matmul_precision)
     lock = job.work / f"trainer-{context.rank}.lock"
-    with exclusive_lock(lock, what=str(job.work), wait_seconds=TRAINER_LOCK_SECONDS):
-        _Trainer(context, job).run()
-
-
-@dataclass(frozen=True)
-class Gauge:
-    """What all ranks know of a step before its update."""
-
-    loss: float
-    """Mean over the global batch, nats a token."""
-    gradient_norm: float
-    """Of the whole gradient, before clipping."""
-    leaving: bool
-    """Whether a machine has been told that it will be taken away."""
-    growing: bool
-    """Whether there are machines for more ranks."""
-    copied: bool
-    """Whether every rank has copied its part of the last checkpoint."""
+    watchdog = Watchdog(
+        job.work / "stacks", context.rank, step_seconds=job.execution.step_deadline_seconds
+    )
+    with (
+        exclusive_lock(lock, what=str(job.work), wait_seconds=TRAINER_LOCK_SECONDS),
+        logged(job.work / "logs" / f"rank-{context.rank}.log"),
+        watchdog,
+    ):
+        _Trainer(context, job, watchdog).run()
 
 
 class _Trainer:
-    def __init__(self, context: WorkerContext, job: TrainJob) -> None:
+    def __init__(self, context: WorkerContext, job: TrainJob, watchdog: Watchdog) -> None:
         self.context = context
         self.job = job
+        self.watchdog = watchdog
+        leads = context.rank == 0
         self.order = build_order(job.data, job.seed)
         self.metrics = MetricsFile(job.work / "metrics.jsonl")
-        self.events = Events(job.work / "events.jsonl", writes=context.rank == 0)
+        self.events = Events(job.work / "events.jsonl", writes=leads)
+        self.throughput = throughput.Throughput(job.work / "throughput.jsonl", writes=leads)
         self.checkpoints = CheckpointStore(job.work, job.execution.checkpoints, self.events)
-        self.micro_batch, self.accumulation_steps = accumulation(
-            job.data.global_batch_windows,
-            context.world_size,
-            job.execution.micro_batch_sequences,
+        self.micro_batch, steps = accumulation(
+            job.data.global_batch_windows, context.world_size, job.execution.micro_batch_sequences
         )
-        self.engine = self._engine()
+        with watchdog.work("building the model"):
+            self.engine = _engine(job, micro_batch=self.micro_batch, steps=steps)
+        self.gradient = StepGradient(
+            self.engine, self.order, context, self.checkpoints, micro_batch=self.micro_batch
+        )
+        self.recovery = Recovery(job, leads=leads, events=self.events)
         self.saved = 0
 
-    def _engine(self) -> Engine:
-        job = self.job
-        model = (
-            build_model(job.new_model, seed=job.seed)
-            if job.new_model is not None
-            else load_model(_required(job.init_from))
-        )
-        if job.execution.sharding == "none":
-            from polylm_core.training.whole import WholeEngine
-
-            return WholeEngine(model, job)
-        from polylm_core.training.sharded import ShardedEngine  # DeepSpeed costs seconds
-
-        return ShardedEngine(
-            model, job, micro_batch=self.micro_batch, steps=self.accumulation_steps
-        )
-
     def run(self) -> None:
-        """Resume, train, validate at the set steps, checkpoint, export."""
-        first = self._resume()
-        last = self.order.num_steps
-        if first == 0:
-            self._record([], 0, validates=True)
-        started = time.monotonic()
-        for step in range(first, last):
-            gauge = self._step(step)
-            done = step + 1
-            if done % REPORT_EVERY_STEPS == 0 or done == last:
-                seconds = (time.monotonic() - started) / (done - first)
-                report = {"step": done, "loss": gauge.loss, "seconds_per_step": seconds}
-                self.context.report({**report, SAVED: self.saved})
-            validates = done % self.job.validate_every_steps == 0 or done == last
-            self._record(self._step_rows(done, gauge), done, validates=validates)
-            self._keep(done, gauge, last=last)
-        self.checkpoints.finish_copy()
-        self._export()
+        """Resume, do the steps, export."""
+        step = self._resume()
+        if step == 0:
+            with self.watchdog.work("validation"):
+                self._record([], 0, validates=True)
+        self.throughput.pause()
+        while step < self.order.num_steps:
+            step = self._advance(step)
+        with self.watchdog.work("export"):
+            self.checkpoints.finish_copy()
+            self._export()
 
     def _resume(self) -> int:
-        found = self.checkpoints.restore(self.engine)
-        step = found or 0
-        self.saved = step
-        if self.context.rank == 0:
-            reached = self.metrics.rewind(found if found is not None else -1)
-            again = max(0, reached - step)
-            self.events.add("start", step, world_size=self.context.world_size, steps_again=again)
-        torch.distributed.barrier()
+        """Go back to the newest checkpoint that counts, and forget what was measured after it."""
+        with self.watchdog.work("resuming"):
+            found = self.checkpoints.restore(self.engine, counts=self.recovery.counts)
+            step = found or 0
+            self.saved = step
+            if self.context.rank == 0:
+                reached = self.metrics.rewind(found if found is not None else -1)
+                again = max(0, reached - step)
+                world_size = self.context.world_size
+                self.events.add("start", step, world_size=world_size, steps_again=again)
+            self.recovery.start(self.metrics)
+            torch.distributed.barrier()
         return step
 
-    def _keep(self, done: int, gauge: Gauge, *, last: int) -> None:
-        """Save when it is time, or when a machine is about to go."""
-        if gauge.copied:
-            self.checkpoints.finish_copy()
-        due = done % self.job.execution.checkpoints.every_steps == 0 or done == last
-        if gauge.leaving:
-            self.events.add("machine-leaving", done)
-        if due or gauge.leaving:
-            self.checkpoints.save(self.engine, done)
-            self.saved = done
-        if done < last and (gauge.leaving or (due and gauge.growing)):
-            self.checkpoints.finish_copy()  # a machine that leaves takes its disk with it
-            self.events.add("regroup", done)
-            raise Regroup
+    def _advance(self, step: int) -> int:
+        """Do, or leave out, the step after `step` steps; return how many are then behind the run.
 
-    def _step(self, step: int) -> Gauge:
-        """Do one optimizer step."""
-        batch = self.order.batch(step)
-        num_targets = int((batch.targets_BT != IGNORED_TARGET).sum())
-        mine = batch.rows(slice(self.context.rank, None, self.context.world_size))
-        total = torch.zeros((), dtype=torch.float64, device=self.engine.device)
-        size = self.micro_batch
-        for begin in range(0, len(mine.ids_BT), size):
-            micro = mine.rows(slice(begin, begin + size))
-            loss = self.engine.losses(*inputs_of(micro, self.engine.device))
-            self.engine.backward(loss / num_targets, last=begin + size >= len(mine.ids_BT))
-            total += loss.detach()
-        gauge = self._gauge(total / num_targets)
-        if not (math.isfinite(gauge.loss) and math.isfinite(gauge.gradient_norm)):
-            raise TrainingError(
-                f"the loss of step {step + 1} is {gauge.loss}, its gradient's norm "
-                f"{gauge.gradient_norm}; lower the peak learning rate, or use float32, "
-                "and run again from the last checkpoint"
-            )
-        self.engine.update(self.job.schedule.learning_rate(step), gauge.gradient_norm)
-        return gauge
+        They are fewer than before when an anomaly sends the run back to a checkpoint.
+        """
+        done = step + 1
+        rows: list[Measurement] = []
+        gauge = None
+        if not self.recovery.leaves_out(done):
+            with self.watchdog.step(done):
+                gauge = self.gradient(step)
+                anomaly = self.recovery.judge(done, gauge)
+                if anomaly is None:
+                    self.engine.update(self.job.schedule.learning_rate(step), gauge.gradient_norm)
+                    rows = self._step_rows(done, gauge)
+                else:
+                    self.engine.drop()
+            if anomaly is not None and self.recovery.respond(anomaly, self.checkpoints.steps()):
+                return self._resume()
+        self._conclude(done, rows, gauge)
+        return done
 
-    def _gauge(self, loss: torch.Tensor) -> Gauge:
-        """Sum over the ranks what each knows: one message for all of it."""
-        context = self.context
-        flags = (context.leaving(), context.growing(), not self.checkpoints.copied())
-        told = loss.new_tensor([float(flag) for flag in flags])
-        sums = torch.cat([torch.stack([loss, self.engine.gradient_square().to(loss)]), told])
-        torch.distributed.all_reduce(sums)
-        mean, square, leaving, growing, copying = sums.tolist()
-        norm = math.sqrt(square) if square >= 0 else square
-        return Gauge(mean, norm, leaving > 0, growing > 0, copying == 0)
+    def _conclude(self, done: int, rows: list[Measurement], gauge: Gauge | None) -> None:
+        """Tell, measure and save what is due after a step."""
+        last = done == self.order.num_steps
+        if gauge is not None and (done % throughput.EVERY_STEPS == 0 or last):
+            speed = self.throughput.measure(done)
+            report = {"step": done, "loss": gauge.loss, "tokens_per_second": speed}
+            self.context.report({**report, SAVED: self.saved})
+        leaving = gauge is not None and gauge.leaving
+        validates = done % self.job.validate_every_steps == 0 or last
+        saves = leaving or last or done % self.job.execution.checkpoints.every_steps == 0
+        copied = gauge is not None and gauge.copied
+        if not (validates or saves or copied):
+            self._record(rows, done, validates=False)
+            return
+        with self.watchdog.work("validation and checkpoint"):
+            self._record(rows, done, validates=validates)
+            if copied:
+                self.checkpoints.finish_copy()
+            if leaving:
+                self.events.add("machine-leaving", done)
+            if saves:
+                self.checkpoints.save(self.engine, done)
+                self.saved = done
+            if saves and not last and gauge is not None and gauge.regroups:
+                self.checkpoints.finish_copy()  # a machine that leaves takes its disk with it
+                self.events.add("regroup", done)
+                raise Regroup
+        self.throughput.pause()
 
     def _step_rows(self, done: int, gauge: Gauge) -> list[Measurement]:
         rate = self.job.schedule.learning_rate(done - 1)
@@ -201,7 +180,17 @@ class _Trainer:
         torch.distributed.barrier()
 
 
-def _required(path: Any) -> Any:
-    if path is None:
+def _engine(job: TrainJob, *, micro_batch: int, steps: int) -> Engine:
+    if job.new_model is not None:
+        model = build_model(job.new_model, seed=job.seed)
+    elif job.init_from is not None:
+        model = load_model(job.init_from)
+    else:
         raise TrainingError("the job names neither a model to build nor a folder to load")
-    return path
+    if job.execution.sharding == "none":
+        from polylm_core.training.whole import WholeEngine
+
+        return WholeEngine(model, job)
+    from polylm_core.training.sharded import ShardedEngine  # DeepSpeed costs seconds
+
+    return ShardedEngine(model, job, micro_batch=micro_batch, steps=steps)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import csv
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -20,6 +21,9 @@ from polylm_core.training.metrics import Measurement, MetricsFile
 RANK = "polylm_core.training.loop:train_rank"
 """Named, not imported: torch and DeepSpeed cost the driver seconds that only ranks need."""
 CURVES_FILE = "curves.parquet"
+STEPS_FILE = "plots/steps.csv"
+BITS_FILE = "plots/bits_per_byte.csv"
+STEP_METRICS = ("loss", "learning_rate", "gradient_norm")
 CURVES_SCHEMA = pa.schema(
     [
         ("step", pa.int64()),
@@ -43,7 +47,8 @@ def run_job(
         def on_report(metrics: Mapping[str, float]) -> None:
             nonlocal done
             step = int(metrics["step"])
-            tracker.advance(max(0, step - done), f"loss {metrics['loss']:.3f}")
+            speed = f"{metrics['tokens_per_second']:,.0f} tokens/s"
+            tracker.advance(max(0, step - done), f"loss {metrics['loss']:.3f}, {speed}")
             done = max(done, step)
 
         backend.launch(
@@ -74,8 +79,36 @@ def world_sizes(global_batch_windows: int, execution: TrainingExecution) -> list
     return sizes
 
 
-def write_curves(path: Path, rows: list[Measurement]) -> None:
-    """Write measurements as Parquet (step, metric, language, value)."""
-    with no_space_named(path):
+def write_curves(folder: Path, rows: list[Measurement]) -> None:
+    """Write measurements as Parquet (step, metric, language, value), and what `dvc plots` draws."""
+    with no_space_named(folder):
         table = pa.Table.from_pylist([asdict(row) for row in rows], schema=CURVES_SCHEMA)
-        pq.write_table(table, path, compression="zstd")
+        pq.write_table(table, folder / CURVES_FILE, compression="zstd")
+        (folder / STEPS_FILE).parent.mkdir()
+        by_step: dict[int, dict[str, float]] = {}
+        bits: dict[int, list[float]] = {}
+        for row in rows:
+            if row.metric in STEP_METRICS:
+                by_step.setdefault(row.step, {})[row.metric] = row.value
+            elif row.metric == "bits_per_byte":
+                bits.setdefault(row.step, []).append(row.value)
+        _write_csv(
+            folder / STEPS_FILE,
+            ("step", *STEP_METRICS),
+            [
+                (step, *(found.get(name) for name in STEP_METRICS))
+                for step, found in by_step.items()
+            ],
+        )
+        _write_csv(
+            folder / BITS_FILE,
+            ("step", "mean_bits_per_byte"),
+            [(step, sum(values) / len(values)) for step, values in bits.items()],
+        )
+
+
+def _write_csv(path: Path, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(rows)

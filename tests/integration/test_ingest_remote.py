@@ -155,6 +155,7 @@ configs:
   data_files: "en/*.jsonl.gz"
 ---
 """
+SECOND = "train-00001-of-00002.parquet"
 DATA_SET = {
     "format": "huggingface",
     "dataset": "acme/habari",
@@ -202,6 +203,20 @@ def test_a_data_set_of_the_hub_is_that_of_a_snapshot(tmp_path: Path) -> None:
     assert made.counts["documents"] == {"mine": {"swh_Latn": 400, "und": 9}}
     assert made.counts["skipped"] == {"mine": {"bad-json": 1}}
     assert texts_of(made)[-400:] == TEXTS
+
+
+def test_the_first_files_of_each_configuration_are_enough(tmp_path: Path) -> None:
+    folder = tmp_path / "hub/acme/habari" / REVISION
+    write_data_set(folder)
+    with serve_hub(tmp_path / "hub") as hub:
+        status, output = from_hub(tmp_path, hub.url, first=1)
+        assert hub.sent["sw/train-00000-of-00002.parquet"] > 0
+        assert hub.sent[f"sw/{SECOND}"] == 0
+    assert status == 0, output
+    (folder / "sw" / SECOND).unlink()  # a snapshot holds what was fetched of it
+    made = run_data_set(tmp_path / "disk", {"mine": str(folder)}, first=1)
+    assert output == made.fingerprint
+    assert made.counts["documents"] == {"mine": {"swh_Latn": 200, "und": 9}}
 
 
 def test_what_a_hub_does_not_have_is_named(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ that does. They run in the order they stand in.
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 from pathlib import Path
@@ -50,6 +51,37 @@ def test_another_learning_rate_runs_only_the_last_three_stages(clone: Clone) -> 
     clone.edit_params("  learning_rate: 0.003", "  learning_rate: 0.002")
     status, output = clone.repro()
     assert status == 0, output
+    assert clone.artifacts() == before
+
+
+def test_curves_and_mixture_are_drawn_by_dvc(clone: Clone) -> None:
+    status, output = clone.run("dvc", "plots", "show", "--json")
+    assert status == 0, output
+    plots = [shown[0]["content"] for shown in json.loads(output)["data"].values()]
+    drawn = {plot["title"]["text"]: plot["data"]["values"] for plot in plots}
+    assert len(drawn["Loss, nats a token"]) > 10
+    assert float(drawn["Learning rate"][0]["learning_rate"]) > 0
+    streams = {row["stream"] for row in drawn["Tokens of each stream by curriculum stage"]}
+    assert any(stream.endswith(": tha_Thai") for stream in streams)
+
+
+def test_an_experiment_trains_with_another_learning_rate(clone: Clone) -> None:
+    before = clone.artifacts()
+    identity = ("-c", "user.name=test", "-c", "user.email=test@localhost")
+    for command in (("add", "-A"), ("commit", "-qm", "before")):
+        assert clone.run("git", *identity, *command)[0] == 0
+    rate = "pretrain.optimizer.peak_learning_rate"
+    status, output = clone.run(
+        "dvc", "exp", "run", "--single-item", "pretrain", "-S", f"{rate}=0.004"
+    )
+    assert status == 0, output
+    assert executed(output) == ["pretrain"]
+    manifest = json.loads((clone.path / "data/06_base/manifest.json").read_text())
+    assert manifest["params"]["optimizer"]["peak_learning_rate"] == 0.004
+    compared = json.loads(clone.run("dvc", "params", "diff", "--json")[1])
+    assert compared["params.yaml"][rate]["new"] == 0.004
+    for command in (("git", "checkout", "-q", "."), ("dvc", "checkout", "--quiet", "--force")):
+        assert clone.run(*command)[0] == 0
     assert clone.artifacts() == before
 
 

@@ -8,8 +8,8 @@ import yaml
 from pydantic import ValidationError
 
 from polylm_core.errors import ParamsError, Problem
-from polylm_core.settings import describe_validation
 from polylm_core.stages.curate.fineweb import FineWebSettings
+from polylm_core.yaml_files import describe_validation
 
 PUBLISHED = (
     "dup_line_frac",

@@ -15,10 +15,11 @@ from polylm_core.stages.base import StageRun
 from polylm_core.stages.finetune.config import FinetuneConfig
 from polylm_core.stages.finetune.pack import pack, write_rows
 from polylm_core.storage import no_space_named
+from polylm_core.training.guard import GuardOptions
 from polylm_core.training.job import AdamW, PackedData, TrainJob
 from polylm_core.training.metrics import Measurement
 from polylm_core.training.order import build_order
-from polylm_core.training.run import CURVES_FILE, run_job, write_curves
+from polylm_core.training.run import run_job, write_curves
 from polylm_core.training.schedule import Schedule
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
@@ -104,6 +105,7 @@ def _job(
         adamw=_adamw(config),
         precision=config.precision,
         matmul_precision=config.matmul_precision,
+        guard=GuardOptions(),
         execution=run.training,
         validate_every_steps=max(1, num_steps),
     )
@@ -135,7 +137,7 @@ def _publish(
         for name in TOKENIZER_FILES:
             shutil.copyfile(base.path / name, partial / name)
         (partial / "chat_template.jinja").write_text(CHAT_TEMPLATE, encoding="utf-8")
-    write_curves(partial / CURVES_FILE, curves)
+    write_curves(partial, curves)
     losses = [row.value for row in curves if row.metric == "loss"]
     counts = {**counts, "first_loss": losses[0], "last_loss": losses[-1]}
     table = [{"count": key, "value": str(value)} for key, value in counts.items()]

@@ -101,6 +101,8 @@ class HuggingFaceSource(Declared, Columns):
     says it."""
     split: str = "train"
     """Which split is read."""
+    first: int | None = Field(default=None, ge=1)
+    """Take so many files of each configuration, by name; null for all of them."""
 
     @field_validator("configs")
     @classmethod

@@ -93,6 +93,9 @@ class Columns(StageConfig):
     languages: Mapping[str, str] = Field(default_factory=dict)
     """What the labels of `language_column` mean, such as `sw: swh_Latn`; rows with other labels are
     passed over. Empty: the labels are FLORES-200 codes."""
+    share: float = Field(default=1.0, gt=0, le=1)
+    """Share of the rows that is taken, drawn by the sha256 of their text: the same rows whatever
+    the order, and of two shares the smaller one's are among the larger one's."""
 
     @field_validator("language")
     @classmethod

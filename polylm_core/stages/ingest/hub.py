@@ -32,7 +32,7 @@ def list_files(
         root = str(_snapshot(location, declared))
     for config in sorted(declared.configs):
         language = declared.configs[config] or declared.language
-        for uri in sorted(_data_files(declared, location and root, config)):
+        for uri in sorted(_data_files(declared, location and root, config))[: declared.first]:
             name = uri.removeprefix(root).lstrip("/")
             if not _plain(name).endswith(READABLE):
                 raise SourceError(
@@ -58,8 +58,12 @@ def _data_files(declared: HuggingFaceSource, folder: str | None, config: str) ->
     asked = f"{declared.dataset}@{declared.revision}"
     revision = None if folder else declared.revision
     try:
+        of_card = _files_of_card(Path(folder), config, declared.split) if folder else None
         builder: Any = datasets.load_dataset_builder(
-            folder or declared.dataset, name=config, revision=revision
+            folder or declared.dataset,
+            name=config if of_card is None else None,
+            revision=revision,
+            data_files=of_card,
         )
         files = builder.config.data_files or {}
     # Not found, no such configuration, not allowed, no network: each library has its own classes.
@@ -75,6 +79,25 @@ def _data_files(declared: HuggingFaceSource, folder: str | None, config: str) ->
             f"it has {', '.join(map(str, files)) or 'none'}"
         )
     return [str(file) for file in files[declared.split]]
+
+
+def _files_of_card(folder: Path, config: str, split: str) -> dict[str, Any] | None:
+    """What the card of a snapshot says of one split of a configuration; none if it says nothing.
+
+    `datasets` looks for the files of the first configuration too, and for all splits; a snapshot
+    need hold no more than what is read.
+    """
+    from huggingface_hub import DatasetCard  # see `_data_files`
+
+    card = folder / "README.md"
+    configs = DatasetCard.load(card).data.to_dict().get("configs") if card.is_file() else None
+    for declared in configs or ():
+        files = declared.get("data_files")
+        if declared.get("config_name") == config and isinstance(files, list):
+            for part in files:
+                if isinstance(part, dict) and part.get("split") == split:
+                    return {split: part["path"]}
+    return None
 
 
 def _snapshot(location: str, declared: HuggingFaceSource) -> Path:

@@ -28,9 +28,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from polylm_core.errors import SourceError
 from polylm_core.languages import ENGLISH, load_languages
 from polylm_core.records import Document, Pair
-from polylm_core.settings import describe_validation
 from polylm_core.stages.ingest.job import IDENTICAL, Job
 from polylm_core.storage import fingerprint, sha256_file
+from polylm_core.yaml_files import describe_validation
 
 KEYS = "keys.txt.xz"
 ALIGNED = ".txt.xz"

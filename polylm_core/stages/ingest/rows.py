@@ -14,7 +14,7 @@ from polylm_core.records import Document
 from polylm_core.remote import InputFile, on_disk
 from polylm_core.stages.ingest import skipped
 from polylm_core.stages.ingest.declared import Columns
-from polylm_core.stages.ingest.job import Job
+from polylm_core.stages.ingest.job import Job, key_of
 from polylm_core.stages.ingest.lines import BrokenFileError, iter_lines
 
 BATCH_BYTES = 1 << 25
@@ -68,6 +68,9 @@ def _document(
             reason = skipped.NULL_TEXT
         job.skips.add(file.name, number, reason, str(row))
         return
+    if columns.share < 1 and not _is_drawn(text, columns.share):
+        job.skips.add(file.name, number, skipped.NOT_DRAWN, text)
+        return
     language = columns.language
     if columns.language_column is not None:
         label = row.get(columns.language_column)
@@ -85,6 +88,10 @@ def _document(
         language=language,
         url=None if url is None else str(url),
     )
+
+
+def _is_drawn(text: str, share: float) -> bool:
+    return int(key_of(text)[:16], 16) < share * 2**64
 
 
 def read_parquet(job: Job, file: InputFile, columns: Columns) -> Iterator[Document]:

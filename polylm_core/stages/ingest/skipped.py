@@ -31,6 +31,7 @@ REDIRECT = "redirect"
 NOT_AN_ARTICLE = "not-an-article"
 OTHER_LANGUAGE = "language-outside-recipe"
 UNKNOWN_LABEL = "unknown-language-label"
+NOT_DRAWN = "not-drawn"
 
 SAMPLES_PER_FILE = 10
 """Samples kept of one reason in one file."""

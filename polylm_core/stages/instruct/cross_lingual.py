@@ -20,7 +20,14 @@ from polylm_core.languages import get_language
 from polylm_core.records import Document, Instruction, Message, Pair, read_documents
 from polylm_core.stages.instruct.config import InstructConfig
 from polylm_core.stages.instruct.pairs import Pairs, open_pairs
-from polylm_core.stages.instruct.selection import Harvest, draw, in_drawn_order, is_suitable, take
+from polylm_core.stages.instruct.selection import (
+    Harvest,
+    draw,
+    first_drawn,
+    in_drawn_order,
+    is_suitable,
+    take,
+)
 from polylm_core.stages.instruct.templates import (
     ENGLISH,
     has_wording,
@@ -30,6 +37,9 @@ from polylm_core.stages.instruct.templates import (
 
 TRANSLATION = "cross-lingual"
 CONTINUATION = "continuation"
+MIN_PASSAGES_HELD = 20_000
+"""Passages of a language that are in memory at once, the first of the drawn order; more only where
+these hold too few suitable ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,16 +169,24 @@ def _continuations(unit: Unit) -> Harvest:
             messages=(Message("user", prompt), Message("assistant", passage.following)),
         )
 
-    file = unit.shards / "documents" / unit.language
-    passages = [passage for document in read_documents(file) for passage in _passages(document)]
-    return take(
-        in_drawn_order(passages, unit.seed, lambda passage: passage.name),
-        make,
-        most=unit.config.cross_lingual.continuations_per_language,
-        max_bytes=unit.config.max_chat_bytes,
-        origin=CONTINUATION,
-        language=unit.language,
-    )
+    most = unit.config.cross_lingual.continuations_per_language
+    held = MIN_PASSAGES_HELD
+    while True:
+        passages, number = first_drawn(
+            _all_passages(unit), unit.seed, lambda passage: passage.name, held
+        )
+        harvest = take(
+            passages,
+            make,
+            most=most,
+            max_bytes=unit.config.max_chat_bytes,
+            origin=CONTINUATION,
+            language=unit.language,
+            num_candidates=number,
+        )
+        if len(harvest.instructions) == most or number <= held:
+            return harvest
+        held *= 8  # most passages were unsuitable: read the documents again for more
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +197,11 @@ class Passage:
     text: str
     following: str
     license: str
+
+
+def _all_passages(unit: Unit) -> Iterator[Passage]:
+    for document in read_documents(unit.shards / "documents" / unit.language):
+        yield from _passages(document)
 
 
 def _passages(document: Document) -> Iterator[Passage]:

@@ -13,8 +13,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from polylm_core.errors import SourceError
-from polylm_core.settings import describe_validation
 from polylm_core.storage import fingerprint, sha256_file
+from polylm_core.yaml_files import describe_validation
 
 FOLDER = "seed_tasks"
 

@@ -7,9 +7,10 @@ workers, and one item more or less leaves the choice among the others as it was.
 from __future__ import annotations
 
 import hashlib
+import heapq
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -61,6 +62,28 @@ def draw(seed: int, *names: object) -> float:
 
 def in_drawn_order(items: Iterable[T], seed: int, name: Callable[[T], str]) -> list[T]:
     """Items in an order that depends on the seed and their names only."""
+    return sorted(items, key=_order(seed, name))
+
+
+def first_drawn(
+    items: Iterable[T], seed: int, name: Callable[[T], str], count: int
+) -> tuple[list[T], int]:
+    """The first `count` items of `in_drawn_order`, and how many items there are.
+
+    No more than `count` are in memory.
+    """
+    seen = 0
+
+    def counted() -> Iterator[T]:
+        nonlocal seen
+        for item in items:
+            seen += 1
+            yield item
+
+    return heapq.nsmallest(count, counted(), key=_order(seed, name)), seen
+
+
+def _order(seed: int, name: Callable[[T], str]) -> Callable[[T], bytes]:
     prefix = hashlib.sha256(f"{seed}\x1forder\x1f".encode())
 
     def key(item: T) -> bytes:
@@ -68,7 +91,7 @@ def in_drawn_order(items: Iterable[T], seed: int, name: Callable[[T], str]) -> l
         digest.update(name(item).encode())
         return digest.digest()
 
-    return sorted(items, key=key)
+    return key
 
 
 def is_suitable(text: str, language: str, config: InstructConfig) -> bool:
@@ -106,10 +129,12 @@ def take(
     max_bytes: int,
     origin: str,
     language: str,
+    num_candidates: int | None = None,
 ) -> Harvest:
     """Make instructions of candidates, in order, until there are `most`.
 
-    `make` returns none for an unsuitable candidate. Candidates beyond the cap are counted too.
+    `make` returns none for an unsuitable candidate. Candidates beyond the cap are counted too:
+    `num_candidates` says how many there are where only the first ones are given.
     """
     harvest = Harvest()
     num_seen = 0
@@ -125,7 +150,8 @@ def take(
         else:
             harvest.instructions.append(instruction)
             harvest.funnel.count(origin, language, KEPT)
-    harvest.funnel.count(origin, language, "over-the-cap", len(candidates) - num_seen)
+    in_all = len(candidates) if num_candidates is None else num_candidates
+    harvest.funnel.count(origin, language, "over-the-cap", in_all - num_seen)
     return harvest
 
 

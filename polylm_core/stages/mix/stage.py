@@ -6,9 +6,11 @@ aligned pairs. Shares are of tokens, so they are solved here, after encoding.
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from polylm_core.artifacts import Mixture, TokenSet, partial_folder
@@ -21,6 +23,8 @@ from polylm_core.storage import no_space_named
 from polylm_core.token_files import TokenFile, list_streams
 
 MIXTURE_FILE = "mixture.json"
+PLOT_FILE = "mixture.csv"
+"""What `dvc plots` draws: a bar for each stream of each curriculum stage."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,7 @@ def mix(config: MixConfig, tokens: TokenSet, run: StageRun) -> Mixture:
         content = {"stages": stages, "streams": _totals(plans, streams)}
         text = json.dumps(content, indent=1, sort_keys=True)
         (partial / MIXTURE_FILE).write_text(text + "\n", encoding="utf-8")
+        _write_plot(partial / PLOT_FILE, stages)
     run.progress.table("mixture", _rows(stages), "Tokens, bytes and epochs by stage and stream")
     counts = {"tokens": {stage["name"]: stage["tokens"] for stage in stages}}
     return run.publish(Mixture, partial, config, inputs={"encode": tokens}, counts=counts)
@@ -106,3 +111,11 @@ def _rows(stages: list[dict[str, Any]]) -> list[dict[str, object]]:
         for stage in stages
         for name, draw in stage["streams"].items()
     ]
+
+
+def _write_plot(path: Path, stages: list[dict[str, Any]]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("stream", "tokens"))
+        for row in _rows(stages):
+            writer.writerow((f"{row['stage']}: {row['stream']}", row["tokens"]))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from polylm_core.stages.base import StageConfig
+from polylm_core.training.guard import GuardOptions
 
 
 class ModelConfig(StageConfig):
@@ -54,6 +55,19 @@ class PretrainConfig(StageConfig):
     """Whether a position sees the documents before its own in the same window, as in GPT-3
     (appendix B). Without it positions count from each document's beginning, and the mask costs
     attention its fastest kernels."""
+    guard: GuardOptions = GuardOptions()
+    """When a step would harm the model and is left out."""
+    skip_steps: tuple[tuple[int, int], ...] = ()
+    """First and last of steps to leave out from the start, counted from 1: what a run found and
+    wrote to `skips.jsonl`, for a run elsewhere that is to come to the same weights."""
     validate_every_steps: int = Field(gt=0)
     validation_tokens_per_language: int = Field(gt=0)
     """Held-out tokens a language is scored on while the run is under way."""
+
+    @field_validator("skip_steps")
+    @classmethod
+    def _in_order(cls, spans: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
+        for first, last in spans:
+            if not 1 <= first <= last:
+                raise ValueError(f"[{first}, {last}] is no first and last step, counted from 1")
+        return spans

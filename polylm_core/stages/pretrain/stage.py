@@ -23,7 +23,7 @@ from polylm_core.training.curriculum import CurriculumOrder
 from polylm_core.training.job import AdamW, ModelShape, TrainJob
 from polylm_core.training.metrics import Measurement
 from polylm_core.training.order import curriculum_order
-from polylm_core.training.run import CURVES_FILE, run_job, write_curves
+from polylm_core.training.run import run_job, write_curves
 from polylm_core.training.schedule import Schedule
 
 
@@ -56,6 +56,8 @@ def pretrain(
         adamw=_adamw(config),
         precision=config.precision,
         matmul_precision=config.matmul_precision,
+        guard=config.guard,
+        skip_steps=config.skip_steps,
         execution=run.training,
         validate_every_steps=config.validate_every_steps,
     )
@@ -97,7 +99,7 @@ def _publish(
         shutil.copytree(run.work / "export", partial, dirs_exist_ok=True)
     pieces = (tokenizer.path / tokenizers.MODEL_FILE).read_bytes()
     tokenizers.export_huggingface(pieces, partial, context_tokens=config.model.context_tokens)
-    write_curves(partial / CURVES_FILE, curves)
+    write_curves(partial, curves)
     vocab_size = tokenizers.load(tokenizer.path / tokenizers.MODEL_FILE).vocab_size
     write_drawn(partial / DRAWN_FILE, order, run.languages, vocab_size)
     last = order.num_steps

@@ -111,6 +111,30 @@ def test_columns_say_id_address_and_language(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize("format", ["jsonl", "parquet"])
+def test_a_share_of_the_rows_is_drawn_by_their_text(tmp_path: Path, format: str) -> None:
+    texts = [f"Habari namba {number} ya leo." for number in range(400)]
+
+    def drawn(share: float, texts: list[str]) -> list[str]:
+        tables = {
+            "jsonl": jsonl(*({"text": text} for text in texts)),
+            "parquet": parquet(pa.table({"text": texts})),
+        }
+        declared = {**SWAHILI, "format": format, "share": share}
+        name = f"{share}-{texts[0]}".replace(" ", "-")
+        made = run_files(tmp_path / name, declared, {f"a.{format}": tables[format]})
+        left = len(texts) - made.counts["documents"]["mine"]["swh_Latn"]
+        assert made.counts["skipped"] == ({"mine": {"not-drawn": left}} if left else {})
+        return texts_of(made)
+
+    tenth, half = drawn(0.1, texts), drawn(0.5, texts)
+    assert 20 < len(tenth) < 60
+    assert 160 < len(half) < 240
+    assert set(tenth) < set(half)
+    assert drawn(0.5, texts[::-1]) == half[::-1]
+    assert drawn(1.0, texts) == texts
+
+
 def test_a_language_nobody_says_is_left_to_curate(tmp_path: Path) -> None:
     made = run_files(tmp_path, {"format": "jsonl"}, {"a.jsonl": GOOD})
     assert [document.language for document in documents_of(made)] == ["", ""]

@@ -16,12 +16,14 @@ from polylm_core.artifacts import InstructionSet, ShardSet
 from polylm_core.errors import MachineError, ParamsError, SourceError, StageError
 from polylm_core.records import (
     PAIR_SCHEMA,
+    Document,
     Instruction,
+    read_documents,
     read_instructions,
     read_pairs,
     write_parts,
 )
-from polylm_core.stages.instruct import self_instruct, teacher
+from polylm_core.stages.instruct import cross_lingual, self_instruct, teacher
 from polylm_core.stages.instruct.config import InstructConfig, TeacherConfig
 from polylm_core.stages.instruct.stage import instruct
 from polylm_core.stages.instruct.teacher import Answer
@@ -191,6 +193,26 @@ def test_held_out_prompts_are_balanced_and_never_trained_on(translated: Instruct
     assert counts == {language: 5 for language in LANGUAGES}
     train = "\n".join(texts_of(rows_of(translated)))
     assert not any(row.messages[-1].content in train for row in held_out)
+
+
+def test_few_passages_in_memory_give_the_choice_of_all_of_them(
+    tmp_path: Path,
+    shards: ShardSet,
+    sources: Path,
+    translated: InstructionSet,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read: list[Path] = []
+
+    def counted(path: Path) -> Iterator[Document]:
+        read.append(path)
+        return read_documents(path)
+
+    monkeypatch.setattr(cross_lingual, "MIN_PASSAGES_HELD", 1)
+    monkeypatch.setattr(cross_lingual, "read_documents", counted)
+    again = make_set(tmp_path, shards, sources, make_config())
+    assert again.fingerprint == translated.fingerprint
+    assert len(read) == 2 * len(LANGUAGES), "one passage does not give four tasks"
 
 
 def test_a_training_row_equal_to_a_held_out_one_is_dropped_and_counted(

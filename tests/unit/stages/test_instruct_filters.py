@@ -12,7 +12,12 @@ import yaml
 from polylm_core.languages import POLYLM_LANGUAGES
 from polylm_core.stages.instruct.config import SelfInstructConfig
 from polylm_core.stages.instruct.filters import Task, judge, parse_answer, rouge_l, split_words
-from polylm_core.stages.instruct.selection import draw, letter_share
+from polylm_core.stages.instruct.selection import (
+    draw,
+    first_drawn,
+    in_drawn_order,
+    letter_share,
+)
 from polylm_core.stages.instruct.teacher import ask, locate
 from polylm_core.stages.instruct.templates import load_templates, word_translation
 from tests.unit.stages.test_instruct import SELF_INSTRUCT
@@ -168,3 +173,10 @@ def test_the_shipped_teacher_gives_the_same_answers_again() -> None:
     assert ask(prompts, path, config, seed=3) == first
     assert ask(prompts, path, config, seed=4) != first
     assert all(0 < answer.num_tokens <= 12 for answer in first)
+
+
+@pytest.mark.parametrize("count", [1, 7, 100, 101])
+def test_the_first_drawn_are_the_beginning_of_the_order(count: int) -> None:
+    ordered = in_drawn_order(range(100), 7, str)
+    assert ordered != list(range(100))
+    assert first_drawn(iter(range(100)), 7, str, count) == (ordered[:count], 100)

@@ -25,6 +25,7 @@ from tests.training_job import make_job
 
 @pytest.fixture(autouse=True)
 def _one_rank(tmp_path: Path) -> Iterator[None]:
+    torch.set_num_threads(1)  # the steps are too small to share
     torch.distributed.init_process_group(
         "gloo", init_method=f"file://{tmp_path / 'rendezvous'}", rank=0, world_size=1
     )

@@ -1,0 +1,80 @@
+"""A step up to its update: the gradient of the global batch, and what all ranks know of it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from polylm_core.training.batch import inputs_of
+from polylm_core.training.checkpoint_store import CheckpointStore
+from polylm_core.training.dataset import IGNORED_TARGET, DataOrder
+from polylm_core.training.engine import Engine
+from polylm_core.worker import WorkerContext
+
+
+@dataclass(frozen=True)
+class Gauge:
+    """What all ranks know of a step before its update."""
+
+    loss: float
+    """Mean over the global batch, nats a token."""
+    gradient_norm: float
+    """Of the whole gradient, before clipping."""
+    leaving: bool
+    """Whether a machine has been told that it will be taken away."""
+    growing: bool
+    """Whether there are machines for more ranks."""
+    copied: bool
+    """Whether every rank has copied its part of the last checkpoint."""
+
+    @property
+    def regroups(self) -> bool:
+        """Whether the ranks are to begin again on other machines, once their state is saved."""
+        return self.leaving or self.growing
+
+
+class StepGradient:
+    """Computes the gradient of steps, each rank its rows of the global batch."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        order: DataOrder,
+        context: WorkerContext,
+        checkpoints: CheckpointStore,
+        *,
+        micro_batch: int,
+    ) -> None:
+        self._engine = engine
+        self._order = order
+        self._context = context
+        self._checkpoints = checkpoints
+        self._micro_batch = micro_batch
+
+    def __call__(self, step: int) -> Gauge:
+        """Leave the gradient of the step after `step` steps in the engine."""
+        batch = self._order.batch(step)
+        num_targets = int((batch.targets_BT != IGNORED_TARGET).sum())
+        mine = batch.rows(slice(self._context.rank, None, self._context.world_size))
+        total = torch.zeros((), dtype=torch.float64, device=self._engine.device)
+        size = self._micro_batch
+        for begin in range(0, len(mine.ids_BT), size):
+            micro = mine.rows(slice(begin, begin + size))
+            loss = self._engine.losses(*inputs_of(micro, self._engine.device))
+            self._engine.backward(loss / num_targets, last=begin + size >= len(mine.ids_BT))
+            total += loss.detach()
+        return self._gauge(total / num_targets)
+
+    def _gauge(self, loss: torch.Tensor) -> Gauge:
+        """Sum over the ranks what each knows: one message for all of it."""
+        context = self._context
+        flags = (context.leaving(), context.growing(), not self._checkpoints.copied())
+        told = loss.new_tensor([float(flag) for flag in flags])
+        square = self._engine.gradient_square().to(loss)
+        sums = torch.cat([torch.stack([loss, square]), told])
+        torch.distributed.all_reduce(sums)
+        mean, norm_square, leaving, growing, copying = sums.tolist()
+        norm = math.sqrt(norm_square) if norm_square >= 0 else math.nan
+        return Gauge(mean, norm, leaving > 0, growing > 0, copying == 0)

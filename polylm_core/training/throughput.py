@@ -1,0 +1,54 @@
+"""How fast a run is, with its clock and memory: apart from the metrics, which have neither."""
+
+from __future__ import annotations
+
+import json
+import resource
+import time
+from pathlib import Path
+
+import torch
+
+EVERY_STEPS = 5
+"""Steps between two measurements; what a driver hears of a run, it hears as often."""
+
+
+class Throughput:
+    """Tokens a second since the last measurement, written to `throughput.jsonl` by one rank."""
+
+    def __init__(self, path: Path, *, writes: bool) -> None:
+        self._path = path
+        self._writes = writes
+        self._tokens = 0
+        self._since = time.monotonic()
+
+    def count(self, tokens: int) -> None:
+        """Add the tokens of a step over all ranks."""
+        self._tokens += tokens
+
+    def measure(self, step: int) -> float:
+        """Note and return the tokens a second since the last call."""
+        now = time.monotonic()
+        seconds = max(now - self._since, 1e-9)
+        speed = self._tokens / seconds
+        self._tokens, self._since = 0, now
+        if self._writes:
+            row = {
+                "step": step,
+                "tokens_per_second": round(speed, 1),
+                "peak_memory_bytes": peak_memory_bytes(),
+            }
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(row) + "\n")
+        return speed
+
+    def pause(self) -> None:
+        """Leave what has passed since the last measurement out: it was not training."""
+        self._tokens, self._since = 0, time.monotonic()
+
+
+def peak_memory_bytes() -> int:
+    """Return the most memory this rank has held: of its GPU where it has one, else resident."""
+    if torch.cuda.is_available():
+        return int(torch.cuda.max_memory_allocated())
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -1,0 +1,40 @@
+"""Speed and memory of a run, apart from its metrics."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+from polylm_core.training.throughput import Throughput, peak_memory_bytes
+
+
+def test_speed_counts_the_time_since_the_last_measurement(tmp_path: Path) -> None:
+    throughput = Throughput(tmp_path / "throughput.jsonl", writes=True)
+    throughput.count(1_000)
+    time.sleep(0.2)
+    assert 2_000 < throughput.measure(5) <= 5_000
+    time.sleep(0.2)
+    throughput.pause()
+    throughput.count(1_000)
+    time.sleep(0.05)
+    assert 5_000 < throughput.measure(10) <= 20_000
+    rows = [json.loads(line) for line in (tmp_path / "throughput.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == [5, 10]
+    assert all(row["peak_memory_bytes"] > 1e6 for row in rows)
+
+
+def test_ranks_but_the_first_write_nothing(tmp_path: Path) -> None:
+    throughput = Throughput(tmp_path / "throughput.jsonl", writes=False)
+    throughput.count(10)
+    throughput.measure(1)
+    assert not list(tmp_path.iterdir())
+
+
+def test_peak_memory_sees_what_was_let_go_again() -> None:
+    before = peak_memory_bytes()
+    block = bytearray(300_000_000)
+    block[::4096] = b"x" * len(block[::4096])
+    del block
+    assert peak_memory_bytes() >= before
+    assert peak_memory_bytes() > 300_000_000
