@@ -35,6 +35,7 @@ def make_job(
     checkpoint_every_steps: int = 4,
     attend_across_documents: bool = True,
     sharding: Literal["zero3", "none"] = "zero3",
+    batch: int = BATCH,
 ) -> TrainJob:
     """Write token files and a validation file below `folder` and return the job."""
     random = np.random.default_rng(5)
@@ -53,9 +54,9 @@ def make_job(
         bytes=np.asarray([32, 32]),
         **apart,
     )
-    tokens = steps * BATCH * CONTEXT // 2
+    tokens = steps * batch * CONTEXT // 2
     windows = windows_of_stage(
-        dict.fromkeys(STREAMS, tokens), context_tokens=CONTEXT, global_batch_windows=BATCH
+        dict.fromkeys(STREAMS, tokens), context_tokens=CONTEXT, global_batch_windows=batch
     )
     return TrainJob(
         work=folder / "run",
@@ -65,7 +66,7 @@ def make_job(
             stream_files={name: folder / "tokens" / name for name in STREAMS},
             stage_windows=[("only", windows)],
             context_tokens=CONTEXT,
-            global_batch_windows=BATCH,
+            global_batch_windows=batch,
             attend_across_documents=attend_across_documents,
         ),
         new_model=ModelShape(
