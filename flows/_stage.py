@@ -16,6 +16,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -280,7 +281,8 @@ def bound_teardown(status: Callable[[], int]) -> None:
 
     def end() -> None:
         time.sleep(TEARDOWN_SECONDS)
-        print("warning: Prefect did not close in time; left as it is", file=sys.stderr)
+        with suppress(OSError, ValueError):
+            print("warning: Prefect did not close in time; left as it is", file=sys.stderr)
         leave(status())
 
     threading.Thread(target=end, name="bounded-teardown", daemon=True).start()
@@ -288,6 +290,7 @@ def bound_teardown(status: Callable[[], int]) -> None:
 
 def leave(code: int) -> None:
     """End at once: Prefect's exit handlers can wait minutes for a server that is gone."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+    with suppress(OSError, ValueError):  # whoever read it may be gone
+        sys.stdout.flush()
+        sys.stderr.flush()
     os._exit(code)

@@ -6,9 +6,10 @@ its results. The terminal shows bars; the flows add a watcher that mirrors both 
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Protocol
 
 from tqdm import tqdm
@@ -48,15 +49,43 @@ class _BarTracker:
         self._bar.update(amount)
 
 
+class _Terminal(io.TextIOBase):
+    """Standard error, which may go away (a closed window, `| head`) while the work goes on.
+
+    tqdm keeps a lock for ever when a write fails, and with it the stage.
+    """
+
+    def write(self, text: str) -> int:
+        with suppress(OSError, ValueError):
+            sys.stderr.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError, ValueError):
+            sys.stderr.flush()
+
+    def isatty(self) -> bool:
+        return sys.stderr.isatty()
+
+    def fileno(self) -> int:
+        return sys.stderr.fileno()
+
+
 class TerminalProgress:
     """Bars and lines on the terminal; tables are left to the watchers."""
 
     @contextmanager
     def track(self, unit: str, total: int, noun: str = "items") -> Iterator[Tracker]:
         """Show a bar once the unit has taken longer than `QUIET_SECONDS`."""
-        interval = 0.5 if sys.stderr.isatty() else 15.0
+        terminal = _Terminal()
+        interval = 0.5 if terminal.isatty() else 15.0
         with tqdm(
-            total=total, desc=unit, unit=f" {noun}", delay=QUIET_SECONDS, mininterval=interval
+            total=total,
+            desc=unit,
+            unit=f" {noun}",
+            delay=QUIET_SECONDS,
+            mininterval=interval,
+            file=terminal,
         ) as bar:
             yield _BarTracker(bar)
 
@@ -65,7 +94,7 @@ class TerminalProgress:
 
     def say(self, message: str) -> None:
         """Print one line beside the bars."""
-        tqdm.write(message, file=sys.stderr)
+        tqdm.write(message, file=_Terminal())
 
 
 class _NullTracker:

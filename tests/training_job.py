@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from polylm_core.compute.backend import Backend
+from polylm_core.document_map import DocumentsWriter
 from polylm_core.progress import NullProgress
 from polylm_core.settings import CheckpointPolicy, TrainingExecution
 from polylm_core.storage import sha256_file
@@ -43,6 +44,8 @@ def make_job(
     for name in STREAMS:
         with TokenFileWriter(folder / "tokens" / name, vocab_size=VOCAB) as writer:
             writer.add_batch(random.integers(4, VOCAB, 2_000), np.full(200, 10))
+        with DocumentsWriter(folder / "tokens" / name) as documents:
+            documents.add([f"source/{name}/{number}" for number in range(200)], np.full(200, 10))
     apart: Any = (
         {} if attend_across_documents else {"segments": np.repeat([[0, 1]], 4, 0).repeat(8, 1)}
     )

@@ -109,6 +109,7 @@ class _Trainer:
         if not self.recovery.leaves_out(done):
             with self.watchdog.step(done):
                 gauge = self.gradient(step)
+                self.throughput.count(gauge.tokens)
                 anomaly = self.recovery.judge(done, gauge)
                 if anomaly is None:
                     self.engine.update(self.job.schedule.learning_rate(step), gauge.gradient_norm)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -53,6 +54,8 @@ class ShardedEngine:
     def __init__(
         self, model: PreTrainedModel, job: TrainJob, *, micro_batch: int, steps: int
     ) -> None:
+        # DeepSpeed calls functions that torch has given other names, thousands of times a minute.
+        warnings.filterwarnings("ignore", r"`torch\.distributed\..* is deprecated", FutureWarning)
         module = LanguageModelLoss(model)
         # This operator serves inference only; compiling it takes half a minute and Python's
         # headers.

@@ -28,6 +28,8 @@ class Gauge:
     """Whether there are machines for more ranks."""
     copied: bool
     """Whether every rank has copied its part of the last checkpoint."""
+    tokens: int
+    """Positions of the global batch."""
 
     @property
     def regroups(self) -> bool:
@@ -65,9 +67,9 @@ class StepGradient:
             loss = self._engine.losses(*inputs_of(micro, self._engine.device))
             self._engine.backward(loss / num_targets, last=begin + size >= len(mine.ids_BT))
             total += loss.detach()
-        return self._gauge(total / num_targets)
+        return self._gauge(total / num_targets, tokens=batch.ids_BT.size)
 
-    def _gauge(self, loss: torch.Tensor) -> Gauge:
+    def _gauge(self, loss: torch.Tensor, *, tokens: int) -> Gauge:
         """Sum over the ranks what each knows: one message for all of it."""
         context = self._context
         flags = (context.leaving(), context.growing(), not self._checkpoints.copied())
@@ -77,4 +79,4 @@ class StepGradient:
         torch.distributed.all_reduce(sums)
         mean, norm_square, leaving, growing, copying = sums.tolist()
         norm = math.sqrt(norm_square) if norm_square >= 0 else math.nan
-        return Gauge(mean, norm, leaving > 0, growing > 0, copying == 0)
+        return Gauge(mean, norm, leaving > 0, growing > 0, copying == 0, tokens)

@@ -108,6 +108,12 @@ def test_two_runs_give_the_same_bytes_and_a_falling_loss(undisturbed: str, tmp_p
         "eng_Latn",
         "deu_Latn",
     }
+    speeds = [
+        json.loads(line)["tokens_per_second"]
+        for line in (job.work / "throughput.jsonl").read_text().splitlines()
+    ]
+    assert len(speeds) == STEPS // 5
+    assert min(speeds) > 0
     tensors = load_file(job.work / "export" / "model.safetensors")
     assert tensors["transformer.wte.weight"].shape == (64, 32)
 
