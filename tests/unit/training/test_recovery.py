@@ -46,6 +46,9 @@ class OneRank:
     def leaving(self) -> bool:
         return False
 
+    def growing(self) -> bool:
+        return False
+
 
 def make_run(folder: Path, *, steps: int = STEPS, **changes: object) -> TrainJob:
     """A job on text that repeats itself, with one document that does not."""
