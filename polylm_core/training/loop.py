@@ -8,15 +8,16 @@ from typing import Any
 import torch
 
 from polylm_core.errors import TrainingError
-from polylm_core.storage import exclusive_lock, no_space_named
+from polylm_core.storage import exclusive_lock
 from polylm_core.training import throughput
 from polylm_core.training.checkpoint_store import CheckpointStore
 from polylm_core.training.engine import Engine, accumulation
 from polylm_core.training.events import Events
+from polylm_core.training.export import export
 from polylm_core.training.job import TrainJob
 from polylm_core.training.logs import logged
 from polylm_core.training.metrics import Measurement, MetricsFile
-from polylm_core.training.model import build_model, export_model, load_model
+from polylm_core.training.model import build_model, load_model
 from polylm_core.training.order import build_order
 from polylm_core.training.recovery import Recovery
 from polylm_core.training.step import Gauge, StepGradient
@@ -173,12 +174,8 @@ class _Trainer:
             self.metrics.append(rows)
 
     def _export(self) -> None:
-        if self.context.rank == 0:
-            folder = self.job.work / "export"
-            with no_space_named(folder):
-                state = dict(self.checkpoints.weights(self.order.num_steps))
-                export_model(self.engine.model, state, folder)
-        torch.distributed.barrier()
+        last = self.order.num_steps
+        export(self.engine, self.job, lambda: self.checkpoints.weights(last))
 
 
 def _engine(job: TrainJob, *, micro_batch: int, steps: int) -> Engine:

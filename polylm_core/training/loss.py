@@ -78,8 +78,13 @@ class OutputHead(nn.Module):
         super().__init__()
         self.weight = weight_VH
 
-    def forward(self, hidden_BTH: torch.Tensor, targets_BT: torch.Tensor) -> torch.Tensor:
-        """Return the summed loss in training, the losses [B, T] in evaluation."""
+    def forward(self, hidden_BTH: torch.Tensor, targets_BT: torch.Tensor | None) -> torch.Tensor:
+        """Return the summed loss in training, the losses [B, T] in evaluation.
+
+        Without targets it is the logits [B, T, V].
+        """
+        if targets_BT is None:
+            return hidden_BTH @ self.weight.t()
         if self.training:
             counted_BT = targets_BT != IGNORED_TARGET
             hidden_NH, targets_N = hidden_BTH[counted_BT], targets_BT[counted_BT]
@@ -110,11 +115,14 @@ class LanguageModelLoss(nn.Module):
     def forward(
         self,
         ids_BT: torch.Tensor,
-        targets_BT: torch.Tensor,
+        targets_BT: torch.Tensor | None = None,
         mask_B1TT: torch.Tensor | None = None,
         positions_BT: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Return the summed loss in nats in training, the losses [B, T] in evaluation."""
+        """Return the summed loss in nats in training, the losses [B, T] in evaluation.
+
+        Without targets it is the logits [B, T, V].
+        """
         output = self.model.base_model(
             input_ids=ids_BT,
             attention_mask=mask_B1TT,

@@ -20,6 +20,7 @@ from polylm_core.training.metrics import Measurement, MetricsFile
 
 RANK = "polylm_core.training.loop:train_rank"
 """Named, not imported: torch and DeepSpeed cost the driver seconds that only ranks need."""
+EXPORT_FOLDER = "export"
 CURVES_FILE = "curves.parquet"
 STEPS_FILE = "plots/steps.csv"
 BITS_FILE = "plots/bits_per_byte.csv"
@@ -39,7 +40,7 @@ def run_job(
 ) -> list[Measurement]:
     """Train on the backend's ranks to the end and return what was measured.
 
-    The exported Hugging Face folder is then at `job.work / "export"`.
+    The exported Hugging Face folder is then at `job.work / EXPORT_FOLDER`.
     """
     done = 0
     with progress.track(what, num_steps, "steps") as tracker:
