@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import chain
 
 from polylm_core import tokenizer as tokenizers
@@ -39,11 +39,7 @@ def finetune(
     context = int(json.loads((base.path / "config.json").read_text())["n_positions"])
     twin = tokenizers.HuggingFaceTwin(base.path)
     chats = list(read_instructions(instructions.path / "train.parquet"))
-    with run.progress.track("encode chats", len(chats), "chats") as tracker:
-        encoded = []
-        for chat in chats:
-            encoded.append(encode_chat(chat.messages, twin))
-            tracker.advance()
+    encoded = _encoded(chats, twin, run)
     fitting = [chat for chat in encoded if len(chat.ids) <= context + 1]
     if not fitting:
         raise StageError(
@@ -64,6 +60,17 @@ def finetune(
         "steps": num_steps,
     }
     return _publish(config, base, instructions, run, curves, counts)
+
+
+def _encoded(
+    chats: Sequence[Instruction], twin: tokenizers.HuggingFaceTwin, run: StageRun
+) -> list[EncodedChat]:
+    encoded = []
+    with run.progress.track("encode chats", len(chats), "chats") as tracker:
+        for chat in chats:
+            encoded.append(encode_chat(chat.messages, twin))
+            tracker.advance()
+    return encoded
 
 
 def _too_long(chats: list[Instruction], encoded: list[EncodedChat], context: int) -> dict[str, int]:
