@@ -7,6 +7,7 @@ import shutil
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import chain
+from pathlib import Path
 
 from polylm_core import tokenizer as tokenizers
 from polylm_core.artifacts import BaseModelFolder, ChatModelFolder, InstructionSet, partial_folder
@@ -50,7 +51,7 @@ def finetune(
     file = (run.work / "rows.npz").absolute()
     answer_tokens = write_rows(file, rows, context_tokens=context, pad_id=tokenizers.PAD_ID)
     plan = _export_plan(base, instructions, chats, twin, run)
-    job, num_steps = _job(config, base, run, context, file, plan)
+    job, num_steps = _job(config, base, run, _data(config, context, file), plan)
     curves = run_job(job, run.backend, run.progress, num_steps=num_steps, what="finetune steps")
     counts = {
         "chats": len(fitting),
@@ -106,26 +107,26 @@ def _export_plan(
     return plan
 
 
-def _job(
-    config: FinetuneConfig,
-    base: BaseModelFolder,
-    run: StageRun,
-    context: int,
-    rows: object,
-    plan: ExportPlan,
-) -> tuple[TrainJob, int]:
+def _data(config: FinetuneConfig, context: int, rows_file: Path) -> PackedData:
     if config.global_batch_tokens % context:
         raise StageError(
             f"finetune.global_batch_tokens ({config.global_batch_tokens}) is not a multiple of "
             f"the base model's context ({context}); choose a multiple"
         )
-    data = PackedData.model_validate(
-        {
-            "rows_file": rows,
-            "epochs": config.epochs,
-            "global_batch_windows": config.global_batch_tokens // context,
-        }
+    return PackedData(
+        rows_file=rows_file,
+        epochs=config.epochs,
+        global_batch_windows=config.global_batch_tokens // context,
     )
+
+
+def _job(
+    config: FinetuneConfig,
+    base: BaseModelFolder,
+    run: StageRun,
+    data: PackedData,
+    plan: ExportPlan,
+) -> tuple[TrainJob, int]:
     num_steps = build_order(data, run.seed).num_steps
     job = TrainJob(
         work=run.work.absolute(),
