@@ -22,15 +22,18 @@ from tests.support import TRAINING, SequentialBackend, make_run
 @contextmanager
 def one_rank(folder: Path) -> Iterator[None]:
     """Be the only rank of a group."""
+    torch.set_num_threads(1)  # the steps are too small to share
     folder.mkdir(parents=True, exist_ok=True)
     rendezvous = folder / "rendezvous"
     rendezvous.unlink(missing_ok=True)
     torch.distributed.init_process_group(
         "gloo", init_method=f"file://{rendezvous.absolute()}", rank=0, world_size=1
     )
+    precision = torch.get_float32_matmul_precision()
     try:
         yield
     finally:
+        torch.set_float32_matmul_precision(precision)  # training sets it for its process
         torch.distributed.destroy_process_group()
 
 
