@@ -151,6 +151,29 @@ def test_the_newest_and_the_multiples_are_kept(job: TrainJob, tmp_path: Path) ->
     assert kept == [4, 6, 7]
 
 
+def test_a_damaged_checkpoint_takes_no_older_ones_place(job: TrainJob, tmp_path: Path) -> None:
+    storage = tmp_path / "storage"
+    store = make_store(tmp_path / "run", storage=str(storage), keep_last=2)
+    for step in (1, 2, 3):
+        store.save(make_engine(job), step)
+    store.finish_copy()
+    for folder in (store.folder, storage / "run"):
+        (folder / "step-00000003/weight-00000.safetensors").write_bytes(b"cut short")
+    again = make_store(tmp_path / "run", storage=str(storage), keep_last=2)
+    assert again.restore(make_engine(job)) == 2
+    again.save(make_engine(job), 4)
+    again.finish_copy()
+    for folder in (store.folder, storage / "run"):
+        assert {2, 4} <= {int(path.name[5:]) for path in folder.iterdir()}, folder
+    (storage / "run/step-00000004" / INDEX).unlink()  # as when copying was cut short
+    again.save(make_engine(job), 5)
+    again.finish_copy()
+    again.save(make_engine(job), 6)
+    again.finish_copy()
+    assert {5, 6} == {int(path.name[5:]) for path in store.folder.iterdir()}
+    assert {5, 6} == {int(path.name[5:]) for path in (storage / "run").iterdir()}
+
+
 def test_any_number_of_ranks_reads_its_part_of_what_another_number_wrote(
     job: TrainJob, tmp_path: Path
 ) -> None:
