@@ -48,6 +48,9 @@ class Engine(Protocol):
     def losses(self, *inputs: torch.Tensor) -> torch.Tensor:
         """Return the summed loss in training, the losses [B, T] in evaluation."""
 
+    def logits(self, ids_BT: torch.Tensor) -> torch.Tensor:
+        """Return the logits [B, T, V] in evaluation; every rank must call it."""
+
     def backward(self, loss: torch.Tensor, *, last: bool) -> None:
         """Add the gradient of a micro-batch's share of the step's loss; `last` of the step."""
 

@@ -64,6 +64,15 @@ class AdamW(_Part):
     max_gradient_norm: float
 
 
+class ExportPlan(_Part):
+    """What goes into the exported folder beside the model, and what the folder is held against."""
+
+    tokenizer_folder: Path
+    """Its files become part of the export."""
+    sample_file: Path
+    """Text of each language with the ids it is trained as (`certificate.write_sample`)."""
+
+
 class TrainJob(_Part):
     """One training run; every rank gets the same."""
 
@@ -78,6 +87,8 @@ class TrainJob(_Part):
     validation_file: Path | None = None
     """`.npz` of held-out rows: `ids` [N, T+1], `language` [N], `segments` [N, T] where documents do
     not attend to each other; by language `languages`, `bytes`."""
+    export: ExportPlan | None = None
+    """Without it the export is the model alone and has no certificate, so no stage publishes it."""
     schedule: Schedule
     adamw: AdamW
     precision: Literal["float32", "bfloat16"]

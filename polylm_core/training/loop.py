@@ -8,21 +8,22 @@ from typing import Any
 import torch
 
 from polylm_core.errors import TrainingError
-from polylm_core.storage import exclusive_lock, no_space_named
+from polylm_core.storage import exclusive_lock
 from polylm_core.training import throughput
 from polylm_core.training.checkpoint_store import CheckpointStore
 from polylm_core.training.engine import Engine, accumulation
 from polylm_core.training.events import Events
+from polylm_core.training.export import export
 from polylm_core.training.job import TrainJob
 from polylm_core.training.logs import logged
 from polylm_core.training.metrics import Measurement, MetricsFile
-from polylm_core.training.model import build_model, export_model, load_model
+from polylm_core.training.model import build_model, load_model
 from polylm_core.training.order import build_order
 from polylm_core.training.recovery import Recovery
 from polylm_core.training.step import Gauge, StepGradient
 from polylm_core.training.validation import validate
 from polylm_core.training.watchdog import Watchdog
-from polylm_core.worker import WorkerContext
+from polylm_core.worker import SAVED, Regroup, WorkerContext
 
 TRAINER_LOCK_SECONDS = 60.0
 """How long a new trainer waits for a dying one to let go of the run's folder."""
@@ -68,6 +69,7 @@ class _Trainer:
             self.engine, self.order, context, self.checkpoints, micro_batch=self.micro_batch
         )
         self.recovery = Recovery(job, leads=leads, events=self.events)
+        self.saved = 0
 
     def run(self) -> None:
         """Resume, do the steps, export."""
@@ -86,11 +88,14 @@ class _Trainer:
         """Go back to the newest checkpoint that counts, and forget what was measured after it."""
         with self.watchdog.work("resuming"):
             found = self.checkpoints.restore(self.engine, counts=self.recovery.counts)
-            if self.context.rank == 0:
-                self.metrics.rewind(found if found is not None else -1)
             step = found or 0
+            self.saved = step
+            if self.context.rank == 0:
+                reached = self.metrics.rewind(found if found is not None else -1)
+                again = max(0, reached - step)
+                world_size = self.context.world_size
+                self.events.add("start", step, world_size=world_size, steps_again=again)
             self.recovery.start(self.metrics)
-            self.events.add("start", step, world_size=self.context.world_size)
             torch.distributed.barrier()
         return step
 
@@ -123,7 +128,7 @@ class _Trainer:
         if gauge is not None and (done % throughput.EVERY_STEPS == 0 or last):
             speed = self.throughput.measure(done)
             report = {"step": done, "loss": gauge.loss, "tokens_per_second": speed}
-            self.context.report(report)
+            self.context.report({**report, SAVED: self.saved})
         leaving = gauge is not None and gauge.leaving
         validates = done % self.job.validate_every_steps == 0 or last
         saves = leaving or last or done % self.job.execution.checkpoints.every_steps == 0
@@ -139,6 +144,11 @@ class _Trainer:
                 self.events.add("machine-leaving", done)
             if saves:
                 self.checkpoints.save(self.engine, done)
+                self.saved = done
+            if saves and not last and gauge is not None and gauge.regroups:
+                self.checkpoints.finish_copy()  # a machine that leaves takes its disk with it
+                self.events.add("regroup", done)
+                raise Regroup
         self.throughput.pause()
 
     def _step_rows(self, done: int, gauge: Gauge) -> list[Measurement]:
@@ -164,12 +174,8 @@ class _Trainer:
             self.metrics.append(rows)
 
     def _export(self) -> None:
-        if self.context.rank == 0:
-            folder = self.job.work / "export"
-            with no_space_named(folder):
-                state = dict(self.checkpoints.weights(self.order.num_steps))
-                export_model(self.engine.model, state, folder)
-        torch.distributed.barrier()
+        last = self.order.num_steps
+        export(self.engine, self.job, lambda: self.checkpoints.weights(last))
 
 
 def _engine(job: TrainJob, *, micro_batch: int, steps: int) -> Engine:

@@ -46,23 +46,3 @@ def load_model(folder: Path) -> PreTrainedModel:
     )
     model.config.use_cache = False
     return model
-
-
-def export_model(model: PreTrainedModel, state: dict[str, torch.Tensor], folder: Path) -> None:
-    """Write `model` with the weights `state` as a Hugging Face folder (safetensors).
-
-    The configuration that is written allows the key-value cache again and stops at the end token.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    assert isinstance(model.config, GPT2Config)
-    plain = GPT2LMHeadModel(model.config)
-    plain.load_state_dict(state, strict=False)  # tied weights and buffers come from the model
-    plain.config.use_cache = True
-    plain.config.name_or_path = ""
-    plain.generation_config.use_cache = True
-    plain.generation_config.bos_token_id = plain.config.bos_token_id
-    plain.generation_config.eos_token_id = plain.config.eos_token_id
-    plain.generation_config.pad_token_id = plain.config.pad_token_id
-    plain.save_pretrained(folder)
-    for file in folder.iterdir():
-        file.chmod(0o644)  # safetensors writes for its owner only

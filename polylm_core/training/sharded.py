@@ -94,6 +94,11 @@ class ShardedEngine:
         losses: torch.Tensor = self._engine(*inputs)
         return losses
 
+    def logits(self, ids_BT: torch.Tensor) -> torch.Tensor:
+        """Return the logits [B, T, V] in evaluation; every rank must call it."""
+        logits: torch.Tensor = self._engine(ids_BT)
+        return logits
+
     def backward(self, loss: torch.Tensor, *, last: bool) -> None:
         """Add a gradient; DeepSpeed takes means over ranks and micro-batches, a sum is wanted."""
         self._engine.backward(loss * self._scale)

@@ -37,9 +37,16 @@ class WholeEngine:
 
     def losses(self, *inputs: torch.Tensor) -> torch.Tensor:
         """Return the summed loss in training, the losses [B, T] in evaluation."""
+        return self._call(*inputs)
+
+    def logits(self, ids_BT: torch.Tensor) -> torch.Tensor:
+        """Return the logits [B, T, V] in evaluation."""
+        return self._call(ids_BT)
+
+    def _call(self, *inputs: torch.Tensor) -> torch.Tensor:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._autocast):
-            losses: torch.Tensor = self._module(*inputs)
-        return losses
+            result: torch.Tensor = self._module(*inputs)
+        return result
 
     def backward(self, loss: torch.Tensor, *, last: bool) -> None:
         """Add a gradient."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
+from collections.abc import Iterable
+from itertools import chain
 
 from polylm_core import tokenizer as tokenizers
 from polylm_core.artifacts import BaseModelFolder, ChatModelFolder, InstructionSet, partial_folder
@@ -14,12 +16,14 @@ from polylm_core.records import Instruction, read_instructions
 from polylm_core.stages.base import StageRun
 from polylm_core.stages.finetune.config import FinetuneConfig
 from polylm_core.stages.finetune.pack import pack, write_rows
+from polylm_core.stages.finetune.sample import write_chat_sample
 from polylm_core.storage import no_space_named
+from polylm_core.training.certificate import as_table, require_certificate
 from polylm_core.training.guard import GuardOptions
-from polylm_core.training.job import AdamW, PackedData, TrainJob
+from polylm_core.training.job import AdamW, ExportPlan, PackedData, TrainJob
 from polylm_core.training.metrics import Measurement
 from polylm_core.training.order import build_order
-from polylm_core.training.run import run_job, write_curves
+from polylm_core.training.run import EXPORT_FOLDER, run_job, write_curves
 from polylm_core.training.schedule import Schedule
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
@@ -49,7 +53,8 @@ def finetune(
     rows = pack(fitting, context)
     file = (run.work / "rows.npz").absolute()
     answer_tokens = write_rows(file, rows, context_tokens=context, pad_id=tokenizers.PAD_ID)
-    job, num_steps = _job(config, base, run, context, file)
+    plan = _export_plan(base, instructions, chats, twin, run)
+    job, num_steps = _job(config, base, run, context, file, plan)
     curves = run_job(job, run.backend, run.progress, num_steps=num_steps, what="finetune steps")
     counts = {
         "chats": len(fitting),
@@ -74,8 +79,33 @@ def _too_long(chats: list[Instruction], encoded: list[EncodedChat], context: int
     )
 
 
+def _export_plan(
+    base: BaseModelFolder,
+    instructions: InstructionSet,
+    chats: Iterable[Instruction],
+    twin: tokenizers.HuggingFaceTwin,
+    run: StageRun,
+) -> ExportPlan:
+    work = run.work.absolute()
+    plan = ExportPlan(tokenizer_folder=work / "tokenizer", sample_file=work / "sample.json")
+    with no_space_named(plan.tokenizer_folder):
+        plan.tokenizer_folder.mkdir(exist_ok=True)
+        for name in TOKENIZER_FILES:
+            shutil.copyfile(base.path / name, plan.tokenizer_folder / name)
+        template = plan.tokenizer_folder / "chat_template.jinja"
+        template.write_text(CHAT_TEMPLATE, encoding="utf-8")
+    held_out = read_instructions(instructions.path / "held_out.parquet")
+    write_chat_sample(plan.sample_file, chain(held_out, chats), twin, run.languages)
+    return plan
+
+
 def _job(
-    config: FinetuneConfig, base: BaseModelFolder, run: StageRun, context: int, rows: object
+    config: FinetuneConfig,
+    base: BaseModelFolder,
+    run: StageRun,
+    context: int,
+    rows: object,
+    plan: ExportPlan,
 ) -> tuple[TrainJob, int]:
     if config.global_batch_tokens % context:
         raise StageError(
@@ -95,6 +125,7 @@ def _job(
         seed=run.seed,
         data=data,
         init_from=base.path.absolute(),
+        export=plan,
         schedule=Schedule(
             num_steps=num_steps,
             warmup_steps=int(num_steps * config.warmup_share),
@@ -133,10 +164,10 @@ def _publish(
 ) -> ChatModelFolder:
     partial = partial_folder(run.out)
     with no_space_named(partial):
-        shutil.copytree(run.work / "export", partial, dirs_exist_ok=True)
-        for name in TOKENIZER_FILES:
-            shutil.copyfile(base.path / name, partial / name)
-        (partial / "chat_template.jinja").write_text(CHAT_TEMPLATE, encoding="utf-8")
+        shutil.copytree(run.work / EXPORT_FOLDER, partial, dirs_exist_ok=True)
+    run.progress.table(
+        "parity", as_table(require_certificate(partial)), "The exported model and the trained one"
+    )
     write_curves(partial, curves)
     losses = [row.value for row in curves if row.metric == "loss"]
     counts = {**counts, "first_loss": losses[0], "last_loss": losses[-1]}

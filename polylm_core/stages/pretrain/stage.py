@@ -17,13 +17,15 @@ from polylm_core.stages.base import StageRun
 from polylm_core.stages.pretrain.config import PretrainConfig
 from polylm_core.stages.pretrain.data import curriculum_data
 from polylm_core.stages.pretrain.drawn import DRAWN_FILE, write_drawn
+from polylm_core.stages.pretrain.sample import write_text_sample
 from polylm_core.stages.pretrain.validation import write_validation
 from polylm_core.storage import no_space_named
+from polylm_core.training.certificate import as_table, require_certificate
 from polylm_core.training.curriculum import CurriculumOrder
-from polylm_core.training.job import AdamW, ModelShape, TrainJob
+from polylm_core.training.job import AdamW, ExportPlan, ModelShape, TrainJob
 from polylm_core.training.metrics import Measurement
 from polylm_core.training.order import curriculum_order
-from polylm_core.training.run import run_job, write_curves
+from polylm_core.training.run import EXPORT_FOLDER, run_job, write_curves
 from polylm_core.training.schedule import Schedule
 
 
@@ -52,6 +54,7 @@ def pretrain(
         data=data,
         new_model=_shape(config, pieces),
         validation_file=validation,
+        export=_export_plan(config, tokenizer, tokens, pieces, run),
         schedule=_schedule(config, steps),
         adamw=_adamw(config),
         precision=config.precision,
@@ -85,6 +88,24 @@ def _validation(
     return file
 
 
+def _export_plan(
+    config: PretrainConfig,
+    tokenizer: Tokenizer,
+    tokens: TokenSet,
+    pieces: tokenizers.SentencePieceTokenizer,
+    run: StageRun,
+) -> ExportPlan:
+    work = run.work.absolute()
+    plan = ExportPlan(tokenizer_folder=work / "tokenizer", sample_file=work / "sample.json")
+    tokenizers.export_huggingface(
+        (tokenizer.path / tokenizers.MODEL_FILE).read_bytes(),
+        plan.tokenizer_folder,
+        context_tokens=config.model.context_tokens,
+    )
+    write_text_sample(plan.sample_file, tokens, pieces, run.languages)
+    return plan
+
+
 def _publish(
     config: PretrainConfig,
     tokenizer: Tokenizer,
@@ -96,9 +117,10 @@ def _publish(
 ) -> BaseModelFolder:
     partial = partial_folder(run.out)
     with no_space_named(partial):
-        shutil.copytree(run.work / "export", partial, dirs_exist_ok=True)
-    pieces = (tokenizer.path / tokenizers.MODEL_FILE).read_bytes()
-    tokenizers.export_huggingface(pieces, partial, context_tokens=config.model.context_tokens)
+        shutil.copytree(run.work / EXPORT_FOLDER, partial, dirs_exist_ok=True)
+    run.progress.table(
+        "parity", as_table(require_certificate(partial)), "The exported model and the trained one"
+    )
     write_curves(partial, curves)
     vocab_size = tokenizers.load(tokenizer.path / tokenizers.MODEL_FILE).vocab_size
     write_drawn(partial / DRAWN_FILE, order, run.languages, vocab_size)

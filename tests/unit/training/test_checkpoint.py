@@ -20,17 +20,14 @@ from polylm_core.training.events import Events, read_events
 from polylm_core.training.job import TrainJob
 from polylm_core.training.model import build_model
 from polylm_core.training.whole import WholeEngine
+from tests.one_rank import one_rank
 from tests.training_job import make_job
 
 
 @pytest.fixture(autouse=True)
 def _one_rank(tmp_path: Path) -> Iterator[None]:
-    torch.set_num_threads(1)  # the steps are too small to share
-    torch.distributed.init_process_group(
-        "gloo", init_method=f"file://{tmp_path / 'rendezvous'}", rank=0, world_size=1
-    )
-    yield
-    torch.distributed.destroy_process_group()
+    with one_rank(tmp_path):
+        yield
 
 
 @pytest.fixture
