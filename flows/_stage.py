@@ -133,6 +133,10 @@ def _make_backend(profile: Profile, local: LocalBackend) -> Backend:
         threads_per_worker=training.threads_per_worker,
         use_gpu=training.accelerator == "gpu",
         private_cpus=max(profile.map_workers, training.workers * training.threads_per_worker),
+        patience=on_ray.Patience(
+            full_size_seconds=training.full_size_wait_seconds,
+            machines_seconds=training.machines_wait_seconds,
+        ),
     )
     return _Backends(
         mapper=local if profile.map_backend == "local" else cluster,

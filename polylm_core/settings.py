@@ -49,6 +49,15 @@ class TrainingExecution(_Section):
     """Where ranks run: processes of this machine, or Ray Train."""
     workers: int = Field(default=2, ge=1)
     """Ranks of a training run."""
+    min_workers: int | None = Field(default=None, ge=1)
+    """Go on with fewer ranks while machines are missing, but not with fewer than these; only
+    numbers that divide the global batch are taken, and once there are machines for more, the ranks
+    begin again at the next checkpoint. By default the run waits for all `workers`."""
+    full_size_wait_seconds: float = Field(default=60.0, ge=0)
+    """How long a start waits for the machines of all `workers` before it takes fewer."""
+    machines_wait_seconds: float = Field(default=1800.0, ge=0)
+    """How long a start waits for the machines of `min_workers` before it gives up: at least as
+    long as a cluster takes to bring machines up."""
     threads_per_worker: int = Field(default=1, ge=1)
     """Compute threads of a rank."""
     accelerator: Literal["cpu", "gpu"] = "cpu"
@@ -99,6 +108,12 @@ class TrainingExecution(_Section):
             raise ValueError("offloading to `nvme` and `nvme_folder` need each other")
         if self.overlap_communication and self.accelerator == "cpu":
             raise ValueError("overlap_communication is for accelerator `gpu`; on `cpu` it does not")
+        return self
+
+    @model_validator(mode="after")
+    def _fewest_are_not_more(self) -> Self:
+        if self.min_workers is not None and self.min_workers > self.workers:
+            raise ValueError(f"min_workers is {self.min_workers}, workers is {self.workers}")
         return self
 
 

@@ -5,6 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
+SAVED = "saved"
+"""Name of the reported metric that says how far a restart need not go back: a step."""
+
+
+class Regroup(Exception):
+    """Raised by a worker, on all ranks at the same step, when its state is saved.
+
+    The group then begins again on the machines that are there: it is no failure.
+    """
+
 
 class WorkerContext(Protocol):
     """One rank of a launched group; `compute` implements it."""
@@ -18,7 +28,10 @@ class WorkerContext(Protocol):
         """How many workers there are."""
 
     def report(self, metrics: Mapping[str, float]) -> None:
-        """Tell the driver how far the work is; only rank 0 is heard."""
+        """Tell the driver how far the work is (`SAVED` among it); only rank 0 is heard."""
 
     def leaving(self) -> bool:
-        """Whether this machine has been told that it will be taken away."""
+        """Whether a machine of the group has been told that it will be taken away."""
+
+    def growing(self) -> bool:
+        """Whether machines have come with which the group would be larger."""

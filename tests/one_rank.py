@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,15 +22,18 @@ from tests.support import TRAINING, SequentialBackend, make_run
 @contextmanager
 def one_rank(folder: Path) -> Iterator[None]:
     """Be the only rank of a group."""
+    torch.set_num_threads(1)  # the steps are too small to share
     folder.mkdir(parents=True, exist_ok=True)
     rendezvous = folder / "rendezvous"
     rendezvous.unlink(missing_ok=True)
     torch.distributed.init_process_group(
         "gloo", init_method=f"file://{rendezvous.absolute()}", rank=0, world_size=1
     )
+    precision = torch.get_float32_matmul_precision()
     try:
         yield
     finally:
+        torch.set_float32_matmul_precision(precision)  # training sets it for its process
         torch.distributed.destroy_process_group()
 
 
@@ -48,6 +51,9 @@ class OnlyRank:
     def leaving(self) -> bool:
         return False
 
+    def growing(self) -> bool:
+        return False
+
 
 class OneRankBackend(SequentialBackend):
     """Trains in this process; `afterwards` is called with the exported folder."""
@@ -61,8 +67,11 @@ class OneRankBackend(SequentialBackend):
         config: Mapping[str, Any],
         *,
         work: Path,
+        sizes: Sequence[int],
         on_report: Callable[[Mapping[str, float]], None],
+        on_note: Callable[[str], None],
     ) -> None:
+        assert 1 in sizes
         with one_rank(work):
             train_rank(OnlyRank(on_report), config)
         self._afterwards(work / EXPORT_FOLDER)

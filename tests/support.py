@@ -31,7 +31,9 @@ class SequentialBackend:
         config: Mapping[str, Any],
         *,
         work: Path,
+        sizes: Sequence[int],
         on_report: Callable[[Mapping[str, float]], None],
+        on_note: Callable[[str], None],
     ) -> None:
         raise NotImplementedError("training ranks need a real backend")
 

@@ -36,6 +36,7 @@ def make_job(
     checkpoint_every_steps: int = 4,
     attend_across_documents: bool = True,
     sharding: Literal["zero3", "none"] = "zero3",
+    batch: int = BATCH,
 ) -> TrainJob:
     """Write token files and a validation file below `folder` and return the job."""
     random = np.random.default_rng(5)
@@ -45,17 +46,20 @@ def make_job(
             writer.add_batch(random.integers(4, VOCAB, 2_000), np.full(200, 10))
         with DocumentsWriter(folder / "tokens" / name) as documents:
             documents.add([f"source/{name}/{number}" for number in range(200)], np.full(200, 10))
+    apart: Any = (
+        {} if attend_across_documents else {"segments": np.repeat([[0, 1]], 4, 0).repeat(8, 1)}
+    )
     np.savez(
         folder / "validation.npz",
         ids=random.integers(4, VOCAB, (4, CONTEXT + 1)),
         language=np.asarray([0, 0, 1, 1]),
         languages=np.asarray(STREAMS),
         bytes=np.asarray([32, 32]),
-        **({} if attend_across_documents else {"segments": np.repeat([[0, 1]], 4, 0).repeat(8, 1)}),
+        **apart,
     )
-    tokens = steps * BATCH * CONTEXT // 2
+    tokens = steps * batch * CONTEXT // 2
     windows = windows_of_stage(
-        dict.fromkeys(STREAMS, tokens), context_tokens=CONTEXT, global_batch_windows=BATCH
+        dict.fromkeys(STREAMS, tokens), context_tokens=CONTEXT, global_batch_windows=batch
     )
     return TrainJob(
         work=folder / "run",
@@ -65,7 +69,7 @@ def make_job(
             stream_files={name: folder / "tokens" / name for name in STREAMS},
             stage_windows=[("only", windows)],
             context_tokens=CONTEXT,
-            global_batch_windows=BATCH,
+            global_batch_windows=batch,
             attend_across_documents=attend_across_documents,
         ),
         new_model=ModelShape(

@@ -7,11 +7,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from polylm_core.errors import MachineError
 from polylm_core.worker import WorkerContext
 
 Worker = Callable[[WorkerContext, Mapping[str, Any]], None]
 """What runs once a rank, with the launch's JSON-able configuration."""
-
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -33,17 +33,32 @@ class Backend(Protocol):
         config: Mapping[str, Any],
         *,
         work: Path,
+        sizes: Sequence[int],
         on_report: Callable[[Mapping[str, float]], None],
+        on_note: Callable[[str], None],
     ) -> None:
         """Run `worker`, a `Worker` as `module:function`, on each rank; return when all ended well.
 
-        A rank that dies is restarted with its group (the worker resumes from `work`); an error
-        that a restart cannot mend is raised here.
+        There are as many ranks as the backend has, of the `sizes` that the work can be shared by.
+        A rank that dies is restarted with its group (the worker resumes from `work`), which may
+        then be of another size; an error that a restart cannot mend, a PolyLMError, is raised
+        here. What people should see on the way is told to `on_note`.
         """
 
     @property
     def training_workers(self) -> int:
-        """Ranks that `launch` runs."""
+        """Most ranks that `launch` runs."""
+
+
+def usable(sizes: Sequence[int], workers: int) -> list[int]:
+    """Return the sizes of at most so many ranks, the largest first; raises MachineError at none."""
+    found = sorted((size for size in sizes if size <= workers), reverse=True)
+    if not found:
+        raise MachineError(
+            f"there are {workers} ranks, and this work can be shared by {sorted(sizes)}; "
+            "change training.workers in the profile"
+        )
+    return found
 
 
 def resolve(worker: str) -> Worker:

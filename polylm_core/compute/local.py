@@ -15,13 +15,16 @@ from multiprocessing.managers import SyncManager
 from pathlib import Path
 from typing import Any, Self
 
-from polylm_core.compute.backend import Item, Result, resolve
+from polylm_core.compute.backend import Item, Result, resolve, usable
 from polylm_core.compute.process import die_with_parent, die_with_process
-from polylm_core.errors import MachineError, TrainingError
+from polylm_core.compute.restarts import Restarts
+from polylm_core.errors import MachineError, PolyLMError
+from polylm_core.worker import Regroup
 
 THREADS = "OMP_NUM_THREADS"
-MAX_RESTARTS = 3
-"""How often a group of ranks is restarted after one of them died."""
+REPORT_POLL_SECONDS = 0.5
+LAST_WORDS_SECONDS = 10.0
+"""How long a failed rank's fellows may take to end, so that the error that came first is known."""
 
 
 def _start_unit_worker(stage_pid: int) -> None:
@@ -61,7 +64,7 @@ class LocalBackend:
 
     @property
     def training_workers(self) -> int:
-        """Ranks that `launch` runs."""
+        """Most ranks that `launch` runs."""
         return self._training_workers
 
     def map(self, function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
@@ -112,47 +115,67 @@ class LocalBackend:
         config: Mapping[str, Any],
         *,
         work: Path,
+        sizes: Sequence[int],
         on_report: Callable[[Mapping[str, float]], None],
+        on_note: Callable[[str], None],
     ) -> None:
         """Run one process a rank, joined by gloo; restart the group when a rank dies."""
         self._end_unit_workers()  # ranks need their memory
-        for attempt in range(MAX_RESTARTS + 1):
-            try:
-                self._launch_once(worker, config, on_report)
+        world = usable(sizes, self._training_workers)[0]
+        restarts = Restarts(on_report, on_note, work)
+        while True:
+            errors = self._launch_once(worker, config, world, restarts.report)
+            if not errors:
                 return
-            except BrokenProcessPool as error:
-                if attempt == MAX_RESTARTS:
-                    raise TrainingError(
-                        f"a training rank died {MAX_RESTARTS + 1} times; look for the system "
-                        "killing it for want of memory, or lower micro_batch_sequences"
-                    ) from error
+            if isinstance(errors[0], PolyLMError):
+                raise errors[0]
+            # A lost rank is a BrokenProcessPool, or whatever another rank makes of its silence.
+            if not isinstance(errors[0], Regroup):
+                restarts.failed(errors[0])
+            on_note(f"the {world} ranks begin again")
 
     def _launch_once(
         self,
         worker: str,
         config: Mapping[str, Any],
+        world: int,
         on_report: Callable[[Mapping[str, float]], None],
-    ) -> None:
+    ) -> list[BaseException]:
         context = multiprocessing.get_context("spawn")
         manager = SyncManager(ctx=context)
         manager.start(initializer=die_with_parent)
         reports = manager.Queue()
-        world = self._training_workers
         port = _free_port()
         with manager, ProcessPoolExecutor(max_workers=world, mp_context=context) as pool:
             futures = [
                 pool.submit(
-                    _run_rank, worker, config, rank, world, port, self._threads_per_worker, reports
+                    _run_rank,
+                    worker,
+                    config,
+                    _LocalContext(rank, world, reports),
+                    port,
+                    self._threads_per_worker,
                 )
                 for rank in range(world)
             ]
             pending = set(futures)
-            while pending:
-                done, pending = wait(pending, timeout=0.5, return_when=FIRST_EXCEPTION)
-                while not reports.empty():
-                    on_report(reports.get())
-                for future in done:
-                    future.result()
+            while pending and not _errors(futures):
+                _, pending = wait(pending, REPORT_POLL_SECONDS, FIRST_EXCEPTION)
+                _relay(reports, on_report)
+            wait(futures, LAST_WORDS_SECONDS)
+            _relay(reports, on_report)
+        return _errors(futures)
+
+
+def _relay(reports: Any, on_report: Callable[[Mapping[str, float]], None]) -> None:
+    while not reports.empty():
+        on_report(reports.get())
+
+
+def _errors(futures: Sequence[Future[None]]) -> list[BaseException]:
+    """What ranks raised, their own errors before those of ranks that waited for them in vain."""
+    found = [error for future in futures if future.done() and (error := future.exception())]
+    return sorted(found, key=lambda error: not isinstance(error, PolyLMError | Regroup))
 
 
 class _LocalContext:
@@ -168,22 +191,23 @@ class _LocalContext:
     def leaving(self) -> bool:
         return False  # nobody announces the end of a process
 
+    def growing(self) -> bool:
+        return False
+
 
 def _run_rank(
     worker: str,
     config: Mapping[str, Any],
-    rank: int,
-    world: int,
+    context: _LocalContext,
     port: int,
     threads: int,
-    reports: Any,
 ) -> None:
     die_with_parent()
     os.environ.update(
-        RANK=str(rank),
-        LOCAL_RANK=str(rank),
-        WORLD_SIZE=str(world),
-        LOCAL_WORLD_SIZE=str(world),
+        RANK=str(context.rank),
+        LOCAL_RANK=str(context.rank),
+        WORLD_SIZE=str(context.world_size),
+        LOCAL_WORLD_SIZE=str(context.world_size),
         MASTER_ADDR="127.0.0.1",
         MASTER_PORT=str(port),
         OMP_NUM_THREADS=str(threads),
@@ -191,9 +215,9 @@ def _run_rank(
     import torch  # costs 2 s and its thread count must be set first
 
     torch.set_num_threads(threads)
-    torch.distributed.init_process_group("gloo", rank=rank, world_size=world)
+    torch.distributed.init_process_group("gloo", rank=context.rank, world_size=context.world_size)
     try:
-        resolve(worker)(_LocalContext(rank, world, reports), config)
+        resolve(worker)(context, config)
     finally:
         torch.distributed.destroy_process_group()
 

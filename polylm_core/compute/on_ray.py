@@ -11,6 +11,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +20,23 @@ import ray.train
 from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.util.queue import Empty, Queue
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from polylm_core.compute.backend import Item, Result, resolve
-from polylm_core.compute.process import die_with_process
-from polylm_core.errors import MachineError, PolyLMError, TrainingError
+from polylm_core.compute.backend import Item, Result, usable
+from polylm_core.compute.ray_machines import DEFAULT_PATIENCE, Patience, choose, require_total
+from polylm_core.compute.ray_ranks import GROWING, LEAVING, run_rank
+from polylm_core.compute.restarts import Restarts, last_line
+from polylm_core.errors import MachineError, PolyLMError
 
-MAX_FAILURES = 3
-"""How often a group of ranks is restarted after one of them died."""
 MAX_UNIT_RETRIES = 3
 """How often a unit of work is done again after its worker or node died."""
 REPORT_POLL_SECONDS = 0.5
+FAILED = "failed"
+_REASONS = {
+    FAILED: "from the last checkpoint",
+    LEAVING: "a machine is leaving",
+    GROWING: "there are machines for more",
+}
 
 
 class RayBackend:
@@ -42,16 +50,18 @@ class RayBackend:
         threads_per_worker: int,
         use_gpu: bool,
         private_cpus: int,
+        patience: Patience = DEFAULT_PATIENCE,
     ) -> None:
         self._address = address
         self._training_workers = training_workers
         self._threads_per_worker = threads_per_worker
         self._use_gpu = use_gpu
         self._private_cpus = private_cpus
+        self._patience = patience
 
     @property
     def training_workers(self) -> int:
-        """Ranks that `launch` runs."""
+        """Most ranks that `launch` runs."""
         return self._training_workers
 
     def map(self, function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
@@ -84,47 +94,84 @@ class RayBackend:
         config: Mapping[str, Any],
         *,
         work: Path,
+        sizes: Sequence[int],
         on_report: Callable[[Mapping[str, float]], None],
+        on_note: Callable[[str], None],
     ) -> None:
         """Run the ranks under Ray Train; the group starts again when one of them dies.
 
-        Ray's own restarts are off: it repeats every error, also those a restart cannot mend.
+        Each start takes the largest of the sizes that there are machines for. Ray's own restarts
+        are off: it repeats every error, also those a restart cannot mend.
         """
-        with self._cluster(), _reports_to(on_report) as reports:
+        usable_sizes = usable(sizes, self._training_workers)
+        restarts = Restarts(on_report, on_note, work)
+        with self._cluster(), _reports_to(restarts.report) as reports:
+            if self._address is None:
+                usable_sizes = require_total(self._bundle, usable_sizes)
             loop = {
                 "worker": worker,
                 "config": dict(config),
+                "sizes": usable_sizes,
+                "bundle": self._bundle,
                 "reports": reports,
                 "threads": self._threads_per_worker,
                 "driver_pid": os.getpid() if self._address is None else None,
             }
-            for failures in range(MAX_FAILURES + 1):
-                try:
-                    self._trainer(loop, work).fit()
-                except ray.train.TrainingFailedError as error:
-                    cause = _training_cause(error)
-                    if cause is not None:
-                        raise cause from error
-                    if failures == MAX_FAILURES:
-                        raise _gave_up(error) from error
-                else:
+            patience = self._patience
+            while True:
+                size = choose(self._bundle, usable_sizes, patience, on_note)
+                why = self._run_group(loop, work, size, restarts)
+                if why is None:
                     return
+                on_note(f"the {size} ranks begin again: {_REASONS[why]}")
+                at_once = why == GROWING
+                patience = (
+                    replace(self._patience, full_size_seconds=0) if at_once else self._patience
+                )
 
-    def _trainer(self, loop: dict[str, Any], work: Path) -> TorchTrainer:
-        gpu = {"GPU": 1} if self._use_gpu else {}
+    def _run_group(
+        self, loop: dict[str, Any], work: Path, size: int, restarts: Restarts
+    ) -> str | None:
+        """Run a group to its end; return why another is to go on, or none when all is done."""
+        try:
+            result: Any = self._trainer(loop, work, size).fit()
+        except ray.train.TrainingFailedError as error:
+            cause = _training_cause(error)
+            if cause is not None:
+                raise cause from error
+            restarts.failed(error)
+        except ray.exceptions.RayError as error:  # Ray Train's own process has died
+            restarts.failed(error)
+        else:
+            why: str | None = result.return_value
+            return why
+        return FAILED
+
+    @property
+    def _bundle(self) -> dict[str, float]:
+        return {"CPU": self._threads_per_worker, **({"GPU": 1} if self._use_gpu else {})}
+
+    def _trainer(self, loop: dict[str, Any], work: Path, size: int) -> TorchTrainer:
+        # Ray's annotations are those of its Train's first version.
+        loop_of_rank: Any = run_rank
+        no_restarts: Any = {
+            "max_failures": 0,
+            "max_preemption_failures": 0,
+            "controller_failure_limit": 0,
+        }
         return TorchTrainer(
-            _rank_loop,
+            loop_of_rank,
             train_loop_config=loop,
             torch_config=TorchConfig(backend="nccl" if self._use_gpu else "gloo"),
             scaling_config=ScalingConfig(
-                num_workers=self._training_workers,
+                num_workers=size,
                 use_gpu=self._use_gpu,
-                resources_per_worker={"CPU": self._threads_per_worker, **gpu},
+                resources_per_worker=self._bundle,
             ),
             run_config=RunConfig(
                 name=work.name,
                 storage_path=str((work / "ray").absolute()),
-                failure_config=FailureConfig(max_failures=0),
+                failure_config=FailureConfig(**no_restarts),
             ),
         )
 
@@ -158,7 +205,8 @@ class RayBackend:
                 _temp_dir=str(folder),
                 runtime_env=environment,
             )
-        except (OSError, RuntimeError) as error:
+        except Exception as error:  # Ray raises no narrower one when its processes are too slow
+            ray.shutdown()
             raise MachineError(
                 f"a private Ray does not start in {folder} ({last_line(error)}); its logs are "
                 f"there, `make stop` ends what an earlier one left"
@@ -190,34 +238,12 @@ def _in_folder(folder: str, function: Callable[[Item], Result], item: Item) -> R
     return function(item)
 
 
-class _RayContext:
-    def __init__(self, reports: Queue) -> None:
-        train = ray.train.get_context()
-        self.rank: int = train.get_world_rank()
-        self.world_size: int = train.get_world_size()
-        self._reports = reports
-
-    def report(self, metrics: Mapping[str, float]) -> None:
-        if self.rank == 0:
-            self._reports.put(dict(metrics))
-
-    def leaving(self) -> bool:
-        return False
-
-
-def _rank_loop(loop: dict[str, Any]) -> None:
-    if loop["driver_pid"] is not None:
-        die_with_process(loop["driver_pid"])
-    import torch  # costs 2 s; only ranks need it here
-
-    torch.set_num_threads(loop["threads"])
-    resolve(loop["worker"])(_RayContext(loop["reports"]), loop["config"])
-
-
 @contextmanager
 def _reports_to(on_report: Callable[[Mapping[str, float]], None]) -> Iterator[Queue]:
     """Hand the ranks' reports to `on_report` in this process while the block runs."""
-    reports = Queue(actor_options={"num_cpus": 0})
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    # Beside this process: with another machine the reports of a group would be lost.
+    reports = Queue(actor_options={"num_cpus": 0, "scheduling_strategy": here})
     stop = threading.Event()
 
     def relay() -> None:
@@ -249,16 +275,3 @@ def _training_cause(error: Any) -> PolyLMError | None:
         if isinstance(cause, PolyLMError):
             return cause
     return None
-
-
-def _gave_up(error: Exception) -> TrainingError:
-    return TrainingError(
-        f"training failed after {MAX_FAILURES} restarts: {last_line(error)}; "
-        f"the ranks' logs are in {private_ray_folder()}"
-    )
-
-
-def last_line(error: BaseException) -> str:
-    """Return what an error says without the traceback Ray puts before it."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else type(error).__name__

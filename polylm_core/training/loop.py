@@ -22,7 +22,7 @@ from polylm_core.training.recovery import Recovery
 from polylm_core.training.step import Gauge, StepGradient
 from polylm_core.training.validation import validate
 from polylm_core.training.watchdog import Watchdog
-from polylm_core.worker import WorkerContext
+from polylm_core.worker import SAVED, Regroup, WorkerContext
 
 TRAINER_LOCK_SECONDS = 60.0
 """How long a new trainer waits for a dying one to let go of the run's folder."""
@@ -68,6 +68,7 @@ class _Trainer:
             self.engine, self.order, context, self.checkpoints, micro_batch=self.micro_batch
         )
         self.recovery = Recovery(job, leads=leads, events=self.events)
+        self.saved = 0
 
     def run(self) -> None:
         """Resume, do the steps, export."""
@@ -86,11 +87,14 @@ class _Trainer:
         """Go back to the newest checkpoint that counts, and forget what was measured after it."""
         with self.watchdog.work("resuming"):
             found = self.checkpoints.restore(self.engine, counts=self.recovery.counts)
-            if self.context.rank == 0:
-                self.metrics.rewind(found if found is not None else -1)
             step = found or 0
+            self.saved = step
+            if self.context.rank == 0:
+                reached = self.metrics.rewind(found if found is not None else -1)
+                again = max(0, reached - step)
+                world_size = self.context.world_size
+                self.events.add("start", step, world_size=world_size, steps_again=again)
             self.recovery.start(self.metrics)
-            self.events.add("start", step, world_size=self.context.world_size)
             torch.distributed.barrier()
         return step
 
@@ -123,7 +127,7 @@ class _Trainer:
         if gauge is not None and (done % throughput.EVERY_STEPS == 0 or last):
             speed = self.throughput.measure(done)
             report = {"step": done, "loss": gauge.loss, "tokens_per_second": speed}
-            self.context.report(report)
+            self.context.report({**report, SAVED: self.saved})
         leaving = gauge is not None and gauge.leaving
         validates = done % self.job.validate_every_steps == 0 or last
         saves = leaving or last or done % self.job.execution.checkpoints.every_steps == 0
@@ -139,6 +143,11 @@ class _Trainer:
                 self.events.add("machine-leaving", done)
             if saves:
                 self.checkpoints.save(self.engine, done)
+                self.saved = done
+            if saves and not last and gauge is not None and gauge.regroups:
+                self.checkpoints.finish_copy()  # a machine that leaves takes its disk with it
+                self.events.add("regroup", done)
+                raise Regroup
         self.throughput.pause()
 
     def _step_rows(self, done: int, gauge: Gauge) -> list[Measurement]:

@@ -39,11 +39,16 @@ class MetricsFile:
                     break
         return rows
 
-    def rewind(self, step: int) -> None:
-        """Forget what was measured after `step`: the steps from there are done again."""
-        kept = [row for row in self.read() if row.step <= step]
+    def rewind(self, step: int) -> int:
+        """Forget what was measured after `step`: the steps from there are done again.
+
+        Returns the last step that had been measured, 0 where none had.
+        """
+        rows = self.read()
+        kept = [row for row in rows if row.step <= step]
         text = "".join(json.dumps(asdict(row)) + "\n" for row in kept)
         write_atomic(self.path, text.encode())
+        return max((row.step for row in rows), default=0)
 
     def append(self, rows: list[Measurement]) -> None:
         """Add measurements."""

@@ -11,7 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from polylm_core.compute.backend import Backend
+from polylm_core.errors import TrainingError
 from polylm_core.progress import Progress
+from polylm_core.settings import TrainingExecution
 from polylm_core.storage import no_space_named
 from polylm_core.training.job import TrainJob
 from polylm_core.training.metrics import Measurement, MetricsFile
@@ -50,8 +52,32 @@ def run_job(
             tracker.advance(max(0, step - done), f"loss {metrics['loss']:.3f}, {speed}")
             done = max(done, step)
 
-        backend.launch(RANK, job.model_dump(mode="json"), work=job.work, on_report=on_report)
+        backend.launch(
+            RANK,
+            job.model_dump(mode="json"),
+            work=job.work,
+            sizes=world_sizes(job.data.global_batch_windows, job.execution),
+            on_report=on_report,
+            on_note=progress.say,
+        )
     return MetricsFile(job.work / "metrics.jsonl").read()
+
+
+def world_sizes(global_batch_windows: int, execution: TrainingExecution) -> list[int]:
+    """Return the numbers of ranks that a run may have: those that share the batch evenly.
+
+    Raises TrainingError when the profile allows none of them.
+    """
+    least = execution.min_workers or execution.workers
+    allowed = range(least, execution.workers + 1)
+    sizes = [ranks for ranks in allowed if global_batch_windows % ranks == 0]
+    if not sizes:
+        either = " or ".join(str(ranks) for ranks in sorted({least, execution.workers}))
+        raise TrainingError(
+            f"a global batch of {global_batch_windows} sequences cannot be shared by {either} "
+            "ranks; change global_batch_tokens, or training.workers in the profile"
+        )
+    return sizes
 
 
 def write_curves(folder: Path, rows: list[Measurement]) -> None:

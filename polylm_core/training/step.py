@@ -24,10 +24,17 @@ class Gauge:
     """Of the whole gradient, before clipping."""
     leaving: bool
     """Whether a machine has been told that it will be taken away."""
+    growing: bool
+    """Whether there are machines for more ranks."""
     copied: bool
     """Whether every rank has copied its part of the last checkpoint."""
     tokens: int
     """Positions of the global batch."""
+
+    @property
+    def regroups(self) -> bool:
+        """Whether the ranks are to begin again on other machines, once their state is saved."""
+        return self.leaving or self.growing
 
 
 class StepGradient:
@@ -64,11 +71,12 @@ class StepGradient:
 
     def _gauge(self, loss: torch.Tensor, *, tokens: int) -> Gauge:
         """Sum over the ranks what each knows: one message for all of it."""
-        flags = (self._context.leaving(), not self._checkpoints.copied())
+        context = self._context
+        flags = (context.leaving(), context.growing(), not self._checkpoints.copied())
         told = loss.new_tensor([float(flag) for flag in flags])
         square = self._engine.gradient_square().to(loss)
         sums = torch.cat([torch.stack([loss, square]), told])
         torch.distributed.all_reduce(sums)
-        mean, norm_square, leaving, copying = sums.tolist()
+        mean, norm_square, leaving, growing, copying = sums.tolist()
         norm = math.sqrt(norm_square) if norm_square >= 0 else math.nan
-        return Gauge(mean, norm, leaving > 0, copying == 0, tokens)
+        return Gauge(mean, norm, leaving > 0, growing > 0, copying == 0, tokens)

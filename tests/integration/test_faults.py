@@ -30,7 +30,9 @@ def launch(job: TrainJob) -> str:
         faulty_rank.WORKER,
         job.model_dump(mode="json"),
         work=job.work,
+        sizes=[2],
         on_report=lambda metrics: None,
+        on_note=lambda note: None,
     )
     return weights(job)
 

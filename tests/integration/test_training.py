@@ -25,7 +25,7 @@ from safetensors.torch import load_file
 from polylm_core.compute.local import LocalBackend
 from polylm_core.compute.on_ray import RayBackend
 from polylm_core.compute.process import command_of
-from polylm_core.errors import TrainingError
+from polylm_core.errors import MachineError, TrainingError
 from polylm_core.training.checkpoint import newest_first
 from polylm_core.training.loss import LanguageModelLoss
 from polylm_core.training.metrics import MetricsFile
@@ -178,19 +178,26 @@ def test_ranks_die_with_their_driver_and_the_next_run_goes_on(
 def test_an_error_that_a_restart_cannot_mend_is_told_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job = make_job(tmp_path, steps=4)
-    uneven = job.data.model_copy(update={"global_batch_windows": 1})
+    job = make_job(tmp_path, steps=4).model_copy(update={"new_model": None})
     backend = RayBackend(
         address=None, training_workers=2, threads_per_worker=1, use_gpu=False, private_cpus=2
     )
-    attempts: list[Path] = []
+    attempts: list[int] = []
     trainer = backend._trainer
 
-    def counted(loop: dict[str, Any], work: Path) -> Any:
-        attempts.append(work)
-        return trainer(loop, work)
+    def counted(loop: dict[str, Any], work: Path, size: int) -> Any:
+        attempts.append(size)
+        return trainer(loop, work, size)
 
     monkeypatch.setattr(backend, "_trainer", counted)
-    with pytest.raises(TrainingError, match="1 sequences cannot be shared by 2 ranks"):
-        train(job.model_copy(update={"data": uneven}), backend)
-    assert len(attempts) == 1
+    with pytest.raises(TrainingError, match="neither a model to build nor a folder to load"):
+        train(job, backend)
+    assert attempts == [2]
+
+
+def test_a_private_ray_without_a_gpu_says_so_at_once(tmp_path: Path) -> None:
+    backend = RayBackend(
+        address=None, training_workers=2, threads_per_worker=1, use_gpu=True, private_cpus=2
+    )
+    with pytest.raises(MachineError, match=r"2 ranks need CPU 2, GPU 2, .* has .* GPU 0"):
+        train(make_job(tmp_path, steps=4), backend)

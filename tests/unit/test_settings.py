@@ -40,6 +40,12 @@ def test_mistakes_of_a_profile_are_told_together(tmp_path: Path) -> None:
     }
 
 
+def test_fewer_workers_than_the_fewest_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "bad.yaml").write_text("training: {workers: 2, min_workers: 4}\n")
+    with pytest.raises(ParamsError, match="min_workers is 4, workers is 2"):
+        load_profile(tmp_path, "bad")
+
+
 def test_a_profile_that_is_not_utf8_is_named(tmp_path: Path) -> None:
     (tmp_path / "bad.yaml").write_bytes(b"ray_address: \xff\n")
     with pytest.raises(ParamsError, match=r"bad\.yaml.*\n.*not YAML"):

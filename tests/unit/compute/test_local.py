@@ -13,7 +13,8 @@ import pytest
 
 from polylm_core.compute.local import LocalBackend
 from polylm_core.compute.process import command_of
-from polylm_core.errors import MachineError, SourceError
+from polylm_core.errors import MachineError, SourceError, TrainingError
+from tests import failing_rank
 
 BACKEND = LocalBackend(map_workers=2, training_workers=2, threads_per_worker=1)
 
@@ -119,3 +120,32 @@ def test_a_process_that_asked_for_it_dies_with_its_parent(tmp_path: Path) -> Non
     while command_of(pid) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert command_of(pid) == ""
+
+
+def launch(work: Path, *fails: str) -> list[str]:
+    """Launch two ranks that fail so in their starts; return what was told."""
+    notes: list[str] = []
+    BACKEND.launch(
+        failing_rank.WORKER,
+        {"work": str(work), "fails": fails},
+        work=work,
+        sizes=[1, 2, 4],
+        on_report=lambda _: None,
+        on_note=notes.append,
+    )
+    return notes
+
+
+def test_ranks_start_again_after_a_death_and_when_they_ask_for_it(tmp_path: Path) -> None:
+    lost, again, asked = launch(tmp_path, "killed", "regroup")
+    assert "failure 1 of the 3 in a row" in lost
+    assert again == asked == "the 2 ranks begin again"
+    assert [path.read_text() for path in sorted(tmp_path.glob("starts-*.json"))] == ["3", "3"]
+
+
+def test_the_error_of_a_rank_is_told_and_not_that_of_a_rank_that_waited_for_it(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(TrainingError, match="the batch cannot be shared"):
+        launch(tmp_path, "error")
+    assert (tmp_path / "starts-0.json").read_text() == "1"

@@ -20,17 +20,14 @@ from polylm_core.training.events import Events, read_events
 from polylm_core.training.job import TrainJob
 from polylm_core.training.model import build_model
 from polylm_core.training.whole import WholeEngine
+from tests.one_rank import one_rank
 from tests.training_job import make_job
 
 
 @pytest.fixture(autouse=True)
 def _one_rank(tmp_path: Path) -> Iterator[None]:
-    torch.set_num_threads(1)  # the steps are too small to share
-    torch.distributed.init_process_group(
-        "gloo", init_method=f"file://{tmp_path / 'rendezvous'}", rank=0, world_size=1
-    )
-    yield
-    torch.distributed.destroy_process_group()
+    with one_rank(tmp_path):
+        yield
 
 
 @pytest.fixture
@@ -152,6 +149,29 @@ def test_the_newest_and_the_multiples_are_kept(job: TrainJob, tmp_path: Path) ->
         store.save(make_engine(job), step)
     kept = sorted(int(folder.name[5:]) for folder in store.folder.glob("step-*"))
     assert kept == [4, 6, 7]
+
+
+def test_a_damaged_checkpoint_takes_no_older_ones_place(job: TrainJob, tmp_path: Path) -> None:
+    storage = tmp_path / "storage"
+    store = make_store(tmp_path / "run", storage=str(storage), keep_last=2)
+    for step in (1, 2, 3):
+        store.save(make_engine(job), step)
+    store.finish_copy()
+    for folder in (store.folder, storage / "run"):
+        (folder / "step-00000003/weight-00000.safetensors").write_bytes(b"cut short")
+    again = make_store(tmp_path / "run", storage=str(storage), keep_last=2)
+    assert again.restore(make_engine(job)) == 2
+    again.save(make_engine(job), 4)
+    again.finish_copy()
+    for folder in (store.folder, storage / "run"):
+        assert {2, 4} <= {int(path.name[5:]) for path in folder.iterdir()}, folder
+    (storage / "run/step-00000004" / INDEX).unlink()  # as when copying was cut short
+    again.save(make_engine(job), 5)
+    again.finish_copy()
+    again.save(make_engine(job), 6)
+    again.finish_copy()
+    assert {5, 6} == {int(path.name[5:]) for path in store.folder.iterdir()}
+    assert {5, 6} == {int(path.name[5:]) for path in (storage / "run").iterdir()}
 
 
 def test_any_number_of_ranks_reads_its_part_of_what_another_number_wrote(

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from polylm_core.document_map import DocumentsWriter
 from polylm_core.errors import TrainingError
@@ -22,6 +21,7 @@ from polylm_core.training.job import CurriculumData, TrainJob
 from polylm_core.training.metrics import MetricsFile
 from polylm_core.training.step import Gauge, StepGradient
 from polylm_core.training.trace import Trace
+from tests.one_rank import OnlyRank, one_rank
 from tests.training_job import CONTEXT, STREAMS, VOCAB, make_job, weights
 
 STEPS = 90
@@ -29,21 +29,10 @@ STEPS = 90
 
 @pytest.fixture(autouse=True)
 def _one_rank(tmp_path: Path) -> Iterator[None]:
-    torch.set_num_threads(1)  # the steps are too small to share
-    torch.distributed.init_process_group(
-        "gloo", init_method=f"file://{tmp_path / 'rendezvous'}", rank=0, world_size=1
-    )
-    yield
-    torch.distributed.destroy_process_group()
+    with one_rank(tmp_path):
+        yield
 
-
-class OneRank:
-    rank, world_size = 0, 1
-
-    def report(self, metrics: Mapping[str, float]) -> None:
-        pass
-
-    def leaving(self) -> bool:
+    def growing(self) -> bool:
         return False
 
 
@@ -66,7 +55,7 @@ def make_run(folder: Path, *, steps: int = STEPS, **changes: object) -> TrainJob
 
 def train(job: TrainJob) -> str:
     job.work.mkdir(parents=True, exist_ok=True)
-    loop.train_rank(OneRank(), job.model_dump(mode="json"))
+    loop.train_rank(OnlyRank(lambda metrics: None), job.model_dump(mode="json"))
     return weights(job)
 
 
