@@ -202,8 +202,15 @@ def require_nvme(job: TrainJob) -> None:
         return
     from deepspeed.ops.op_builder import AsyncIOBuilder
 
-    if not AsyncIOBuilder().is_compatible():
-        raise MachineError(
-            "offloading to `nvme` needs libaio: apt install libaio-dev on every machine, "
-            "or offload to `cpu` in the profile"
-        )
+    reason = "it is not there"
+    if AsyncIOBuilder().is_compatible():
+        try:
+            AsyncIOBuilder().load()  # compiled when it is first asked for
+            return
+        # The compiler's failures and the loader's have no class in common.
+        except Exception as error:
+            reason = f"DeepSpeed cannot use it: {error}"
+    raise MachineError(
+        f"offloading to `nvme` needs libaio, and {reason}; apt install libaio-dev on every "
+        "machine, or offload to `cpu` in the profile"
+    )

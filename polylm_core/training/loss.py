@@ -170,27 +170,33 @@ class OutputHead(nn.Module):
     def __init__(self, weight_VH: nn.Parameter) -> None:
         super().__init__()
         self.weight = weight_VH
+        self.precision = weight_VH.dtype
+        """Of the factors of the projection."""
 
     def forward(self, hidden_BTH: torch.Tensor, targets_BT: torch.Tensor | None) -> torch.Tensor:
         """Return the summed loss in training, the losses [B, T] without gradients in evaluation.
 
         Without targets, the logits [B, T, V]; of a sample only, they are what the loss avoids.
         """
-        hidden_BTH = hidden_BTH.to(self.weight.dtype)  # a residual stream may be wider
+        weight_VH = self.weight.to(self.precision)
+        hidden_BTH = hidden_BTH.to(self.precision)  # a residual stream may be wider
         if targets_BT is None:
-            return hidden_BTH @ self.weight.t()
+            return hidden_BTH @ weight_VH.t()
         if self.training:
             counted_BT = targets_BT != IGNORED_TARGET
-            return summed_loss(hidden_BTH[counted_BT], self.weight, targets_BT[counted_BT])
+            return summed_loss(hidden_BTH[counted_BT], weight_VH, targets_BT[counted_BT])
         rows = zip(hidden_BTH, targets_BT, strict=True)
-        return torch.stack([self._losses_of_row(*row) for row in rows])
+        return torch.stack([_losses_of_row(*row, weight_VH) for row in rows])
 
-    @torch.no_grad()
-    def _losses_of_row(self, hidden_TH: torch.Tensor, targets_T: torch.Tensor) -> torch.Tensor:
-        """Return the losses [T] of one sequence: the same bits whatever it is evaluated with."""
-        counted_T = targets_T != IGNORED_TARGET
-        losses_N = _losses(hidden_TH[counted_T], self.weight, targets_T[counted_T])
-        return losses_N.new_zeros(len(targets_T)).masked_scatter(counted_T, losses_N)
+
+@torch.no_grad()
+def _losses_of_row(
+    hidden_TH: torch.Tensor, targets_T: torch.Tensor, weight_VH: torch.Tensor
+) -> torch.Tensor:
+    """Return the losses [T] of one sequence: the same bits whatever it is evaluated with."""
+    counted_T = targets_T != IGNORED_TARGET
+    losses_N = _losses(hidden_TH[counted_T], weight_VH, targets_T[counted_T])
+    return losses_N.new_zeros(len(targets_T)).masked_scatter(counted_T, losses_N)
 
 
 class LanguageModelLoss(nn.Module):

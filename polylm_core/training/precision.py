@@ -44,7 +44,7 @@ def set_precision(module: LanguageModelLoss, job: TrainJob, device_type: str) ->
             part.__class__ = _LayerNorm
     for norm in _norms_of_blocks(model):
         norm.register_forward_hook(_returns(compute))
-    module.head.register_forward_pre_hook(_like_its_weight)
+    module.head.precision = compute
     autocast = torch.autocast(device_type, compute, cache_enabled=False)
     setattr(module, "forward", autocast(module.forward))  # noqa: B010
 
@@ -64,10 +64,3 @@ def _returns(dtype: torch.dtype) -> Any:
         return output.to(dtype)
 
     return cast
-
-
-def _like_its_weight(head: nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[Any, ...]:
-    """The projection and the loss are one operation, of one precision."""
-    hidden, *others = inputs
-    weight: Any = head.weight
-    return (hidden.to(weight.dtype), *others)

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import deepspeed
 import torch
 from deepspeed.runtime.zero.partition_parameters import DeepSpeedTensorOverride
 from deepspeed.utils import (
-    safe_get_local_fp32_param,
     safe_get_local_grad,
-    safe_get_local_optimizer_state,
-    safe_set_local_fp32_param,
     safe_set_local_grad,
-    safe_set_local_optimizer_state,
 )
 from transformers import PreTrainedModel
 
@@ -66,6 +63,7 @@ class ShardedEngine:
             for name, parameter in model.named_parameters()
             if parameter.requires_grad
         ]
+        self._names = {parameter.ds_id: name for name, parameter in self._named}
         self.restore(initial_state(initial_values(job, model)), updates=0)
 
     @property
@@ -98,8 +96,12 @@ class ShardedEngine:
 
     def gradient_square(self) -> torch.Tensor:
         """Return the squared norm of the gradient's parts of this rank."""
-        gradients = [safe_get_local_grad(parameter) for _, parameter in self._named]
-        norms = torch.stack(torch._foreach_norm(gradients)).double()
+        optimizer = self._engine.optimizer
+        if optimizer.offload_optimizer:  # DeepSpeed took them before it let the gradient go
+            norms = torch.stack([norm.double() for norm in optimizer.norm_for_param_grads.values()])
+        else:
+            gradients = [safe_get_local_grad(parameter) for _, parameter in self._named]
+            norms = torch.stack(torch._foreach_norm(gradients)).double()
         return norms.square().sum()
 
     def update(self, learning_rate: float, gradient_norm: float) -> None:
@@ -123,23 +125,48 @@ class ShardedEngine:
 
     def parts(self) -> Iterator[tuple[Part, Mapping[Kind, torch.Tensor]]]:
         """Yield this rank's part of every parameter with its state."""
-        for part, parameter in self._parts():
-            size = part.stop - part.start
-            yield part, {kind: self._get(parameter, kind)[:size] for kind in KINDS}
+        for group in range(len(self._engine.optimizer.fp16_groups)):
+            with self._at_hand(group) as state:
+                lasting = not self._swapped(group)
+                for part, place in self._parts(group):
+                    held = {kind: state[kind][place] for kind in KINDS}
+                    yield part, held if lasting else {k: held[k].clone() for k in KINDS}
 
-    def _parts(self) -> Iterator[tuple[Part, Any]]:
+    def _parts(self, group: int) -> Iterator[tuple[Part, slice]]:
+        """Yield each part of a group of parameters, and where it is in the group's state."""
         rank, world = torch.distributed.get_rank(), torch.distributed.get_world_size()
-        for name, parameter in self._named:
-            shape = tuple(parameter.ds_shape)
-            yield Part(name, shape, *share(parameter.ds_numel, rank, world)), parameter
+        begin = 0
+        for parameter in self._engine.optimizer.fp16_groups[group]:
+            cut = share(parameter.ds_numel, rank, world)
+            name = self._names[parameter.ds_id]
+            part = Part(name, tuple(parameter.ds_shape), *cut)
+            yield part, slice(begin, begin + part.stop - part.start)
+            begin += parameter.ds_tensor.ds_numel  # parts are padded to one size
 
-    def _get(self, parameter: Any, kind: Kind) -> torch.Tensor:
-        found: torch.Tensor = (
-            safe_get_local_fp32_param(parameter)
-            if kind == "weight"
-            else safe_get_local_optimizer_state(parameter, kind)
-        )
-        return found
+    def _swapped(self, group: int) -> bool:
+        """Whether a group's state is on a disk between steps."""
+        swapped: bool = self._engine.optimizer._swappable_optimizer_subgroup(group)
+        return swapped
+
+    @contextmanager
+    def _at_hand(self, group: int, *, writes: bool = False) -> Iterator[dict[Kind, torch.Tensor]]:
+        """Give a group's state, which without `writes` stays as it is.
+
+        It starts as Adam starts it, but before the first step.
+        """
+        optimizer = self._engine.optimizer
+        if self._swapped(group):
+            optimizer._optimizer_states_and_gradient_swap_in(group)
+        flat = optimizer.fp32_partitioned_groups_flat[group]
+        state = optimizer.optimizer.state[flat]
+        if not state:
+            state["step"] = torch.zeros((), device=flat.device)
+            state |= {kind: torch.zeros_like(flat) for kind in KINDS if kind != "weight"}
+        yield {kind: flat.detach() if kind == "weight" else state[kind] for kind in KINDS}
+        if self._swapped(group) and writes:
+            optimizer._optimizer_states_and_gradient_swap_out(group)
+        elif self._swapped(group):
+            optimizer._release_swap_buffers(group)
 
     @property
     def updates(self) -> int:
@@ -147,31 +174,20 @@ class ShardedEngine:
         states = self._engine.optimizer.optimizer.state.values()
         return next((int(state["step"]) for state in states), 0)
 
-    def _reset(self, updates: int) -> None:
-        """Start Adam's moments at zero, as it does itself, but before its first step."""
-        optimizer = self._engine.optimizer
-        for flat in optimizer.fp32_partitioned_groups_flat:
-            optimizer.optimizer.state[flat] = {
-                "step": torch.tensor(float(updates), device=flat.device),
-                "exp_avg": torch.zeros_like(flat),
-                "exp_avg_sq": torch.zeros_like(flat),
-            }
-
     def restore(self, read: Read, updates: int) -> None:
         """Take the state from elsewhere: float32 first, then what computes is made from it."""
         optimizer = self._engine.optimizer
         optimizer.checkpoint_event_prologue()
-        self._reset(updates)
-        for part, parameter in self._parts():
-            for kind in KINDS:
-                padded = torch.zeros(parameter.ds_tensor.numel(), device=self.device)
-                padded[: part.stop - part.start] = read(kind, part).to(self.device)
-                if kind == "weight":
-                    safe_set_local_fp32_param(parameter, padded)
-                else:
-                    safe_set_local_optimizer_state(parameter, padded, kind)
         for group in range(len(optimizer.fp16_groups)):
-            optimizer._reassign_or_swap_out_partitioned_parameters(group)
+            with self._at_hand(group, writes=True) as state:
+                for kind in KINDS:
+                    state[kind].zero_()  # padding too
+                for part, place in self._parts(group):
+                    for kind in KINDS:
+                        state[kind][place] = read(kind, part)
+                optimizer._reassign_or_swap_out_partitioned_parameters(group)
+        for state in optimizer.optimizer.state.values():
+            state["step"].fill_(updates)
         optimizer.checkpoint_event_epilogue()
 
 

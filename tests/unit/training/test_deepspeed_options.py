@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from deepspeed.ops.op_builder import AsyncIOBuilder
 from pydantic import ValidationError
 
 from polylm_core.errors import MachineError, TrainingError
@@ -103,16 +104,29 @@ def test_an_option_that_this_machine_ignores_ends_the_start(tmp_path: Path) -> N
         make_engine(job.model_copy(update={"execution": overlapping}))
 
 
+def job_on_disk(folder: Path) -> TrainJob:
+    return make_engine_job(folder, offload_optimizer="nvme", nvme_folder=str(folder))
+
+
 def test_a_disk_without_libaio_is_refused_with_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from deepspeed.ops.op_builder import AsyncIOBuilder
-
-    monkeypatch.setattr(AsyncIOBuilder, "is_compatible", lambda self: False)
-    job = make_engine_job(tmp_path, offload_optimizer="nvme", nvme_folder=str(tmp_path))
-    with pytest.raises(MachineError, match="apt install libaio-dev"):
-        require_nvme(job)
+    monkeypatch.setenv("CC", "false")  # no program compiles, so none can use the library
+    with pytest.raises(MachineError, match=r"it is not there; apt install libaio-dev"):
+        require_nvme(job_on_disk(tmp_path))
     require_nvme(make_engine_job(tmp_path, offload_optimizer="cpu"))
+
+
+def test_a_library_that_cannot_be_loaded_is_told_with_its_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(_: Any) -> None:
+        raise ImportError("undefined symbol: io_submit")
+
+    monkeypatch.setattr(AsyncIOBuilder, "is_compatible", lambda _: True)
+    monkeypatch.setattr(AsyncIOBuilder, "load", fails)
+    with pytest.raises(MachineError, match=r"undefined symbol: io_submit; apt install libaio"):
+        require_nvme(job_on_disk(tmp_path))
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
+from polylm_core.training import loss
 from polylm_core.training.engine import Engine
 from polylm_core.training.model import blocks
 from tests.engines import ARCHITECTURES, do_step, make_engine, make_engine_job, one_rank, random_ids
@@ -46,6 +47,13 @@ def seen(engine: Engine) -> dict[str, set[torch.dtype]]:
         for part in block.modules():
             if type(part).__name__ in ("Linear", "Conv1D"):
                 part.register_forward_hook(watch_products)
+    projected = loss.summed_loss
+
+    def watched_loss(hidden: torch.Tensor, weight: torch.Tensor, targets: Any) -> torch.Tensor:
+        note("projection", hidden)
+        note("projection", weight)
+        return projected(hidden, weight, targets)
+
     attention = torch.nn.functional.scaled_dot_product_attention
 
     def watched(query: torch.Tensor, *others: Any, **named: Any) -> torch.Tensor:
@@ -54,6 +62,7 @@ def seen(engine: Engine) -> dict[str, set[torch.dtype]]:
         return output
 
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loss, "summed_loss", watched_loss)
         patch.setattr(torch.nn.functional, "scaled_dot_product_attention", watched)
         do_step(engine, random_ids())
     return found
@@ -72,6 +81,7 @@ def test_in_bfloat16_products_are_narrow_and_the_residual_stream_is_float32(
         "products in": narrow,
         "products out": narrow,
         "attention": narrow,
+        "projection": narrow,
     }
 
 
@@ -125,8 +135,8 @@ def test_gradients_are_summed_over_micro_batches_in_float32(tmp_path: Path) -> N
     ids = random_ids()
     for row in range(4):
         one = ids[row : row + 1]
-        loss = engine.losses(one[:, :-1].contiguous(), one[:, 1:].contiguous())
-        engine.backward(loss / 64, last=row == 3)
+        total = engine.losses(one[:, :-1].contiguous(), one[:, 1:].contiguous())
+        engine.backward(total / 64, last=row == 3)
     optimizer = engine._engine.optimizer
     gradients = [value for group in optimizer.averaged_gradients.values() for value in group]
     assert {gradient.dtype for gradient in gradients} == {torch.float32}

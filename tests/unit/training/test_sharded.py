@@ -9,11 +9,21 @@ from typing import Any
 import pytest
 import torch
 
+from polylm_core.errors import MachineError
 from polylm_core.settings import CheckpointPolicy
 from polylm_core.training.checkpoint_store import CheckpointStore
+from polylm_core.training.deepspeed_options import require_nvme
 from polylm_core.training.engine import Engine
 from polylm_core.training.events import Events
-from tests.engines import do_step, make_engine, make_engine_job, one_rank, random_ids, state_of
+from tests.engines import (
+    do_step,
+    make_engine,
+    make_engine_job,
+    make_shape,
+    one_rank,
+    random_ids,
+    state_of,
+)
 
 OFFLOADS = [
     {},
@@ -53,15 +63,20 @@ def test_a_checkpoint_goes_on_the_same(
     trained = make_engine(job)
     for _ in range(3):
         do_step(trained, ids)
-    (tmp_path / "run").mkdir()
-    events = Events(tmp_path / "run/events.jsonl", writes=True)
-    store = CheckpointStore(tmp_path / "run", CheckpointPolicy(), events)
-    store.save(trained, 3)
     restored = make_engine(job)
-    assert store.restore(restored) == 3
+    pass_on(trained, restored, tmp_path / "run")
     assert same(trained, restored)
     assert do_step(trained, ids) == do_step(restored, ids)
     assert same(trained, restored)
+
+
+def pass_on(trained: Engine, other: Engine, folder: Path) -> None:
+    """Save one engine's state, and restore it in the other."""
+    folder.mkdir()
+    events = Events(folder / "events.jsonl", writes=True)
+    store = CheckpointStore(folder, CheckpointPolicy(), events)
+    store.save(trained, 3)
+    assert store.restore(other) == 3
 
 
 @pytest.mark.parametrize("offload", OFFLOADS)
@@ -77,3 +92,25 @@ def test_a_dropped_step_leaves_no_trace(offload: dict[str, Any], tmp_path: Path)
     for each in (engine, twin):
         do_step(each, ids)
     assert same(engine, twin)
+
+
+@pytest.mark.slow  # DeepSpeed compiles its reader first
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("parameters", ["none", "nvme"])
+def test_state_on_a_disk_trains_and_goes_on_the_same(parameters: str, tmp_path: Path) -> None:
+    shape = make_shape(hidden_size=256, vocab_size=8192)  # less than a megabyte stays in memory
+    away: dict[str, Any] = {"offload_optimizer": "nvme", "offload_parameters": parameters}
+    job = make_engine_job(tmp_path, new_model=shape, nvme_folder=str(tmp_path / "nvme"), **away)
+    try:
+        require_nvme(job)
+    except MachineError as error:
+        pytest.skip(str(error))
+    ids = random_ids()
+    kept = make_engine(make_engine_job(tmp_path, new_model=shape))
+    trained, restored = make_engine(job), make_engine(make_engine_job(tmp_path, new_model=shape))
+    for _ in range(3):
+        assert do_step(trained, ids) == pytest.approx(do_step(kept, ids), rel=1e-6)
+    assert list((tmp_path / "nvme").rglob("*.swp"))
+    pass_on(trained, restored, tmp_path / "run")
+    assert same(trained, restored)
+    assert do_step(trained, ids) == pytest.approx(do_step(restored, ids), rel=1e-6)
