@@ -37,7 +37,7 @@ def finetune(
 
     Raises StageError when the batch does not fit the context or no chat does.
     """
-    context = int(json.loads((base.path / "config.json").read_text())["n_positions"])
+    context = _context_tokens(base)
     twin = tokenizers.HuggingFaceTwin(base.path)
     chats = list(read_instructions(instructions.path / "train.parquet"))
     encoded = _encoded(chats, twin, run)
@@ -72,6 +72,12 @@ def _encoded(
             encoded.append(encode_chat(chat.messages, twin))
             tracker.advance()
     return encoded
+
+
+def _context_tokens(base: BaseModelFolder) -> int:
+    """Return the context of a model: GPT-2 has its own word for it."""
+    config = json.loads((base.path / "config.json").read_text(encoding="utf-8"))
+    return int(config.get("n_positions") or config["max_position_embeddings"])
 
 
 def _too_long(chats: list[Instruction], encoded: list[EncodedChat], context: int) -> dict[str, int]:
