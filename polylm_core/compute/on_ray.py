@@ -184,7 +184,8 @@ class RayBackend:
                 ray.init(address=self._address, log_to_driver=True, runtime_env=environment)
             except (ConnectionError, ValueError) as error:
                 raise MachineError(
-                    f"no Ray cluster answers at {self._address} ({last_line(error)}); start it, or "
+                    f"no Ray cluster answers at {self._address} ({last_line(error)}); start it, "
+                    "set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH where it asks for a token, or "
                     "take ray_address out of the profile for a private one"
                 ) from error
         else:
