@@ -117,10 +117,8 @@ class RayBackend:
                     "worker": worker,
                     "config": dict(config),
                     "sizes": usable_sizes,
-                    "bundle": self._bundle,
                     "reports": reports,
-                    "threads": self._threads_per_worker,
-                    "driver_pid": os.getpid() if self._address is None else None,
+                    **self._of_ranks(),
                 }
                 why = self._run_group(self._trainer(loop, work, size), restarts)
             if why is None:
@@ -145,6 +143,14 @@ class RayBackend:
             why: str | None = result.return_value
             return why
         return FAILED
+
+    def _of_ranks(self) -> dict[str, Any]:
+        """What a rank has to know of where it runs."""
+        return {
+            "bundle": self._bundle,
+            "threads": self._threads_per_worker,
+            "driver_pid": os.getpid() if self._address is None else None,
+        }
 
     @property
     def _bundle(self) -> dict[str, float]:
