@@ -1,7 +1,8 @@
 """Where the checkpoints of a run lie: its folder, and a copy elsewhere if the profile names one.
 
 Copying goes on beside training: every rank copies its own files, and when all have, the first rank
-copies the index, without which the copy does not count.
+copies the index, without which the copy does not count. The first rank also copies the run's books,
+and fetches them where the run's folder was lost.
 """
 
 from __future__ import annotations
@@ -22,12 +23,16 @@ from polylm_core.training.checkpoint import INDEX, CheckpointIndex, CheckpointRe
 from polylm_core.training.engine import KINDS, Engine
 from polylm_core.training.events import Events
 
+BOOKS = ("metrics.jsonl", "skips.jsonl", "events.jsonl")
+"""What a run wrote of itself and goes on from, in its folder; copied with every checkpoint."""
+
 
 class CheckpointStore:
     """The checkpoints of one run, for one rank; every rank must call each method."""
 
     def __init__(self, work: Path, policy: CheckpointPolicy, events: Events) -> None:
         self.folder = work / "checkpoints"
+        self._work = work
         self._policy = policy
         self._events = events
         self._remote = None if policy.storage is None else below(policy.storage, work.name)
@@ -35,6 +40,14 @@ class CheckpointStore:
         self._copying: tuple[CheckpointIndex, Future[None]] | None = None
         self._damaged: set[int] = set()
         """Steps whose checkpoints were not as written; they replace no older one."""
+        if self._remote is not None and torch.distributed.get_rank() == 0:
+            self._fetch_books(self._remote)
+
+    def _fetch_books(self, remote: str) -> None:
+        missing = [name for name in BOOKS if not (self._work / name).exists()]
+        for name in set(missing) & set(children(remote)):
+            with replacing(self._work / name) as partial:
+                fetch(InputFile(name, below(remote, name)), partial)
 
     def save(self, engine: Engine, step: int) -> None:
         """Save the state after `step` steps, and start to copy it."""
@@ -52,6 +65,10 @@ class CheckpointStore:
         for kind in KINDS:
             name = checkpoint.file_of(kind, torch.distributed.get_rank())
             upload(folder / name, self._address(index.step, name))
+        if torch.distributed.get_rank() == 0 and self._remote is not None:
+            for book in (self._work / name for name in BOOKS):
+                if book.exists():
+                    upload(book, below(self._remote, book.name))
 
     def copied(self) -> bool:
         """Whether this rank has nothing left to copy; raises MachineError if it could not."""

@@ -36,6 +36,8 @@ BLOCK_BYTES_CPU = 1 << 20
 """Float32 logits, for each thread, on which all passes of the softmax find them in the cache."""
 BLOCK_BYTES_GPU = 1 << 26
 """The same on a GPU, where many small launches would cost more than the memory."""
+BLOCKS_IN_A_CHUNK = 8
+"""At least so many: with bfloat16 logits both then keep to an eighth of the whole logits."""
 
 
 def chunk_positions(num_positions: int, vocab_size: int, itemsize: int) -> int:
@@ -105,8 +107,9 @@ def _wide_block(logits_CV: torch.Tensor) -> torch.Tensor:
     wide = torch.promote_types(logits_CV.dtype, torch.float32)
     on_cpu = logits_CV.device.type == "cpu"
     size = BLOCK_BYTES_CPU * torch.get_num_threads() if on_cpu else BLOCK_BYTES_GPU
-    positions = max(1, size // (logits_CV.shape[1] * wide.itemsize))
-    return logits_CV.new_empty(min(positions, len(logits_CV)), logits_CV.shape[1], dtype=wide)
+    at_most = len(logits_CV) // BLOCKS_IN_A_CHUNK
+    positions = max(1, min(at_most, size // (logits_CV.shape[1] * wide.itemsize)))
+    return logits_CV.new_empty(positions, logits_CV.shape[1], dtype=wide)
 
 
 def _consume(
@@ -118,9 +121,9 @@ def _consume(
     logits' own.
     """
     losses = []
-    blocks = zip(logits_CV.split(len(wide_CV)), targets_C.split(len(wide_CV)), strict=True)
-    for logits, targets in blocks:
-        target = targets[:, None]
+    for begin in range(0, len(logits_CV), len(wide_CV)):
+        logits = logits_CV[begin : begin + len(wide_CV)]
+        target = targets_C[begin : begin + len(wide_CV), None]
         exact = logits.dtype == wide_CV.dtype
         wide = logits if exact else wide_CV[: len(logits)].copy_(logits)
         wide -= wide.amax(1, keepdim=True)
