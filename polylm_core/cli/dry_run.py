@@ -53,7 +53,7 @@ def _loaded(
 
 def _problems(params: Params, profile: Profile) -> list[Problem]:
     """What recipe and profile cannot do together."""
-    from polylm_core.training.plan import step_of
+    from polylm_core.training.plan import steps_of
 
     config, problems = params.pretrain, []
     batch, context = config.global_batch_tokens, config.model.context_tokens
@@ -65,7 +65,7 @@ def _problems(params: Params, profile: Profile) -> list[Problem]:
         problems.append(Problem("pretrain.global_batch_tokens", message, batch))
     else:
         try:
-            step_of(batch // context, profile.training)
+            steps_of(batch // context, profile.training)
         except TrainingError as error:
             problems.append(Problem("training.workers", str(error), profile.training.workers))
     for number, stage in enumerate(params.mix.stages):
@@ -82,18 +82,19 @@ def _described(params: Params, profile: Profile) -> list[str]:
         memory_of,
         partitions_of,
         sizes_of,
-        step_of,
+        steps_of,
     )
 
     config, execution = params.pretrain, profile.training
     shape = _shape(config, params.vocab.vocab_size or 0)
     sizes = sizes_of(shape)
-    step = step_of(config.global_batch_tokens // shape.context_tokens, execution)
+    steps = steps_of(config.global_batch_tokens // shape.context_tokens, execution)
+    step = steps[0]
     precision = Precision(config.precision, config.residual_precision)
     return [
         *_of_model(sizes, shape),
         "",
-        *_of_steps(params, step),
+        *_of_steps(params, steps),
         "",
         *_of_partitions(partitions_of(sizes, step.world_size)),
         "",
@@ -123,12 +124,14 @@ def _of_model(sizes: Sizes, shape: ModelShape) -> Iterable[str]:
         yield f"  {name} {count:,}"
 
 
-def _of_steps(params: Params, step: Step) -> Iterable[str]:
+def _of_steps(params: Params, steps: list[Step]) -> Iterable[str]:
     config = params.pretrain
-    yield (
-        f"{step.sequences:,} sequences a step = {step.micro_batch} in a micro-batch x "
-        f"{step.accumulation_steps} accumulated x {step.world_size} ranks"
-    )
+    yield f"{steps[0].sequences:,} sequences a step"
+    for step in steps:
+        yield (
+            f"  {step.micro_batch} in a micro-batch x {step.accumulation_steps} accumulated x "
+            f"{step.world_size} ranks"
+        )
     counts = {
         stage.name: params.mix.tokens_of(stage) // config.global_batch_tokens
         for stage in params.mix.stages

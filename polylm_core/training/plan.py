@@ -16,6 +16,7 @@ from polylm_core.settings import TrainingExecution
 from polylm_core.training.engine import accumulation, share
 from polylm_core.training.job import ModelShape
 from polylm_core.training.model import blocks, configuration_of, empty_model
+from polylm_core.training.run import world_sizes
 
 BYTES = {"float32": 4, "bfloat16": 2}
 STATE_BYTES = 12
@@ -82,12 +83,16 @@ class Step:
         return self.micro_batch * self.accumulation_steps * self.world_size
 
 
-def step_of(global_batch_sequences: int, execution: TrainingExecution) -> Step:
-    """Return the step; raises TrainingError when the ranks cannot share the batch evenly."""
-    micro, steps = accumulation(
-        global_batch_sequences, execution.workers, execution.micro_batch_sequences
-    )
-    return Step(micro, steps, execution.workers)
+def steps_of(global_batch_sequences: int, execution: TrainingExecution) -> list[Step]:
+    """Return the step on as many ranks as the profile has, then on each fewer that it allows.
+
+    Raises TrainingError when none of them can share the batch evenly.
+    """
+    found = []
+    for world in sorted(world_sizes(global_batch_sequences, execution), reverse=True):
+        micro, steps = accumulation(global_batch_sequences, world, execution.micro_batch_sequences)
+        found.append(Step(micro, steps, world))
+    return found
 
 
 @dataclass(frozen=True)

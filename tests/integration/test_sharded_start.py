@@ -30,7 +30,12 @@ def started(folder: Path, jobs: list[TrainJob], world: int, *, steps: int = 0) -
         "steps": steps,
     }
     backend.launch(
-        "tests.engine_ranks:start_engines", config, work=folder, on_report=lambda _: None
+        "tests.engine_ranks:start_engines",
+        config,
+        work=folder,
+        sizes=[world],
+        on_report=lambda _: None,
+        on_note=lambda _: None,
     )
 
 

@@ -30,7 +30,8 @@ def test_the_plan_of_the_13b_recipe_on_256_gpus() -> None:
   transformer.ln_f.weight 5,120
   transformer.ln_f.bias 5,120
 
-2,048 sequences a step = 8 in a micro-batch x 1 accumulated x 256 ranks
+2,048 sequences a step
+  8 in a micro-batch x 1 accumulated x 256 ranks
   base: 152,111 steps, 637,999,775,744 tokens
   multilingual: 23,126 steps, 96,997,474,304 tokens
   in all: 175,237 steps, 734,997,250,048 tokens
@@ -77,7 +78,16 @@ def test_ranks_share_a_batch_that_no_micro_batch_of_their_size_divides(tmp_path:
         tmp_path / "odd.yaml", CLUSTER, training__workers=128, training__micro_batch_sequences=6
     )
     told = dry_run.lines(RECIPE, PROFILES, odd)
-    assert "2,048 sequences a step = 4 in a micro-batch x 4 accumulated x 128 ranks" in told
+    assert "  4 in a micro-batch x 4 accumulated x 128 ranks" in told
+
+
+def test_every_number_of_ranks_that_a_profile_allows_is_planned(tmp_path: Path) -> None:
+    fewer = written(tmp_path / "fewer.yaml", CLUSTER, training__min_workers=120)
+    told = dry_run.lines(RECIPE, PROFILES, fewer)
+    assert [line for line in told if line.endswith("ranks")] == [
+        "  8 in a micro-batch x 1 accumulated x 256 ranks",
+        "  8 in a micro-batch x 2 accumulated x 128 ranks",
+    ]
 
 
 def test_what_recipe_and_profile_cannot_do_together_is_told_at_once(tmp_path: Path) -> None:
