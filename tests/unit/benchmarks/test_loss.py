@@ -23,13 +23,13 @@ def test_a_quick_run_compares_time_memory_and_errors(
     monkeypatch.setattr(loss, "ERROR_SHAPE", (500, 16))
     monkeypatch.delitem(loss.SIDES, "torch_chunked")
     monkeypatch.setattr(
-        loss, "cases", lambda *, quick: [loss.Case(20_000, 32, 64, "bfloat16", "highest")]
+        loss, "cases", lambda *, quick: [loss.Case(20_000, 32, 1024, "bfloat16", "highest")]
     )
     status = loss.main()
     torch.set_num_threads(threads)
     result = json.loads(capsys.readouterr().out.splitlines()[-1])
     (row,) = result["cases"]
-    assert row["whole_logits_megabytes"] == 2.6
+    assert row["whole_logits_megabytes"] == 41.0
     assert set(row["sides"]) == {"whole_logits", "ours"}
     # The logits, their softmax and its gradient, less the gradients that come after them.
     assert row["sides"]["whole_logits"]["extra_of_whole_logits"] > 2.4
