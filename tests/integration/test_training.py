@@ -33,7 +33,7 @@ from polylm_core.training.model import build_model
 from polylm_core.training.order import build_order
 from tests.training_job import make_job, train, weights
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(900)
 STEPS = 300
 LOCAL = LocalBackend(map_workers=1, training_workers=2, threads_per_worker=1)
 
@@ -63,13 +63,13 @@ def start(folder: Path) -> subprocess.Popen[str]:
 
 def reported_steps(process: subprocess.Popen[str]) -> list[int]:
     """Wait for a run's good end; return the steps its ranks reported, in order."""
-    output, _ = process.communicate(timeout=300)
+    output, _ = process.communicate(timeout=600)
     assert process.returncode == 0
     steps: list[int] = json.loads(output.splitlines()[-1])
     return steps
 
 
-def wait_until(condition: Callable[[], object], message: str, seconds: float = 120) -> None:
+def wait_until(condition: Callable[[], object], message: str, seconds: float = 300) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, message
