@@ -71,6 +71,7 @@ class OneRankBackend(SequentialBackend):
         on_report: Callable[[Mapping[str, float]], None],
         on_note: Callable[[str], None],
     ) -> None:
+        assert 1 in sizes
         with one_rank(work):
             train_rank(OnlyRank(on_report), config)
         self._afterwards(work / EXPORT_FOLDER)

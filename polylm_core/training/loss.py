@@ -1,14 +1,19 @@
 """Next-token cross-entropy without ever holding the logits of a whole batch.
 
-The output projection and the cross-entropy are one operation over chunks of positions: a chunk's
-logits are turned into its loss and, in the same pass, into its gradients, and are then dropped (as
-in Liger Kernel, arXiv 2410.10989). On a CPU a chunk stays in the cache, which is most of the gain.
+The output projection and the cross-entropy are one operation over chunks of positions: in place, a
+chunk's logits become the gradient of the loss by them; from it come the gradients of the hidden
+states and of the output matrix, and it is dropped (as in Liger Kernel, arXiv 2410.10989). On a GPU
+Liger's own kernels are used where `liger-kernel` is installed.
 
-Legend: B sequences, T tokens, N positions that count, H hidden size, V vocabulary entries.
+Legend: B sequences, T tokens, N positions that count, C positions of a chunk, H hidden size,
+V vocabulary entries.
 """
 
 from __future__ import annotations
 
+import functools
+import importlib.util
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -17,59 +22,150 @@ from transformers import PreTrainedModel
 
 from polylm_core.training.dataset import IGNORED_TARGET
 
-CHUNK_POSITIONS = 256
-"""Positions whose logits exist at once; 256 x 8,000 float32 are 8 MB."""
+MIN_CHUNKS = 10
+"""A chunk has at most this part of the positions, unless it is smaller than CHUNK_BYTES. Not a much
+smaller one: the gradient of the output matrix is summed over the chunks in the matrix's own
+precision, and in bfloat16 each of these sums rounds."""
+MAX_CHUNK_POSITIONS_FLOAT32 = 256
+"""Float32 sums lose nothing by more chunks, and larger ones gain no speed."""
+CHUNK_BYTES = 1 << 23
+"""Logits of a chunk that need no saving: 256 positions of 8,000 float32."""
+POSITIONS_MULTIPLE = 64
+"""Chunks are cut to multiples of what matrix units take."""
+BLOCK_BYTES_CPU = 1 << 20
+"""Float32 logits, for each thread, on which all passes of the softmax find them in the cache."""
+BLOCK_BYTES_GPU = 1 << 26
+"""The same on a GPU, where many small launches would cost more than the memory."""
+BLOCKS_IN_A_CHUNK = 8
+"""At least so many: with bfloat16 logits both then keep to an eighth of the whole logits."""
+
+
+def chunk_positions(num_positions: int, vocab_size: int, itemsize: int) -> int:
+    """Return how many positions have logits, of `itemsize` bytes each, at once."""
+    share = num_positions // MIN_CHUNKS
+    if itemsize >= torch.float32.itemsize:
+        share = min(share, MAX_CHUNK_POSITIONS_FLOAT32)
+    positions = max(share, CHUNK_BYTES // (vocab_size * itemsize), 1)
+    return positions - positions % POSITIONS_MULTIPLE or positions
 
 
 class LinearCrossEntropy(torch.autograd.Function):
-    """-log p(target) in nats by position, from hidden states and the output matrix."""
+    """The sum of -log p(target) in nats, from hidden states and the output matrix."""
 
     @staticmethod
     def forward(
         ctx: Any, hidden_NH: torch.Tensor, weight_VH: torch.Tensor, targets_N: torch.Tensor
     ) -> torch.Tensor:
-        """Return the sum of the losses, float32; gradients are computed on the way."""
-        wants_gradient = any(ctx.needs_input_grad)
-        total = hidden_NH.new_zeros((), dtype=torch.float32)
-        grad_hidden_NH = torch.empty_like(hidden_NH) if wants_gradient else None
-        grad_weight_VH = torch.zeros_like(weight_VH) if wants_gradient else None
-        for begin in range(0, len(targets_N), CHUNK_POSITIONS):
-            chunk = slice(begin, begin + CHUNK_POSITIONS)
-            hidden, target = hidden_NH[chunk], targets_N[chunk, None]
-            probabilities, losses = _softmax_and_losses(hidden @ weight_VH.t(), target)
-            total += losses.sum()
-            if grad_hidden_NH is not None and grad_weight_VH is not None:
-                probabilities.scatter_add_(1, target, probabilities.new_full(target.shape, -1.0))
-                gradient = probabilities.to(hidden.dtype)
-                grad_hidden_NH[chunk] = gradient @ weight_VH
-                grad_weight_VH.addmm_(gradient.t(), hidden)
-        if wants_gradient:
-            ctx.save_for_backward(grad_hidden_NH, grad_weight_VH)
-        return total
+        """Return the sum in at least float32; gradients are computed on the way."""
+        wants_hidden, wants_weight, _ = ctx.needs_input_grad
+        grad_hidden_NH = torch.empty_like(hidden_NH) if wants_hidden else None
+        grad_weight_VH = torch.zeros_like(weight_VH) if wants_weight else None
+        losses_N = _losses(hidden_NH, weight_VH, targets_N, grad_hidden_NH, grad_weight_VH)
+        ctx.save_for_backward(grad_hidden_NH, grad_weight_VH)
+        return losses_N.sum()
 
     @staticmethod
-    def backward(ctx: Any, *grad_outputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, None]:
-        """Scale the gradients that the forward pass computed."""
-        grad_hidden_NH, grad_weight_VH = ctx.saved_tensors
+    def backward(
+        ctx: Any, *grad_outputs: torch.Tensor
+    ) -> tuple[torch.Tensor | None, torch.Tensor | None, None]:
+        """Scale the gradients of the forward pass in place; torch refuses a second call."""
         scale = grad_outputs[0]
-        return grad_hidden_NH * scale, grad_weight_VH * scale, None
+        grad_hidden_NH, grad_weight_VH = (
+            None if gradient is None else gradient.mul_(scale) for gradient in ctx.saved_tensors
+        )
+        return grad_hidden_NH, grad_weight_VH, None
 
 
-def _softmax_and_losses(
-    logits: torch.Tensor, target: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return softmax(logits) in float32, computed in place, and -log p(target)."""
-    logits = logits.float()
-    logits -= logits.amax(1, keepdim=True)
-    at_target = logits.gather(1, target)
-    logits.exp_()
-    sums = logits.sum(1, keepdim=True)
-    logits /= sums
-    return logits, sums.log() - at_target
+def _losses(
+    hidden_NH: torch.Tensor,
+    weight_VH: torch.Tensor,
+    targets_N: torch.Tensor,
+    grad_hidden_NH: torch.Tensor | None = None,
+    grad_weight_VH: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Return -log p(target) [N]; fill the one gradient of their sum and add to the other."""
+    num_positions, vocab_size = len(hidden_NH), len(weight_VH)
+    at_once = chunk_positions(num_positions, vocab_size, hidden_NH.element_size())
+    logits_CV = hidden_NH.new_empty(min(at_once, num_positions), vocab_size)
+    wide_CV = _wide_block(logits_CV)
+    losses_N = wide_CV.new_empty(num_positions)
+    differentiate = grad_hidden_NH is not None or grad_weight_VH is not None
+    for begin in range(0, num_positions, at_once):
+        chunk = slice(begin, begin + at_once)
+        hidden_CH = hidden_NH[chunk]
+        scores_CV = torch.mm(hidden_CH, weight_VH.t(), out=logits_CV[: len(hidden_CH)])
+        losses_N[chunk] = _consume(scores_CV, targets_N[chunk], wide_CV, differentiate)
+        if grad_hidden_NH is not None:
+            torch.mm(scores_CV, weight_VH, out=grad_hidden_NH[chunk])
+        if grad_weight_VH is not None:
+            grad_weight_VH.addmm_(scores_CV.t(), hidden_CH)
+    return losses_N
+
+
+def _wide_block(logits_CV: torch.Tensor) -> torch.Tensor:
+    """Return room for the logits of a block of positions in at least float32."""
+    wide = torch.promote_types(logits_CV.dtype, torch.float32)
+    on_cpu = logits_CV.device.type == "cpu"
+    size = BLOCK_BYTES_CPU * torch.get_num_threads() if on_cpu else BLOCK_BYTES_GPU
+    at_most = len(logits_CV) // BLOCKS_IN_A_CHUNK
+    positions = max(1, min(at_most, size // (logits_CV.shape[1] * wide.itemsize)))
+    return logits_CV.new_empty(positions, logits_CV.shape[1], dtype=wide)
+
+
+def _consume(
+    logits_CV: torch.Tensor, targets_C: torch.Tensor, wide_CV: torch.Tensor, differentiate: bool
+) -> torch.Tensor:
+    """Return -log p(target) [C]; turn the logits into the gradient of the sum by them if asked.
+
+    Goes block by block and computes in the precision of `wide_CV`, in place where that is the
+    logits' own.
+    """
+    losses = []
+    for begin in range(0, len(logits_CV), len(wide_CV)):
+        logits = logits_CV[begin : begin + len(wide_CV)]
+        target = targets_C[begin : begin + len(wide_CV), None]
+        exact = logits.dtype == wide_CV.dtype
+        wide = logits if exact else wide_CV[: len(logits)].copy_(logits)
+        wide -= wide.amax(1, keepdim=True)
+        at_target = wide.gather(1, target)
+        sums = wide.exp_().sum(1, keepdim=True)
+        losses.append(sums.log() - at_target)
+        if differentiate:
+            wide *= sums.reciprocal()
+            wide.scatter_(1, target, torch.expm1(-losses[-1]))  # p - 1
+            logits.copy_(wide)
+    return torch.cat(losses)[:, 0]
+
+
+@functools.cache
+def _fused_kernels() -> Callable[..., torch.Tensor] | None:
+    """Return Liger's linear cross-entropy where it is installed."""
+    if importlib.util.find_spec("liger_kernel") is None:
+        return None
+    from liger_kernel.transformers import LigerFusedLinearCrossEntropyLoss
+
+    fused: Callable[..., torch.Tensor] = LigerFusedLinearCrossEntropyLoss(
+        reduction="sum", accum_dtype=torch.float32
+    )
+    return fused
+
+
+def summed_loss(
+    hidden_NH: torch.Tensor, weight_VH: torch.Tensor, targets_N: torch.Tensor
+) -> torch.Tensor:
+    """Return the sum of -log p(target) in nats, in at least float32."""
+    # Liger wants a position, and gives the matrix no gradient where the hidden states want none.
+    if hidden_NH.is_cuda and hidden_NH.requires_grad and len(hidden_NH):
+        fused = _fused_kernels()
+        if fused is not None:
+            return fused(weight_VH, hidden_NH, targets_N)
+    apply: Any = LinearCrossEntropy.apply  # torch leaves it untyped
+    loss: torch.Tensor = apply(hidden_NH, weight_VH, targets_N)
+    return loss
 
 
 class OutputHead(nn.Module):
-    """The output matrix, tied to the embedding, with the loss.
+    """The output matrix, tied to the embedding or not, with the loss.
 
     A module of its own, because ZeRO-3 gathers the weights a module owns when it is called.
     """
@@ -79,28 +175,25 @@ class OutputHead(nn.Module):
         self.weight = weight_VH
 
     def forward(self, hidden_BTH: torch.Tensor, targets_BT: torch.Tensor | None) -> torch.Tensor:
-        """Return the summed loss in training, the losses [B, T] in evaluation.
+        """Return the summed loss in training, the losses [B, T] without gradients in evaluation.
 
-        Without targets it is the logits [B, T, V].
+        Without targets, the logits [B, T, V]; of a sample only, they are what the loss avoids.
         """
+        hidden_BTH = hidden_BTH.to(self.weight.dtype)  # a residual stream may be wider
         if targets_BT is None:
             return hidden_BTH @ self.weight.t()
         if self.training:
             counted_BT = targets_BT != IGNORED_TARGET
-            hidden_NH, targets_N = hidden_BTH[counted_BT], targets_BT[counted_BT]
-            apply: Any = LinearCrossEntropy.apply  # torch leaves it untyped
-            loss: torch.Tensor = apply(hidden_NH, self.weight, targets_N)
-            return loss
-        rows = [
-            self._losses(hidden_TH, targets_T)
-            for hidden_TH, targets_T in zip(hidden_BTH, targets_BT, strict=True)
-        ]
-        return torch.stack(rows)
+            return summed_loss(hidden_BTH[counted_BT], self.weight, targets_BT[counted_BT])
+        rows = zip(hidden_BTH, targets_BT, strict=True)
+        return torch.stack([self._losses_of_row(*row) for row in rows])
 
-    def _losses(self, hidden_TH: torch.Tensor, targets_T: torch.Tensor) -> torch.Tensor:
-        target = targets_T.clamp(min=0)[:, None]
-        _, losses = _softmax_and_losses(hidden_TH @ self.weight.t(), target)
-        return losses[:, 0].masked_fill(targets_T == IGNORED_TARGET, 0.0)
+    @torch.no_grad()
+    def _losses_of_row(self, hidden_TH: torch.Tensor, targets_T: torch.Tensor) -> torch.Tensor:
+        """Return the losses [T] of one sequence: the same bits whatever it is evaluated with."""
+        counted_T = targets_T != IGNORED_TARGET
+        losses_N = _losses(hidden_TH[counted_T], self.weight, targets_T[counted_T])
+        return losses_N.new_zeros(len(targets_T)).masked_scatter(counted_T, losses_N)
 
 
 class LanguageModelLoss(nn.Module):

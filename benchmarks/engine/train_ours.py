@@ -1,0 +1,163 @@
+"""Our loop on one job, as a process of its own: `python -m benchmarks.engine.train_ours JOB`.
+
+It is the loop that the stages run, `polylm_core.training.loop.train_rank`, and its own record of
+speed. `--launch process` makes this process the only rank; `--launch ray` has Ray start the ranks
+that the job's execution declares, as the laptop profile does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from benchmarks.engine.pretraining import (
+    EVERY_STEPS,
+    Measured,
+    peak_resident_bytes,
+    read_job,
+    speed,
+    step_tokens,
+)
+from polylm_core.training.job import TrainJob
+from polylm_core.training.metrics import MetricsFile
+
+POLL_SECONDS = 0.25
+
+
+class Finished(Exception):
+    """Enough steps were measured; what would be saved is not wanted."""
+
+
+class OnlyRank:
+    """A group of this process alone."""
+
+    rank = 0
+    world_size = 1
+
+    def __init__(self, stop_after_step: int | None) -> None:
+        self._stop_after_step = stop_after_step
+
+    def report(self, metrics: Mapping[str, float]) -> None:
+        """End at the step that was to be the last."""
+        if self._stop_after_step is not None and metrics["step"] >= self._stop_after_step:
+            raise Finished
+
+    def leaving(self) -> bool:
+        """Nobody takes this machine away."""
+        return False
+
+    def growing(self) -> bool:
+        """Nobody adds one."""
+        return False
+
+
+def run_here(job: TrainJob, stop_after_step: int | None) -> int:
+    """Train in this process; return the most memory it had."""
+    import torch
+    from torch._C._distributed_c10d import HashStore  # a group without a network
+
+    from polylm_core.training.loop import train_rank
+
+    on_gpu = job.execution.accelerator == "gpu"
+    torch.set_num_threads(job.execution.threads_per_worker)
+    os.environ.update(
+        RANK="0", LOCAL_RANK="0", WORLD_SIZE="1", LOCAL_WORLD_SIZE="1", MASTER_ADDR="127.0.0.1"
+    )
+    torch.distributed.init_process_group(
+        "nccl" if on_gpu else "gloo", store=HashStore(), rank=0, world_size=1
+    )
+    try:
+        train_rank(OnlyRank(stop_after_step), job.model_dump(mode="json"))
+    except Finished:
+        pass
+    finally:
+        torch.distributed.destroy_process_group()
+    return torch.cuda.max_memory_allocated() if on_gpu else peak_resident_bytes("self")
+
+
+def run_on_ray(job: TrainJob) -> int:
+    """Train on ranks that Ray starts; return the most memory each had, added up."""
+    from polylm_core.compute.on_ray import RayBackend
+    from polylm_core.progress import NullProgress
+    from polylm_core.training.run import run_job
+
+    execution = job.execution
+    backend = RayBackend(
+        address=None,
+        training_workers=execution.workers,
+        threads_per_worker=execution.threads_per_worker,
+        use_gpu=execution.accelerator == "gpu",
+        private_cpus=execution.workers * execution.threads_per_worker,
+    )
+    steps = job.schedule.num_steps
+    with _watched(job.work) as peaks:
+        run_job(job, backend, NullProgress(), num_steps=steps, what="steps")
+    return sum(peaks.values())
+
+
+@contextmanager
+def _watched(work: Path) -> Iterator[dict[str, int]]:
+    """Look at the memory of the processes that hold the locks of the ranks, until the block ends.
+
+    The dictionary has the most that each rank has had.
+    """
+    peaks: dict[str, int] = {}
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(POLL_SECONDS):
+            for lock in work.glob("trainer-*.lock"):
+                pid = lock.read_text().strip()
+                peaks[lock.name] = max(peaks.get(lock.name, 0), peak_resident_bytes(pid or "none"))
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield peaks
+    finally:
+        ended.set()
+        thread.join()
+
+
+def measured(job: TrainJob, *, warm_steps: int, peak_bytes: int, began: float) -> Measured:
+    """Return what the run itself recorded, its first `warm_steps` steps left out."""
+    lines = (job.work / "throughput.jsonl").read_text("utf-8").splitlines()
+    speeds = [json.loads(line)["tokens_per_second"] for line in lines]
+    tokens = step_tokens(job)
+    seconds = [EVERY_STEPS * tokens / found for found in speeds]
+    rows = MetricsFile(job.work / "metrics.jsonl").read()
+    timed = sum(seconds[warm_steps // EVERY_STEPS :])
+    ended = (job.work / "throughput.jsonl").stat().st_mtime
+    return Measured(
+        losses=[row.value for row in rows if row.metric == "loss"],
+        tokens_per_second=speed(seconds, tokens, warm_steps),
+        peak_bytes=peak_bytes,
+        start_seconds=ended - timed - began,
+    )
+
+
+def main() -> None:
+    """Do the job and write what was measured beside it."""
+    began = time.time()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("job", type=Path)
+    parser.add_argument("--launch", choices=("process", "ray"), default="process")
+    parser.add_argument("--warm-steps", type=int, required=True)
+    parser.add_argument("--stop-after-step", type=int, help="and save nothing")
+    arguments = parser.parse_args()
+    job = read_job(arguments.job)
+    peak = (
+        run_on_ray(job) if arguments.launch == "ray" else run_here(job, arguments.stop_after_step)
+    )
+    found = measured(job, warm_steps=arguments.warm_steps, peak_bytes=peak, began=began)
+    found.write(job.work)
+
+
+if __name__ == "__main__":
+    main()

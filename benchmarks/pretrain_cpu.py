@@ -1,0 +1,237 @@
+"""Our pretraining loop and transformers.Trainer on two cores: `python -m benchmarks.pretrain_cpu`.
+
+Three sides by turns, each in processes of its own, with the same model, weights, tokens, global
+batch, optimizer and schedule: the loop unsharded (one process, two threads), Trainer (one process,
+two threads, the fastest of its settings; `--sweep` tries them), and the loop as two ZeRO-3 workers
+that Ray starts, as the laptop profile has it. Tokens a second are those after the first steps, in
+which Trainer compiles; medians over the turns. Memory is the largest resident set. Ends with status
+1 when the loop unsharded has less than 1.3 times Trainer's tokens a second or more memory, the
+workers less than 0.65 times the loop's, or the losses of a step differ by more than 0.1 %.
+`--quick` is a tiny model, once, and judges the losses alone; it keeps no result.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.engine.pretraining import (
+    Load,
+    Measured,
+    PeerSettings,
+    make_job,
+    write_job,
+    write_tokens,
+)
+from benchmarks.results import tell
+from polylm_core.settings import TrainingExecution
+
+FLOOR_UNSHARDED = 1.3
+"""Tokens a second of our loop unsharded, in Trainer's."""
+FLOOR_ZERO3 = 0.65
+"""Tokens a second of two ZeRO-3 workers, in those of our loop unsharded."""
+CEILING_DIFFERENCE = 1e-3
+"""Largest relative difference of two sides' losses of a step."""
+PACKAGES = ("polylm", "torch", "transformers", "accelerate", "deepspeed", "ray")
+LOADS = {
+    # The shape and batch of params.yaml; and one nearer to a real model, with a larger head.
+    "default": Load(3, 192, 3, 8_000, 256, 8, 0.003, 0.06),
+    "larger": Load(6, 384, 6, 32_000, 256, 8, 0.001, 0.02),
+}
+QUICK_LOADS = {"tiny": Load(1, 32, 2, 512, 32, 8, 0.003, 0.06)}
+TURNS, STEPS, WARM_STEPS = 3, 60, 15
+QUICK_STEPS, QUICK_WARM_STEPS = 10, 5
+PRECISION = "bfloat16"
+"""Of the factors of matrix products, on both sides: the fastest of each."""
+TRAINER = PeerSettings(sequences=4, bf16=True, compile=True)
+"""The fastest of `SWEEP`."""
+QUICK_TRAINER = PeerSettings(sequences=4, bf16=True)
+SWEEP = tuple(
+    PeerSettings(sequences=sequences, bf16=bf16, compile=compiled, attention=attention)
+    for compiled in (False, True)
+    for bf16 in (False, True)
+    for attention in ("sdpa", "eager")
+    for sequences in (8, 4)
+)
+UNSHARDED = TrainingExecution(sharding="none", workers=1, threads_per_worker=2)
+ZERO3 = TrainingExecution(persistent_parameter_elements=10_000_000)
+"""As in infra/profiles/laptop.yaml."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all sides of a comparison are given."""
+
+    load: Load
+    steps: int
+    warm_steps: int
+    folder: Path
+    cpus: Sequence[int]
+
+    @property
+    def tokens(self) -> Path:
+        """The token file."""
+        return self.folder / "tokens"
+
+    def run(self, name: str, execution: TrainingExecution, program: Sequence[str]) -> Measured:
+        """Run one side's program on a job of its own."""
+        job = make_job(
+            self.folder / name,
+            self.load,
+            steps=self.steps,
+            execution=execution,
+            precision=PRECISION,
+            tokens=self.tokens,
+        )
+        path = write_job(job)
+        command = [
+            *(sys.executable, "-m", program[0], str(path), *program[1:]),
+            *("--warm-steps", str(self.warm_steps)),
+        ]
+        with (job.work / "output.txt").open("w") as output:
+            status = subprocess.run(
+                command, stdout=output, stderr=subprocess.STDOUT, preexec_fn=self._pin
+            ).returncode
+        if status:
+            sys.stderr.write((job.work / "output.txt").read_text())
+            raise SystemExit(f"error: {' '.join(command)} ended with status {status}")
+        return Measured.read(job.work)
+
+    def _pin(self) -> None:
+        os.sched_setaffinity(0, self.cpus)
+
+    def unsharded(self, name: str) -> Measured:
+        """Our loop in one process; it ends before it would save, as Trainer does."""
+        program = "benchmarks.engine.train_ours"
+        return self.run(name, UNSHARDED, [program, "--stop-after-step", str(self.steps)])
+
+    def zero3(self, name: str) -> Measured:
+        """Our loop on two workers of Ray's."""
+        return self.run(name, ZERO3, ["benchmarks.engine.train_ours", "--launch", "ray"])
+
+    def trainer(self, name: str, settings: PeerSettings) -> Measured:
+        """Trainer in one process."""
+        program = "benchmarks.engine.train_peer"
+        return self.run(name, UNSHARDED, [program, settings.model_dump_json()])
+
+
+def compare(setting: Setting, trainer: PeerSettings, turns: int) -> dict[str, Any]:
+    """Run the sides by turns; return their medians."""
+    write_tokens(setting.tokens, setting.load.vocab, setting.steps * setting.load.step_tokens * 2)
+    found: dict[str, list[Measured]] = {"unsharded": [], "trainer": [], "zero3": []}
+    for turn in range(turns):
+        found["unsharded"].append(setting.unsharded(f"unsharded-{turn}"))
+        found["trainer"].append(setting.trainer(f"trainer-{turn}", trainer))
+        found["zero3"].append(setting.zero3(f"zero3-{turn}"))
+        latest = {name: round(rows[-1].tokens_per_second) for name, rows in found.items()}
+        print(f"turn {turn + 1}: tokens/s {latest}", file=sys.stderr, flush=True)
+    sides = {name: _summary(rows) for name, rows in found.items()}
+    speeds = {name: side["tokens_per_second"] for name, side in sides.items()}
+    losses = {name: rows[0].losses for name, rows in found.items()}
+    return {
+        "sides": sides,
+        "unsharded_over_trainer": round(speeds["unsharded"] / speeds["trainer"], 3),
+        "zero3_over_unsharded": round(speeds["zero3"] / speeds["unsharded"], 3),
+        "loss_difference": round(_difference(losses), 6),
+    }
+
+
+def _summary(rows: Sequence[Measured]) -> dict[str, Any]:
+    return {
+        "tokens_per_second": round(statistics.median(row.tokens_per_second for row in rows), 1),
+        "by_turn": [round(row.tokens_per_second) for row in rows],
+        "peak_megabytes": round(statistics.median(row.peak_bytes for row in rows) / 1e6),
+        "start_seconds": round(statistics.median(row.start_seconds for row in rows), 1),
+        "first_loss": round(rows[0].losses[0], 5),
+        "last_loss": round(rows[0].losses[-1], 5),
+    }
+
+
+def _difference(losses: Mapping[str, Sequence[float]]) -> float:
+    """Return the largest relative difference of two sides' losses of a step that all recorded."""
+    by_step = zip(*losses.values(), strict=False)  # a side that was ended lacks its last
+    differences: list[float] = [(max(values) - min(values)) / min(values) for values in by_step]
+    return max(differences)
+
+
+def shortfalls(found: Mapping[str, Mapping[str, Any]], *, judges_speed: bool) -> list[str]:
+    """Return what is below its floor."""
+    problems = []
+    for name, result in found.items():
+        if result["loss_difference"] > CEILING_DIFFERENCE:
+            problems.append(f"{name}: losses differ by {result['loss_difference']}")
+        if not judges_speed:
+            continue
+        if result["unsharded_over_trainer"] < FLOOR_UNSHARDED:
+            problems.append(f"{name}: {result['unsharded_over_trainer']} of Trainer's speed")
+        if result["zero3_over_unsharded"] < FLOOR_ZERO3:
+            problems.append(f"{name}: ZeRO-3 {result['zero3_over_unsharded']} of the loop's speed")
+        sides = result["sides"]
+        if sides["unsharded"]["peak_megabytes"] > sides["trainer"]["peak_megabytes"]:
+            problems.append(f"{name}: more memory than Trainer")
+    return problems
+
+
+def sweep(setting: Setting) -> list[dict[str, Any]]:
+    """Try Trainer's settings; return them with their speeds, the fastest first."""
+    write_tokens(setting.tokens, setting.load.vocab, setting.steps * setting.load.step_tokens * 2)
+    rows = []
+    for number, settings in enumerate(SWEEP):
+        speed = setting.trainer(f"trainer-{number}", settings).tokens_per_second
+        rows.append({**settings.model_dump(), "tokens_per_second": round(speed)})
+        print(rows[-1], file=sys.stderr, flush=True)
+    return sorted(rows, key=lambda row: -float(str(row["tokens_per_second"])))
+
+
+def main() -> int:
+    """Compare, or try Trainer's settings; return the exit status."""
+    arguments = parse()
+    quick: bool = arguments.quick
+    loads = QUICK_LOADS if quick else {name: LOADS[name] for name in arguments.loads}
+    steps, warm = (QUICK_STEPS, QUICK_WARM_STEPS) if quick else (arguments.steps, WARM_STEPS)
+    found: dict[str, Any] = {}
+    for name, load in loads.items():
+        with tempfile.TemporaryDirectory(prefix="polylm-pretrain-") as folder:
+            setting = Setting(load, steps, warm, Path(folder), arguments.cpus)
+            if arguments.sweep:
+                found[name] = sweep(setting)
+            elif quick:
+                found[name] = compare(setting, QUICK_TRAINER, 1)
+            else:
+                found[name] = compare(setting, TRAINER, arguments.turns)
+    if arguments.sweep:
+        tell("pretrain_cpu_sweep", {"loads": found}, PACKAGES, keep=False)
+        return 0
+    result = {
+        "floors": {"unsharded": FLOOR_UNSHARDED, "zero3": FLOOR_ZERO3},
+        "precision": PRECISION,
+        "trainer_settings": (QUICK_TRAINER if quick else TRAINER).model_dump(),
+        "loads": found,
+        "below_floor": shortfalls(found, judges_speed=not quick),
+    }
+    tell("pretrain_cpu", result, PACKAGES, keep=not quick)
+    return int(bool(result["below_floor"]))
+
+
+def parse() -> argparse.Namespace:
+    """Return the options."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--sweep", action="store_true", help="try Trainer's settings instead")
+    parser.add_argument("--loads", nargs="+", choices=LOADS, default=["default"])
+    parser.add_argument("--turns", type=int, default=TURNS)
+    parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--cpus", type=int, nargs="+", default=sorted(os.sched_getaffinity(0))[:2])
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
