@@ -109,18 +109,13 @@ class RayBackend:
         while True:
             # A new connection for each group: what a lost one left on the cluster, its claims on
             # machines above all, goes with the connection it came by.
-            with self._cluster(), _reports_to(restarts.report) as reports:
+            with self._cluster():
                 if self._address is None:
                     usable_sizes = require_total(self._bundle, usable_sizes)
                 size = choose(self._bundle, usable_sizes, patience, on_note)
-                loop = {
-                    "worker": worker,
-                    "config": dict(config),
-                    "sizes": usable_sizes,
-                    "reports": reports,
-                    **self._of_ranks(),
-                }
-                why = self._run_group(self._trainer(loop, work, size), restarts)
+                loop = self._loop(worker, config, usable_sizes)
+                with _reports_to(restarts.report) as loop["reports"]:
+                    why = self._run_group(self._trainer(loop, work, size), restarts)
             if why is None:
                 return
             on_note(f"the {size} ranks begin again: {_REASONS[why]}")
@@ -144,9 +139,12 @@ class RayBackend:
             return why
         return FAILED
 
-    def _of_ranks(self) -> dict[str, Any]:
-        """What a rank has to know of where it runs."""
+    def _loop(self, worker: str, config: Mapping[str, Any], sizes: list[int]) -> dict[str, Any]:
+        """Return what `run_rank` is told, but for the queue of its reports."""
         return {
+            "worker": worker,
+            "config": dict(config),
+            "sizes": sizes,
             "bundle": self._bundle,
             "threads": self._threads_per_worker,
             "driver_pid": os.getpid() if self._address is None else None,
@@ -258,6 +256,8 @@ def _reports_to(on_report: Callable[[Mapping[str, float]], None]) -> Iterator[Qu
                 on_report(reports.get(timeout=REPORT_POLL_SECONDS))
             except Empty:
                 continue
+            except ray.exceptions.RayError:
+                return  # the queue has gone, before it was there or with the cluster
 
     thread = threading.Thread(target=relay, name="reports", daemon=True)
     thread.start()

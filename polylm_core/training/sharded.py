@@ -113,8 +113,11 @@ class ShardedEngine:
     def drop(self) -> None:
         """Forget the gradient: DeepSpeed does, and steps not, where a gradient is no number."""
         skipped = self._engine.skipped_steps
-        _, parameter = self._named[0]
-        safe_set_local_grad(parameter, torch.full_like(safe_get_local_grad(parameter), torch.nan))
+        part, parameter = next(self._parts())
+        poisoned = safe_get_local_grad(parameter).clone()
+        # Not what fills up the last rank's share: no later gradient would overwrite it.
+        poisoned[: part.stop - part.start] = torch.nan
+        safe_set_local_grad(parameter, poisoned)
         self._engine.step()
         if self._engine.skipped_steps != skipped + 1:
             raise TrainingError("DeepSpeed did a step that was to be dropped; do not trust the run")
