@@ -113,7 +113,8 @@ class ShardedEngine:
     def drop(self) -> None:
         """Forget the gradient: DeepSpeed does, and steps not, where a gradient is no number."""
         skipped = self._engine.skipped_steps
-        part, parameter = next(self._parts())
+        parameter = self._engine.optimizer.fp16_groups[0][0]
+        part, _ = next(self._parts(0))
         poisoned = safe_get_local_grad(parameter).clone()
         # Not what fills up the last rank's share: no later gradient would overwrite it.
         poisoned[: part.stop - part.start] = torch.nan
