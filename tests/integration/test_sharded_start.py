@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ pytestmark = pytest.mark.timeout(600)
 STATE_BYTES = 28
 """Of a parameter under ZeRO-3 in float32: what computes, gradient, weight, two moments are 20; the
 rest, by measurement, DeepSpeed takes for a while as it starts."""
-SLACK_BYTES = 48 << 20
+SLACK_BYTES = 96 << 20
 
 
 def started(folder: Path, jobs: list[TrainJob], world: int, *, steps: int = 0) -> None:
@@ -80,14 +79,14 @@ def test_ranks_together_hold_the_weights_of_one_that_has_all(world: int, tmp_pat
 
 
 def test_building_takes_each_rank_its_share_of_the_memory(tmp_path: Path) -> None:
-    shape = make_shape(num_layers=8, hidden_size=512, vocab_size=4096)
+    world = 2
+    shape = make_shape(num_layers=8, hidden_size=768, vocab_size=4096)
     job = make_engine_job(tmp_path, new_model=shape)
     parameters = {name: value.numel() for name, value in build(job).named_parameters()}
     total, largest = sum(parameters.values()), max(parameters.values())
-    for world in (1, 2):
-        started(tmp_path, [job], world)
-        peaks = [told(tmp_path, 0, rank)[0] for rank in range(world)]
-        share = STATE_BYTES * total / world
-        assert max(peaks) < share + 4 * largest + SLACK_BYTES
-        assert min(peaks) > share / 2, "that is what is measured"
-    assert math.ceil(total / 2) * 4 > SLACK_BYTES, "a whole model would show"
+    started(tmp_path, [job], world)
+    peaks = [told(tmp_path, 0, rank)[0] for rank in range(world)]
+    share = STATE_BYTES * total / world
+    assert max(peaks) < share + 4 * largest + SLACK_BYTES
+    assert min(peaks) > share / 2, "that is what is measured"
+    assert 4 * total / world > SLACK_BYTES, "a whole model would show"
