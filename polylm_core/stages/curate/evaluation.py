@@ -13,8 +13,8 @@ from polylm_core.characters import Texts, composed, from_strings
 from polylm_core.languages import ENGLISH, get_language
 from polylm_core.records import DOCUMENT_SCHEMA, PAIR_SCHEMA, list_parts, read_batches
 from polylm_core.restart import read_marker, write_marker
-from polylm_core.stages.curate import pii
-from polylm_core.stages.curate.contamination import build_index
+from polylm_core import pii
+from polylm_core.contamination import build_index
 from polylm_core.stages.curate.finish import index_file
 from polylm_core.stages.curate.repair import repair
 from polylm_core.stages.curate.scratch import Setting
@@ -36,7 +36,13 @@ def build_language_index(unit: IndexUnit) -> None:
     out = index_file(unit.setting, unit.language)
     marker = out.with_suffix(".json")
     if read_marker(marker) is None:
-        index = build_index(unit.language, _texts(unit), unit.setting.config.decontaminate)
+        settings = unit.setting.config.decontaminate
+        index = build_index(
+            unit.language,
+            _texts(unit),
+            ngram_words=settings.ngram_words,
+            ngram_characters=settings.ngram_characters,
+        )
         index.save(out)
         write_marker(marker, [out], {})
 

@@ -17,7 +17,7 @@ from polylm_core.stages.curate.config import (
     HeldOutConfig,
     IdentifyConfig,
 )
-from polylm_core.stages.curate.contamination import build_index
+from polylm_core.contamination import build_index
 from polylm_core.stages.curate.held_out import document_key, is_held_out
 from polylm_core.stages.curate.identify import foreign_lines, verdicts
 from polylm_core.stages.curate.lines import Lines
@@ -27,6 +27,7 @@ from polylm_core.stages.curate.rules_config import RulesConfig, RuleThresholds
 from polylm_core.tokens import tokenise
 from tests.unit.stages.curate_inputs import article_texts
 
+RUNS = DecontaminateConfig().model_dump()
 ENGLISH = (
     "All human beings are born free and equal in dignity and rights. They are endowed with reason "
     "and conscience and should act towards one another in a spirit of brotherhood."
@@ -237,12 +238,12 @@ def test_about_the_share_is_held_out_and_growing_it_only_adds() -> None:
 def test_contamination_is_a_long_run_or_a_whole_short_line(
     language: str, held: str, line: str, found: bool
 ) -> None:
-    index = build_index(language, [from_strings([held])], DecontaminateConfig())
+    index = build_index(language, [from_strings([held])], **RUNS)
     assert index.contaminated(from_strings([f"x\n{line}\ny"])).tolist() == [False, found, False]
 
 
 def test_a_run_across_two_lines_is_no_contamination() -> None:
     words = ENGLISH.split()
-    index = build_index("eng_Latn", [from_strings([ENGLISH])], DecontaminateConfig())
+    index = build_index("eng_Latn", [from_strings([ENGLISH])], **RUNS)
     lines = from_strings([f"{' '.join(words[:7])}\n{' '.join(words[7:15])}"])
     assert index.contaminated(lines).tolist() == [False, False]

@@ -26,7 +26,6 @@ from polylm_core.hashing import (
 )
 from polylm_core.kernels import kernel
 from polylm_core.languages import get_language
-from polylm_core.stages.curate.config import DecontaminateConfig
 from polylm_core.storage import replacing
 from polylm_core.tokens import STARTS_LINE, tokenise
 
@@ -78,11 +77,14 @@ class ContaminationIndex:
 
 
 def build_index(
-    language: str, texts: Iterable[Texts], config: DecontaminateConfig
+    language: str, texts: Iterable[Texts], *, ngram_words: int, ngram_characters: int
 ) -> ContaminationIndex:
-    """Index the lines of a language's evaluation texts."""
+    """Index the lines of a language's evaluation texts.
+
+    A run has so many words, or characters where no spaces stand between words.
+    """
     are_words = get_language(language).words == "spaces"
-    ngram = config.ngram_words if are_words else config.ngram_characters
+    ngram = ngram_words if are_words else ngram_characters
     runs, short_lines = [NO_HASHES], [NO_HASHES]
     for batch in texts:
         tokens = tokenise(batch, are_words=are_words)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from polylm_core.stages.curate.pii import EMAIL, IP_ADDRESS, PHONE_NUMBER, mask, regions_of
+from polylm_core.pii import EMAIL, IP_ADDRESS, PHONE_NUMBER, mask, regions_of
 
 FLORES = Path(__file__).parents[5] / "shared" / "data" / "flores200" / "flores200_dev.tar.xz"
 
