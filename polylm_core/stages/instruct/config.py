@@ -46,6 +46,60 @@ class TeacherConfig(StageConfig):
     """Licence of the tasks it writes."""
 
 
+class LanguageCheckConfig(StageConfig):
+    """Is a task in its language? By fastText's lid.176, and by script (arXiv 2406.20052 §3)."""
+
+    min_letters: int = Field(default=20, ge=1)
+    """A shorter answer or line is not identified by itself."""
+    min_confidence: float = Field(default=0.5, ge=0, le=1)
+    """Of a task as a whole and of its answer; what a small teacher makes up of words of several
+    languages is below."""
+    min_line_pass_rate: float = Field(default=0.5, ge=0, le=1)
+    """Share of the answer's lines that are in the language."""
+    min_word_pass_rate: float = Field(default=0.5, ge=0, le=1)
+    """Share of the answer's words that are in the language's script."""
+
+
+class NearTasksConfig(StageConfig):
+    """MinHash-LSH over the tasks of all languages, with the figures of `curate`."""
+
+    min_jaccard: float = Field(default=0.8, gt=0, le=1)
+    """Of the shingles of instruction, input and output together."""
+    shingle_characters: int = Field(default=10, ge=1)
+    """Of letters and digits without case; characters, so that any two languages compare."""
+    bands: int = Field(default=20, ge=2)
+    rows: int = Field(default=5, ge=1)
+    """Hashes of a band; bands * rows permutations in all."""
+
+
+class HeldOutTextConfig(StageConfig):
+    """Tasks that share an n-gram with held-out text of their language are dropped.
+
+    13 words as in GPT-3 (arXiv 2005.14165, appendix C). A line shorter than the n-gram counts when
+    it equals a held-out line.
+    """
+
+    ngram_words: int = Field(default=13, ge=2)
+    ngram_characters: int = Field(default=30, ge=2)
+    """N-gram length in languages without spaces between words."""
+    min_line_letters: int = Field(default=20, ge=1)
+    """Shorter held-out lines give nothing away: "Yes." is the answer to many tasks."""
+
+
+class ChecksConfig(StageConfig):
+    """What the published recipe (PolyLM §4) does not check."""
+
+    answers_end_at_blank_line: bool = False
+    """A small teacher goes on talking after a blank line; a large one writes paragraphs."""
+    min_distinct_share: float = Field(default=0.0, ge=0, le=1)
+    """Distinct words of an answer below which it loops, from eight words on; 0 asks for none."""
+    language: LanguageCheckConfig | None = LanguageCheckConfig()
+    mask_personal_data: bool = True
+    """E-mail addresses, IP addresses and telephone numbers become placeholders."""
+    near_duplicates: NearTasksConfig | None = NearTasksConfig()
+    held_out_text: HeldOutTextConfig | None = HeldOutTextConfig()
+
+
 class SelfInstructConfig(StageConfig):
     """Tasks that a teacher writes from seeds (PolyLM §4, MultiAlpaca)."""
 
@@ -72,6 +126,8 @@ class SelfInstructConfig(StageConfig):
     """Other limits (PolyLM §4: Korean and Vietnamese 0.3, Arabic 0.2)."""
     max_similarity: float = Field(ge=0, le=1)
     """A task is new if its ROUGE-L with every instruction known is below (PolyLM §4: 0.7)."""
+    checks: ChecksConfig = ChecksConfig()
+    """Other checks judge the same answers anew: the teacher is not asked again."""
 
     @property
     def prompts_per_round(self) -> int:

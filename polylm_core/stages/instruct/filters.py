@@ -1,11 +1,9 @@
 """What of a teacher's answer becomes a task, and why the rest does not.
 
-The order is MultiAlpaca's (PolyLM §4): form, web links, redundancy of instruction and input,
-novelty against every instruction known. Three rules are ours, because a small teacher needs them
-and the paper's did not: the answer has to be in the language, must not loop, must not echo.
-
-Words for ROUGE-L are runs of word characters, or single characters where no spaces stand between
-words (the paper used KyTea, Okt and a Thai tokenizer there, which are no dependencies of ours).
+The published filters are MultiAlpaca's (PolyLM §4): the answer is split on its numbered labels, its
+last task dropped if it hit the length limit, and all three parts required (`cut-off`,
+`incomplete`); then `link`, `redundant-input` and `not-novel`, in `RULES` with what the paper lacks:
+an answer must not echo, must not loop, and must be in the language.
 """
 
 from __future__ import annotations
@@ -13,25 +11,24 @@ from __future__ import annotations
 import functools
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from rouge_score.rouge_scorer import RougeScorer
 
-from polylm_core.identify import identify, is_in_language
-from polylm_core.languages import get_language
+from polylm_core import pii
 from polylm_core.stages.instruct.config import SelfInstructConfig
+from polylm_core.stages.instruct.language_check import is_in
+from polylm_core.stages.instruct.novelty import NoveltyIndex
+from polylm_core.stages.instruct.words import split_words, wording
 
 NO_INPUT = "<noinput>"
 FIELDS = ("Instruction", "Input", "Output")
 
-MIN_LETTERS_TO_IDENTIFY = 20
-"""A shorter answer is identified together with its instruction only."""
-MIN_CONFIDENCE = 0.5
-"""Of lid.176; what a small teacher makes up of words of several languages is below."""
-MIN_DISTINCT_SHARE = 0.5
-"""Distinct words of an answer below which it loops, from `MIN_WORDS_TO_LOOP` words on."""
 MIN_WORDS_TO_LOOP = 8
+"""Shorter answers may repeat their words."""
+PUBLISHED = ("incomplete", "link", "redundant-input", "not-novel")
+"""Reasons of the filters of PolyLM §4, beside `cut-off` of an answer's last task."""
 
 _LABEL = re.compile(r"^[ \t]*(?:\d+\.[ \t]*)?(Instruction|Input|Output):", re.MULTILINE)
 _NO_INPUT = re.compile(r"\W*no ?input\W*", re.IGNORECASE)
@@ -48,16 +45,21 @@ class Task:
     output: str
 
 
-def parse_answer(text: str, *, is_complete: bool) -> tuple[list[Task], list[str]]:
+def parse_answer(
+    text: str, *, is_complete: bool, ends_at_blank_line: bool
+) -> tuple[list[Task], list[str]]:
     """Split an answer on its labels into whole tasks, and the reasons of those that are not.
 
-    An answer cut off by the length limit loses its last task. Text after a blank line is talk.
+    An answer cut off by the length limit loses its last task. With `ends_at_blank_line`, what
+    follows a blank line within a part is talk.
     """
     starts = list(_LABEL.finditer(text))
     ends = [match.start() for match in starts[1:]] + [len(text)]
     blocks: list[dict[str, str]] = []
     for match, end in zip(starts, ends, strict=True):
-        value = _BLANK_LINE.split(text[match.end() : end].strip(), maxsplit=1)[0].strip()
+        value = text[match.end() : end].strip()
+        if ends_at_blank_line:
+            value = _BLANK_LINE.split(value, maxsplit=1)[0].strip()
         label = match.group(1)
         if label == FIELDS[0] or not blocks or label in blocks[-1]:
             blocks.append({})
@@ -76,48 +78,92 @@ def parse_answer(text: str, *, is_complete: bool) -> tuple[list[Task], list[str]
     return tasks, reasons
 
 
-def judge(
-    task: Task, known: Iterable[str], language: str, config: SelfInstructConfig
-) -> tuple[Task, str | None]:
-    """Return the task as it would be kept, and the reason to drop it, if there is one.
+class Sieve:
+    """The filters of one language, and the instructions that a new one must differ from."""
 
-    `known` are the instructions that a new one must differ from.
-    """
-    if task.input and task.input in task.instruction:
-        task = replace(task, input="")
-    return task, _reason(task, known, language, config)
+    def __init__(
+        self,
+        language: str,
+        config: SelfInstructConfig,
+        known: Iterable[str] = (),
+        reasons: Iterable[str] | None = None,
+    ) -> None:
+        """Take the instructions known; with `reasons`, apply only the rules that give them."""
+        self.language, self.config = language, config
+        self._novelty = NoveltyIndex(config.max_similarity)
+        applied = RULES if reasons is None else frozenset(reasons)
+        self._rules = [(reason, fails) for reason, fails in RULES.items() if reason in applied]
+        for instruction in known:
+            self.learn(instruction)
 
+    def learn(self, instruction: str) -> None:
+        """Let an instruction join those that new ones must differ from."""
+        self._novelty.add(split_words(instruction, self.language))
 
-def _reason(
-    task: Task, known: Iterable[str], language: str, config: SelfInstructConfig
-) -> str | None:
-    limit = config.max_redundancy_by_language.get(language, config.max_redundancy)
-    if any(_LINK.search(text) for text in (task.instruction, task.input, task.output)):
-        return "link"
-    if task.output in (task.instruction, task.input):
-        return "echo"
-    if _loops(task.output, language):
-        return "loop"
-    if task.input and rouge_l(task.instruction, task.input, language) > limit:
-        return "redundant-input"
-    if not _is_in(language, task):
-        return "other-language"
-    if any(rouge_l(task.instruction, old, language) >= config.max_similarity for old in known):
-        return "not-novel"
-    return None
+    def judge(self, task: Task) -> tuple[Task, str | None]:
+        """The task as it would be kept, and the reason to drop it, if there is one."""
+        if task.input and task.input in task.instruction:
+            task = replace(task, input="")
+        return task, next((reason for reason, fails in self._rules if fails(self, task)), None)
 
-
-def _loops(text: str, language: str) -> bool:
-    words = split_words(text, language)
-    return len(words) >= MIN_WORDS_TO_LOOP and len(set(words)) < MIN_DISTINCT_SHARE * len(words)
+    def nearest(self, instruction: str) -> int | None:
+        """The number of the first instruction learned that is too near, from 0."""
+        return self._novelty.nearest(split_words(instruction, self.language))
 
 
-def split_words(text: str, language: str) -> list[str]:
-    """Lowercase words of a text, or its characters where no spaces stand between words."""
-    words = re.findall(r"\w+", text.lower())
-    if get_language(language).words == "spaces":
-        return words
-    return [character for word in words for character in word]
+def masked(task: Task, language: str) -> Task:
+    """The task with placeholders for personal data."""
+    regions = pii.regions_of(language)
+    return Task(
+        *(pii.mask(text, regions)[0] for text in (task.instruction, task.input, task.output))
+    )
+
+
+def _is_incomplete(_: Sieve, task: Task) -> bool:
+    return not (task.instruction.strip() and task.output.strip())
+
+
+def _has_link(_: Sieve, task: Task) -> bool:
+    return any(_LINK.search(text) for text in (task.instruction, task.input, task.output))
+
+
+def _echoes(_: Sieve, task: Task) -> bool:
+    return task.output in (task.instruction, task.input)
+
+
+def _loops(sieve: Sieve, task: Task) -> bool:
+    least = sieve.config.checks.min_distinct_share
+    if not least:
+        return False
+    words = wording(split_words(task.output, sieve.language))
+    return len(words) >= MIN_WORDS_TO_LOOP and len(set(words)) < least * len(words)
+
+
+def _is_redundant(sieve: Sieve, task: Task) -> bool:
+    config = sieve.config
+    limit = config.max_redundancy_by_language.get(sieve.language, config.max_redundancy)
+    return bool(task.input) and rouge_l(task.instruction, task.input, sieve.language) > limit
+
+
+def _is_in_another_language(sieve: Sieve, task: Task) -> bool:
+    check = sieve.config.checks.language
+    return check is not None and not is_in(sieve.language, task.instruction, task.output, check)
+
+
+def _is_known(sieve: Sieve, task: Task) -> bool:
+    return sieve.nearest(task.instruction) is not None
+
+
+RULES: Mapping[str, Callable[[Sieve, Task], bool]] = {
+    "incomplete": _is_incomplete,
+    "link": _has_link,
+    "echo": _echoes,
+    "loop": _loops,
+    "redundant-input": _is_redundant,
+    "other-language": _is_in_another_language,
+    "not-novel": _is_known,
+}
+"""What drops a task, by reason, in this order: the first that applies is counted."""
 
 
 class _Words:
@@ -136,13 +182,3 @@ def _scorer(language: str) -> RougeScorer:
 def rouge_l(text: str, other: str, language: str) -> float:
     """ROUGE-L F of two texts."""
     return float(_scorer(language).score(text, other)["rougeL"].fmeasure)
-
-
-def _is_in(language: str, task: Task) -> bool:
-    """Whether the task as a whole, and an answer long enough to tell, are in the language."""
-    texts = [f"{task.instruction} {task.output}"]
-    if sum(character.isalpha() for character in task.output) >= MIN_LETTERS_TO_IDENTIFY:
-        texts.append(task.output)
-    return all(
-        is_in_language(identify(text, min_confidence=MIN_CONFIDENCE), language) for text in texts
-    )

@@ -17,7 +17,7 @@ from polylm_core.errors import ParamsError, Problem
 from polylm_core.languages import get_language
 from polylm_core.records import Instruction, Message
 from polylm_core.stages.instruct.config import SelfInstructConfig
-from polylm_core.stages.instruct.filters import NO_INPUT, Task, judge, parse_answer
+from polylm_core.stages.instruct.filters import NO_INPUT, Sieve, Task, masked, parse_answer
 from polylm_core.stages.instruct.seeds import SeedTasks
 from polylm_core.stages.instruct.selection import KEPT, Harvest, draw, in_drawn_order
 from polylm_core.stages.instruct.teacher import Answer, ask
@@ -84,6 +84,10 @@ def make_tasks(unit: Unit) -> Harvest:
     """Run all rounds of a unit."""
     harvest = Harvest()
     pools: dict[str, list[Task]] = {language: [] for language in unit.seeds}
+    sieves = {
+        language: Sieve(language, unit.config, (seed.instruction for seed in seeds))
+        for language, seeds in unit.seeds.items()
+    }
     for number in range(1, unit.config.rounds + 1):
         prompts = [
             _compose(unit, language, pools[language], f"{number}/{index}")
@@ -92,7 +96,7 @@ def make_tasks(unit: Unit) -> Harvest:
         ]
         answers = _answers(unit, prompts, number)
         for prompt, answer in zip(prompts, answers, strict=True):
-            _sift(unit, prompt.language, answer, pools[prompt.language], harvest)
+            _sift(unit, sieves[prompt.language], answer, pools[prompt.language], harvest)
     return harvest
 
 
@@ -139,7 +143,7 @@ def _answers(unit: Unit, prompts: list[_Prompt], number: int) -> list[Answer]:
     asked = fingerprint(
         {
             "prompts": [prompt.text for prompt in prompts],
-            "config": unit.config.model_dump(mode="json"),
+            "config": unit.config.model_dump(mode="json", exclude={"checks"}),
             "seed": unit.seed,
         }
     )
@@ -160,17 +164,23 @@ def _answers(unit: Unit, prompts: list[_Prompt], number: int) -> list[Answer]:
     return answers
 
 
-def _sift(unit: Unit, language: str, answer: Answer, pool: list[Task], harvest: Harvest) -> None:
+def _sift(unit: Unit, sieve: Sieve, answer: Answer, pool: list[Task], harvest: Harvest) -> None:
     """Move the good tasks of one answer into the pool and the harvest, and count all."""
-    tasks, reasons = parse_answer(OPENING + answer.text, is_complete=answer.is_complete)
+    language, checks = sieve.language, unit.config.checks
+    tasks, reasons = parse_answer(
+        OPENING + answer.text,
+        is_complete=answer.is_complete,
+        ends_at_blank_line=checks.answers_end_at_blank_line,
+    )
     for reason in reasons:
         harvest.funnel.count(ORIGIN, language, reason)
     for written in tasks:
-        known = [task.instruction for task in (*unit.seeds[language], *pool)]
-        task, drop = judge(written, known, language, unit.config)
+        shown = masked(written, language) if checks.mask_personal_data else written
+        task, drop = sieve.judge(shown)
         harvest.funnel.count(ORIGIN, language, drop or KEPT)
         if drop is None:
             pool.append(task)
+            sieve.learn(task.instruction)
             name = f"{ORIGIN}/{language}/{len(pool):04d}"
             harvest.instructions.append(
                 as_instruction(task, name, ORIGIN, language, unit.config.teacher.license)

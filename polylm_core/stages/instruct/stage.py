@@ -24,6 +24,7 @@ from polylm_core.stages.instruct.filters import Task
 from polylm_core.stages.instruct.seeds import FOLDER, SeedTasks, read_seeds
 from polylm_core.stages.instruct.selection import KEPT, Funnel, Harvest, count_kept, fits
 from polylm_core.stages.instruct.templates import ENGLISH
+from polylm_core.stages.instruct.together import sift_together
 from polylm_core.storage import no_space_named
 
 SEED = "seed"
@@ -52,7 +53,7 @@ def instruct(
     held_out = cross_lingual.held_out_tasks(shards, run.languages, config, run.seed)
     harvest = Harvest()
     if seeds is not None:  # first, because a missing teacher should be told at once
-        harvest.add(_self_instruct(config, seeds, run))
+        harvest.add(_self_instruct(config, shards, seeds, run))
         harvest.add(_taco(config, shards, seeds, run))
     harvest.add(_cross_lingual(config, shards, run))
     train = _without_held_out(harvest, held_out)
@@ -112,7 +113,9 @@ def _taco(config: InstructConfig, shards: ShardSet, seeds: SeedTasks, run: Stage
     return harvest
 
 
-def _self_instruct(config: InstructConfig, seeds: SeedTasks, run: StageRun) -> Harvest:
+def _self_instruct(
+    config: InstructConfig, shards: ShardSet, seeds: SeedTasks, run: StageRun
+) -> Harvest:
     settings = config.self_instruct
     harvest = Harvest()
     if settings is None:
@@ -123,6 +126,7 @@ def _self_instruct(config: InstructConfig, seeds: SeedTasks, run: StageRun) -> H
         for part in run.backend.map(self_instruct.make_tasks, units):
             harvest.add(part)
             tracker.advance()
+    harvest = sift_together(harvest, settings.checks, shards)
     harvest.add(_seeds_as_they_stand(config, seeds, settings.languages))
     return harvest
 

@@ -1,0 +1,123 @@
+"""What can only be judged of the tasks of all languages together, once they are written.
+
+Near duplicates whatever their languages: a teacher answers one seed in two languages with the same
+code, or in English twice. And tasks that share text with what was held out for evaluation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from polylm_core.artifacts import ShardSet
+from polylm_core.characters import Texts, from_strings
+from polylm_core.contamination import REASON as CONTAMINATED
+from polylm_core.contamination import ContaminationIndex, build_index
+from polylm_core.languages import ENGLISH
+from polylm_core.minhash import jaccard, shingles, signatures
+from polylm_core.records import Instruction, list_parts, read_documents, read_pairs
+from polylm_core.stages.instruct.config import ChecksConfig, HeldOutTextConfig, NearTasksConfig
+from polylm_core.stages.instruct.selection import KEPT, Funnel, Harvest
+from polylm_core.tokens import tokenise
+
+NEAR_DUPLICATE = "near-duplicate"
+BATCH_LINES = 10_000
+
+
+def sift_together(harvest: Harvest, checks: ChecksConfig, shards: ShardSet) -> Harvest:
+    """The harvest without near duplicates and without tasks that share held-out text.
+
+    Of near duplicates the first stays; the funnel counts the others and the contaminated.
+    """
+    rows = harvest.instructions
+    dropped: dict[int, str] = {}
+    if checks.held_out_text is not None:
+        dropped |= dict.fromkeys(_contaminated(rows, checks.held_out_text, shards), CONTAMINATED)
+    if checks.near_duplicates is not None:
+        left = [number for number in range(len(rows)) if number not in dropped]
+        near = near_duplicates([rows[number] for number in left], checks.near_duplicates)
+        dropped |= {left[place]: NEAR_DUPLICATE for place in near}
+    funnel = Funnel(harvest.funnel.counts.copy())
+    for number, reason in dropped.items():
+        funnel.count(rows[number].origin, rows[number].language, KEPT, -1)
+        funnel.count(rows[number].origin, rows[number].language, reason)
+    return Harvest([row for number, row in enumerate(rows) if number not in dropped], funnel)
+
+
+def near_duplicates(rows: Sequence[Instruction], config: NearTasksConfig) -> list[int]:
+    """The numbers of the tasks that nearly equal one that stays and comes before them."""
+    texts = from_strings(["\n".join(_contents(row)) for row in rows])
+    tokens = tokenise(texts, are_words=False)
+    hashed, offsets = shingles(tokens, config.shingle_characters)
+    _, keys = signatures(hashed, offsets, bands=config.bands, rows=config.rows)
+    sets = [np.unique(hashed[start:end]) for start, end in zip(offsets, offsets[1:], strict=False)]
+    buckets: dict[tuple[int, int], list[int]] = {}
+    found = []
+    for number, own in enumerate(keys.tolist()):
+        places = list(enumerate(own))
+        candidates = sorted({other for place in places for other in buckets.get(place, ())})
+        if any(jaccard(sets[other], sets[number]) >= config.min_jaccard for other in candidates):
+            found.append(number)
+        else:
+            for place in places:
+                buckets.setdefault(place, []).append(number)
+    return found
+
+
+def _contaminated(
+    rows: Sequence[Instruction], config: HeldOutTextConfig, shards: ShardSet
+) -> Iterator[int]:
+    """The numbers of the tasks with a line that shares held-out text of their language."""
+    numbers: dict[str, list[int]] = {}
+    for number, row in enumerate(rows):
+        numbers.setdefault(row.language, []).append(number)
+    for language, own in numbers.items():
+        index = _index_of(language, config, shards)
+        for number in own:
+            if index.contaminated(from_strings(["\n".join(_contents(rows[number]))])).any():
+                yield number
+
+
+def _index_of(language: str, config: HeldOutTextConfig, shards: ShardSet) -> ContaminationIndex:
+    return build_index(
+        language,
+        _batches(_long_lines(language, config.min_line_letters, shards)),
+        ngram_words=config.ngram_words,
+        ngram_characters=config.ngram_characters,
+    )
+
+
+def _long_lines(language: str, min_letters: int, shards: ShardSet) -> Iterator[str]:
+    for text in _held_out_texts(shards.path / "held_out", language):
+        for line in text.splitlines():
+            if sum(map(str.isalpha, line)) >= min_letters:
+                yield line
+
+
+def _held_out_texts(folder: Path, language: str) -> Iterator[str]:
+    documents = folder / "documents" / language
+    if documents.is_dir():
+        for document in read_documents(documents):
+            yield document.text
+    pairs = folder / "pairs"
+    with_pairs = sorted(part.name for part in pairs.iterdir()) if pairs.is_dir() else []
+    for other in with_pairs if language == ENGLISH else set(with_pairs) & {language}:
+        for pair in read_pairs(pairs / other):
+            yield pair.text_a if language == ENGLISH else pair.text_b
+
+
+def _batches(lines: Iterator[str]) -> Iterator[Texts]:
+    batch: list[str] = []
+    for line in lines:
+        batch.append(line)
+        if len(batch) == BATCH_LINES:
+            yield from_strings(batch)
+            batch = []
+    if batch:
+        yield from_strings(batch)
+
+
+def _contents(row: Instruction) -> list[str]:
+    return [message.content for message in row.messages]
