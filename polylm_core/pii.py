@@ -21,9 +21,9 @@ import babel.core
 import numpy as np
 import phonenumbers
 
+from polylm_core import pii_scan as scan
 from polylm_core.characters import Texts, from_strings
 from polylm_core.languages import get_language
-from polylm_core import pii_scan as scan
 
 EMAIL, IP_ADDRESS, PHONE_NUMBER = "<EMAIL>", "<IP_ADDRESS>", "<PHONE_NUMBER>"
 

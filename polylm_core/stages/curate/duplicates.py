@@ -18,8 +18,8 @@ import numpy.typing as npt
 from polylm_core.hashing import NO_HASHES, Hashes
 from polylm_core.kernels import kernel
 from polylm_core.languages import get_language
-from polylm_core.stages.curate.config import NearDuplicatesConfig
 from polylm_core.minhash import Signatures, agreement, jaccard, shingles
+from polylm_core.stages.curate.config import NearDuplicatesConfig
 from polylm_core.stages.curate.rows import Places
 from polylm_core.stages.curate.scratch import Array, Prepared
 from polylm_core.tokens import tokenise

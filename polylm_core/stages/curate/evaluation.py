@@ -9,12 +9,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from polylm_core import pii
 from polylm_core.characters import Texts, composed, from_strings
+from polylm_core.contamination import build_index
 from polylm_core.languages import ENGLISH, get_language
 from polylm_core.records import DOCUMENT_SCHEMA, PAIR_SCHEMA, list_parts, read_batches
 from polylm_core.restart import read_marker, write_marker
-from polylm_core import pii
-from polylm_core.contamination import build_index
 from polylm_core.stages.curate.finish import index_file
 from polylm_core.stages.curate.repair import repair
 from polylm_core.stages.curate.scratch import Setting

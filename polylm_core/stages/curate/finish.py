@@ -14,14 +14,14 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
+from polylm_core import contamination
+from polylm_core.contamination import ContaminationIndex
 from polylm_core.hashing import NO_HASHES
 from polylm_core.languages import ENGLISH
 from polylm_core.records import DOCUMENT_SCHEMA, PAIR_SCHEMA, part_file, write_batches, write_table
 from polylm_core.restart import read_marker, write_marker
-from polylm_core import contamination
 from polylm_core.stages.curate import repeated
 from polylm_core.stages.curate.collector import Collector
-from polylm_core.contamination import ContaminationIndex
 from polylm_core.stages.curate.decide import (
     COPIES_FILE,
     EXACT,

@@ -17,17 +17,17 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from polylm_core import pii
 from polylm_core.hashing import NO_HASHES, Hashes
 from polylm_core.languages import ENGLISH, get_language
+from polylm_core.minhash import shingles, signatures
 from polylm_core.records import DOCUMENT_SCHEMA, read_batches
 from polylm_core.restart import read_marker, write_marker
-from polylm_core import pii
 from polylm_core.stages.curate import identify, opt_out
 from polylm_core.stages.curate.collector import Collector
 from polylm_core.stages.curate.held_out import held_out_flags
 from polylm_core.stages.curate.ledger import Kind, Ledger
 from polylm_core.stages.curate.lines import Lines
-from polylm_core.minhash import shingles, signatures
 from polylm_core.stages.curate.models import identifier_of, quality_scores
 from polylm_core.stages.curate.repair import FILTER as REPAIR
 from polylm_core.stages.curate.repair import REASONS as REPAIR_REASONS

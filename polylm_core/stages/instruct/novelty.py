@@ -240,9 +240,7 @@ def _rarest(query: Ids, frequencies: Ids, most: int) -> Places:
 
 
 @kernel
-def _is_similar(
-    words: Ids, size: int, needed: int, slots: Ids, work: _Work, number: int
-) -> bool:
+def _is_similar(words: Ids, size: int, needed: int, slots: Ids, work: _Work, number: int) -> bool:
     """Whether a list has an LCS of at least `needed` words with the query."""
     if needed > min(size, len(words)):
         return False

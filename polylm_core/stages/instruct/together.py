@@ -17,7 +17,7 @@ from polylm_core.contamination import REASON as CONTAMINATED
 from polylm_core.contamination import ContaminationIndex, build_index
 from polylm_core.languages import ENGLISH
 from polylm_core.minhash import jaccard, shingles, signatures
-from polylm_core.records import Instruction, list_parts, read_documents, read_pairs
+from polylm_core.records import Instruction, read_documents, read_pairs
 from polylm_core.stages.instruct.config import ChecksConfig, HeldOutTextConfig, NearTasksConfig
 from polylm_core.stages.instruct.selection import KEPT, Funnel, Harvest
 from polylm_core.tokens import tokenise

@@ -8,6 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from polylm_core.characters import composed, from_strings
+from polylm_core.contamination import build_index
 from polylm_core.identify_batch import load_identifier
 from polylm_core.languages import get_language
 from polylm_core.stages.curate import identify
@@ -17,7 +18,6 @@ from polylm_core.stages.curate.config import (
     HeldOutConfig,
     IdentifyConfig,
 )
-from polylm_core.contamination import build_index
 from polylm_core.stages.curate.held_out import document_key, is_held_out
 from polylm_core.stages.curate.identify import foreign_lines, verdicts
 from polylm_core.stages.curate.lines import Lines

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from polylm_core import minhash
 from polylm_core.characters import composed, from_arrow, from_strings
 from polylm_core.hashing import hash_set, in_set, mixed_with
 from polylm_core.languages import POLYLM_LANGUAGES, get_language
-from polylm_core import minhash
 from polylm_core.stages.curate import repair
 from polylm_core.stages.curate.lines import Lines
 from polylm_core.stages.curate.rules import judge_of
