@@ -7,6 +7,7 @@ code, or in English twice. And tasks that share text with what was held out for 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -52,7 +53,7 @@ def near_duplicates(rows: Sequence[Instruction], config: NearTasksConfig) -> lis
     tokens = tokenise(texts, are_words=False)
     hashed, offsets = shingles(tokens, config.shingle_characters)
     _, keys = signatures(hashed, offsets, bands=config.bands, rows=config.rows)
-    sets = [np.unique(hashed[start:end]) for start, end in zip(offsets, offsets[1:], strict=False)]
+    sets = [np.unique(hashed[start:end]) for start, end in pairwise(offsets)]
     buckets: dict[tuple[int, int], list[int]] = {}
     found = []
     for number, own in enumerate(keys.tolist()):
