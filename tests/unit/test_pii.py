@@ -12,7 +12,7 @@ import pytest
 
 from polylm_core.pii import EMAIL, IP_ADDRESS, PHONE_NUMBER, mask, regions_of
 
-FLORES = Path(__file__).parents[5] / "shared" / "data" / "flores200" / "flores200_dev.tar.xz"
+FLORES = Path(__file__).parents[3] / "shared" / "data" / "flores200" / "flores200_dev.tar.xz"
 
 TEXTS = {
     "deu_Latn": "Wir freuen uns über jede Nachricht zu diesem Thema",
