@@ -52,9 +52,9 @@ class LanguageCheckConfig(StageConfig):
     min_letters: int = Field(default=20, ge=1)
     """A shorter answer or line is not identified by itself."""
     min_confidence: float = Field(default=0.3, ge=0, le=1)
-    """Of a task as a whole and of its answer. With 0.3 instead of 0.5, a third fewer of the released
-    Spanish tasks are taken and as many with English in them; what a small teacher makes up of words
-    of several languages is below 0.5."""
+    """Of a task as a whole and of its answer. With 0.3 instead of 0.5, a third fewer of the
+    released Spanish tasks are taken, and as many with English in them; what a small teacher makes
+    up of words of several languages is below 0.5."""
     min_line_pass_rate: float = Field(default=0.5, ge=0, le=1)
     """Share of the answer's lines that are in the language."""
     min_word_pass_rate: float = Field(default=0.5, ge=0, le=1)
