@@ -73,7 +73,13 @@ _ALL = (
     Stage("encode", artifacts.TokenSet, "04_tokens", ("curate", "vocab")),
     Stage("mix", artifacts.Mixture, "05_mixture", ("encode",)),
     Stage("pretrain", artifacts.BaseModelFolder, "06_base", ("vocab", "encode", "mix")),
-    Stage("instruct", artifacts.InstructionSet, "07_instructions", ("curate",), reads_sources=True),
+    Stage(
+        "instruct",
+        artifacts.InstructionSet,
+        "07_instructions",
+        ("ingest", "curate"),
+        reads_sources=True,
+    ),
     Stage("finetune", artifacts.ChatModelFolder, "08_chat", ("pretrain", "instruct")),
     Stage(
         "evaluate",

@@ -1,6 +1,7 @@
 """`instruct`: instructions to tune on, in every language, and held-out ones to evaluate with.
 
-In: the curated pairs and documents, and the seed tasks of `data/00_sources`. Out: `train.parquet`,
+In: the curated pairs and documents, the evaluation sets of `data/01_documents` and the seed tasks
+of `data/00_sources`. Out: `train.parquet`,
 `held_out.parquet` and `funnel.parquet`, which counts what became of everything looked at.
 Three published ways meet here, each a part of the parameters that a recipe may leave out:
 translation via hub languages (BayLing 2), English in between (TaCo), and tasks that a teacher
@@ -15,7 +16,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from polylm_core.artifacts import InstructionSet, ShardSet, partial_folder
+from polylm_core.artifacts import DocumentSet, InstructionSet, ShardSet, partial_folder
 from polylm_core.records import INSTRUCTION_SCHEMA, Instruction, write_table
 from polylm_core.stages.base import StageRun
 from polylm_core.stages.instruct import cross_lingual, self_instruct, taco, teacher
@@ -41,10 +42,11 @@ FUNNEL_SCHEMA = pa.schema(
 
 
 def instruct(
-    config: InstructConfig, shards: ShardSet, sources: Path, run: StageRun
+    config: InstructConfig, documents: DocumentSet, shards: ShardSet, sources: Path, run: StageRun
 ) -> InstructionSet:
     """Make the instruction set.
 
+    Of `documents`, only the evaluation sets are read, which no task may give away.
     Raises StageError, SourceError or MachineError when pairs, seed tasks or the teacher are not
     what the parameters ask for.
     """
@@ -53,7 +55,7 @@ def instruct(
     held_out = cross_lingual.held_out_tasks(shards, run.languages, config, run.seed)
     harvest = Harvest()
     if seeds is not None:  # first, because a missing teacher should be told at once
-        harvest.add(_self_instruct(config, shards, seeds, run))
+        harvest.add(_self_instruct(config, documents, shards, seeds, run))
         harvest.add(_taco(config, shards, seeds, run))
     harvest.add(_cross_lingual(config, shards, run))
     train = _without_held_out(harvest, held_out)
@@ -67,7 +69,7 @@ def instruct(
         InstructionSet,
         partial,
         config,
-        inputs={"curate": shards},
+        inputs={"ingest": documents, "curate": shards},
         pinned={} if seeds is None else {FOLDER: seeds.fingerprint},
         counts={
             "train": len(train),
@@ -114,7 +116,11 @@ def _taco(config: InstructConfig, shards: ShardSet, seeds: SeedTasks, run: Stage
 
 
 def _self_instruct(
-    config: InstructConfig, shards: ShardSet, seeds: SeedTasks, run: StageRun
+    config: InstructConfig,
+    documents: DocumentSet,
+    shards: ShardSet,
+    seeds: SeedTasks,
+    run: StageRun,
 ) -> Harvest:
     settings = config.self_instruct
     harvest = Harvest()
@@ -126,7 +132,7 @@ def _self_instruct(
         for part in run.backend.map(self_instruct.make_tasks, units):
             harvest.add(part)
             tracker.advance()
-    harvest = sift_together(harvest, settings.checks, shards)
+    harvest = sift_together(harvest, settings.checks, documents, shards)
     harvest.add(_seeds_as_they_stand(config, seeds, settings.languages))
     return harvest
 

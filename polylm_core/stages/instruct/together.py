@@ -1,21 +1,22 @@
 """What can only be judged of the tasks of all languages together, once they are written.
 
 Near duplicates whatever their languages: a teacher answers one seed in two languages with the same
-code, or in English twice. And tasks that share text with what was held out for evaluation.
+code, or in English twice. And tasks that share text with what was held out, or with the recipe's
+evaluation sets.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import chain, pairwise
 from pathlib import Path
 
 import numpy as np
 
-from polylm_core.artifacts import ShardSet
+from polylm_core.artifacts import DocumentSet, ShardSet
 from polylm_core.characters import Texts, from_strings
 from polylm_core.contamination import REASON as CONTAMINATED
-from polylm_core.contamination import ContaminationIndex, build_index
+from polylm_core.contamination import build_index
 from polylm_core.languages import ENGLISH
 from polylm_core.minhash import jaccard, shingles, signatures
 from polylm_core.records import Instruction, read_documents, read_pairs
@@ -27,15 +28,18 @@ NEAR_DUPLICATE = "near-duplicate"
 BATCH_LINES = 10_000
 
 
-def sift_together(harvest: Harvest, checks: ChecksConfig, shards: ShardSet) -> Harvest:
-    """The harvest without near duplicates and without tasks that share held-out text.
+def sift_together(
+    harvest: Harvest, checks: ChecksConfig, documents: DocumentSet, shards: ShardSet
+) -> Harvest:
+    """The harvest without near duplicates and without tasks that give an evaluation away.
 
     Of near duplicates the first stays; the funnel counts the others and the contaminated.
     """
     rows = harvest.instructions
     dropped: dict[int, str] = {}
     if checks.held_out_text is not None:
-        dropped |= dict.fromkeys(_contaminated(rows, checks.held_out_text, shards), CONTAMINATED)
+        given_away = _contaminated(rows, checks.held_out_text, documents, shards)
+        dropped |= dict.fromkeys(given_away, CONTAMINATED)
     if checks.near_duplicates is not None:
         left = [number for number in range(len(rows)) if number not in dropped]
         near = near_duplicates([rows[number] for number in left], checks.near_duplicates)
@@ -68,33 +72,55 @@ def near_duplicates(rows: Sequence[Instruction], config: NearTasksConfig) -> lis
 
 
 def _contaminated(
-    rows: Sequence[Instruction], config: HeldOutTextConfig, shards: ShardSet
+    rows: Sequence[Instruction],
+    config: HeldOutTextConfig,
+    documents: DocumentSet,
+    shards: ShardSet,
 ) -> Iterator[int]:
-    """The numbers of the tasks with a line that shares held-out text of their language."""
+    """The numbers of the tasks with a line that shares text to evaluate on, of their language."""
     numbers: dict[str, list[int]] = {}
     for number, row in enumerate(rows):
         numbers.setdefault(row.language, []).append(number)
+    evaluation = _evaluation_texts(documents, numbers.keys())
     for language, own in numbers.items():
-        index = _index_of(language, config, shards)
+        texts = chain(
+            _held_out_texts(shards.path / "held_out", language), evaluation.get(language, ())
+        )
+        index = build_index(
+            language,
+            _batches(_long_lines(texts, config.min_line_letters)),
+            ngram_words=config.ngram_words,
+            ngram_characters=config.ngram_characters,
+        )
         for number in own:
             if index.contaminated(from_strings(["\n".join(_contents(rows[number]))])).any():
                 yield number
 
 
-def _index_of(language: str, config: HeldOutTextConfig, shards: ShardSet) -> ContaminationIndex:
-    return build_index(
-        language,
-        _batches(_long_lines(language, config.min_line_letters, shards)),
-        ngram_words=config.ngram_words,
-        ngram_characters=config.ngram_characters,
-    )
-
-
-def _long_lines(language: str, min_letters: int, shards: ShardSet) -> Iterator[str]:
-    for text in _held_out_texts(shards.path / "held_out", language):
+def _long_lines(texts: Iterable[str], min_letters: int) -> Iterator[str]:
+    for text in texts:
         for line in text.splitlines():
             if sum(map(str.isalpha, line)) >= min_letters:
                 yield line
+
+
+def _evaluation_texts(documents: DocumentSet, languages: Collection[str]) -> dict[str, list[str]]:
+    """The recipe's evaluation sets by language; one that does not say its language is in each."""
+    found: dict[str, list[str]] = {language: [] for language in languages}
+    for name in sorted(documents.manifest.files):
+        if name.startswith("evaluation/documents/"):
+            for document in read_documents(documents.path / name):
+                for language in {document.language or code for code in languages} & found.keys():
+                    found[language].append(document.text)
+        elif name.startswith("evaluation/pairs/"):
+            for pair in read_pairs(documents.path / name):
+                for language, text in (
+                    (pair.language_a, pair.text_a),
+                    (pair.language_b, pair.text_b),
+                ):
+                    if language in found:
+                        found[language].append(text)
+    return found
 
 
 def _held_out_texts(folder: Path, language: str) -> Iterator[str]:

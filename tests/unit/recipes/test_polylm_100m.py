@@ -147,10 +147,11 @@ def test_a_model_of_wikipedia_cuts_the_web_and_nothing_of_wikipedia(
 
 
 def test_instructions_are_made_of_every_language(
-    params: Params, shards: ShardSet, tmp_path: Path
+    params: Params, documents: DocumentSet, shards: ShardSet, tmp_path: Path
 ) -> None:
     config = params.instruct.model_copy(update={"self_instruct": None})  # the teacher takes minutes
-    made = instruct(config, shards, SOURCES, make_run(tmp_path, languages=params.languages))
+    run = make_run(tmp_path, languages=params.languages)
+    made = instruct(config, documents, shards, SOURCES, run)
     for origin in ("cross-lingual", "continuation", "taco"):
         assert set(made.counts["train_by_origin"][origin]) >= OTHERS
     assert set(made.counts["held_out_by_language"]) == {ENGLISH, *OTHERS}

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
 
-from polylm_core.artifacts import ShardSet, partial_folder, publish
+from polylm_core.artifacts import DocumentSet, ShardSet, partial_folder, publish
 from polylm_core.records import (
     DOCUMENT_SCHEMA,
     PAIR_SCHEMA,
@@ -62,6 +63,16 @@ def make_shards(folder: Path) -> ShardSet:
         document = Document(f"help/{language}/page", text, language, "help", "MPL-2.0")
         write_parts(partial / "documents" / language, [document], DOCUMENT_SCHEMA)
     return publish(ShardSet, partial, folder, inputs={}, params={}, counts={})
+
+
+def make_documents(
+    folder: Path, evaluation: Sequence[Document] = (), evaluation_pairs: Sequence[Pair] = ()
+) -> DocumentSet:
+    """Evaluation sets; the documents themselves are nothing to `instruct`."""
+    partial = partial_folder(folder)
+    write_parts(partial / "evaluation/documents/exam", evaluation, DOCUMENT_SCHEMA)
+    write_parts(partial / "evaluation/pairs/exam", evaluation_pairs, PAIR_SCHEMA)
+    return publish(DocumentSet, partial, folder, inputs={}, params={}, counts={})
 
 
 def make_sources(folder: Path) -> Path:

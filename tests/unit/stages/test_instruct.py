@@ -30,6 +30,7 @@ from polylm_core.stages.instruct.teacher import Answer
 from tests.support import make_run
 from tests.unit.stages.instruct_inputs import (
     LANGUAGES,
+    make_documents,
     make_shards,
     make_sources,
     sentences,
@@ -129,7 +130,9 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def make_set(
     folder: Path, shards: ShardSet, sources: Path, config: InstructConfig, seed: int = 7
 ) -> InstructionSet:
-    return instruct(config, shards, sources, make_run(folder, languages=LANGUAGES, seed=seed))
+    documents = make_documents(folder.with_name(f"{folder.name}-documents"))
+    run = make_run(folder, languages=LANGUAGES, seed=seed)
+    return instruct(config, documents, shards, sources, run)
 
 
 def rows_of(instructions: InstructionSet, file: str = "train") -> list[Instruction]:
@@ -161,7 +164,7 @@ def test_the_artifact_loads_and_counts_what_it_holds(translated: InstructionSet)
     assert by_origin["continuation"] == {language: 4 for language in sorted(LANGUAGES)}
     # German and Chinese with English, German with Chinese, and Swahili with English.
     assert sum(by_origin["cross-lingual"].values()) == 20 + 20 + 6 + 3
-    assert set(loaded.manifest.inputs) == {"curate", "seed_tasks"}
+    assert set(loaded.manifest.inputs) == {"ingest", "curate", "seed_tasks"}
 
 
 def test_every_chat_ends_with_an_answer_and_every_id_is_unique(translated: InstructionSet) -> None:

@@ -232,3 +232,34 @@ def test_the_first_drawn_are_the_beginning_of_the_order(count: int) -> None:
     ordered = in_drawn_order(range(100), 7, str)
     assert ordered != list(range(100))
     assert first_drawn(iter(range(100)), 7, str, count) == (ordered[:count], 100)
+
+
+BAD = """ Describe the weather in summer.
+4. Input: <noinput>
+4. Output: Im Sommer ist es warm und die Tage sind sehr lang.
+5. Instruction: Open the page and read it to me.
+5. Input: <noinput>
+5. Output: It is at https://example.org/page and it says hello.
+6. Instruction: Describe the weather in winter in one word.
+6. Input: <noinput>
+6. Output: It is as cold as the sea in the north.
+7. Instruction: Name a warm colour that many people like.
+7. Input:
+7. Output: A warm colour that many people like is yellow.
+8. Instruction: Translate the word winter and say what it means.
+8. Input: winter
+8. Output: It means the cold part of the year before the spring.
+9. Instruction: Write a long story about a ship.
+9. Input: <noinput>
+9. Output: Once upon a time there was a ship that went to"""
+
+
+def test_every_bad_task_planted_in_an_answer_is_dropped_for_its_reason() -> None:
+    tasks, reasons = parse_answer(
+        f"4. Instruction:{BAD}", is_complete=False, ends_at_blank_line=False
+    )
+    sieve = Sieve("eng_Latn", CONFIG, [TASK.instruction])
+    judged = [sieve.judge(task) for task in tasks]
+    assert reasons == ["cut-off", "incomplete"]
+    assert [reason for _, reason in judged] == ["other-language", "link", "not-novel", None]
+    assert judged[-1][0].input == ""
