@@ -8,18 +8,18 @@ never on the order in which they came.
 from __future__ import annotations
 
 import asyncio
-import os
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from polylm_core.errors import MachineError, TeacherError
+from polylm_core.errors import TeacherError
 from polylm_core.settings import Endpoint
 from polylm_core.storage import fingerprint
 from polylm_core.teachers.answer_store import AnswerStore, Request
 from polylm_core.teachers.config import OpenAITeacher
 from polylm_core.teachers.exchange import Exchange, NoAnswerError
+from polylm_core.teachers.places import key_of
 from polylm_core.teachers.spending import Account, BudgetSpentError, most_of
 from polylm_core.teachers.teacher import Answer, Sampling, Usage, usage_of
 
@@ -45,7 +45,7 @@ class EndpointTeacher:
         self._config = config
         self._num_prompts = num_prompts
         self._on_answer = on_answer
-        self._exchange = Exchange(config, endpoint, _key(config.endpoint, endpoint))
+        self._exchange = Exchange(config, endpoint, key_of(config, endpoint))
         self._store = AnswerStore(answers)
         self._account = Account(config.budget, config.prices)
         self._places = asyncio.Semaphore(endpoint.concurrent_requests)
@@ -182,33 +182,3 @@ class EndpointTeacher:
             f"far {spent.tokens * share:,.0f} tokens{money}. Raise `teacher.budget` and run "
             "again: what was answered is kept and not asked again"
         )
-
-
-def find_endpoint(config: OpenAITeacher, endpoints: Mapping[str, Endpoint]) -> Endpoint:
-    """Look an endpoint up in the profile; raises TeacherError saying where to name it."""
-    if config.endpoint not in endpoints:
-        known = ", ".join(sorted(endpoints)) or "none"
-        raise TeacherError(
-            f"the profile does not say where the teacher {config.endpoint!r} answers (known: "
-            f"{known}); add its address to `endpoints`"
-        )
-    return endpoints[config.endpoint]
-
-
-def _key(name: str, endpoint: Endpoint) -> str | None:
-    """The key, from the environment; raises MachineError, which does not show it."""
-    variable = endpoint.key_variable
-    if variable is None:
-        return None
-    key = os.environ.get(variable, "").strip()
-    if not key:
-        raise MachineError(
-            f"the key to the endpoint {name} is missing: set the environment variable {variable}, "
-            f"or take `endpoints.{name}.key_variable` out of the profile"
-        )
-    if not (key.isascii() and key.isprintable()):
-        raise MachineError(
-            f"the environment variable {variable} holds no key: it has characters that cannot be "
-            "sent; set it to the key alone"
-        )
-    return key

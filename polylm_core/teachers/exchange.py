@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 import httpx
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, SecretStr, ValidationError
 from tenacity import (
     AsyncRetrying,
     RetryCallState,
@@ -89,7 +89,7 @@ class _ErrorReply(BaseModel):
 class Exchange:
     """The connections to an endpoint."""
 
-    def __init__(self, config: OpenAITeacher, endpoint: Endpoint, key: str | None) -> None:
+    def __init__(self, config: OpenAITeacher, endpoint: Endpoint, key: SecretStr | None) -> None:
         self.num_lost = 0
         """Tries whose answer did not arrive although the endpoint may have charged for it."""
         self._config = config
@@ -102,7 +102,7 @@ class Exchange:
         )
         self._client = httpx.AsyncClient(
             base_url=endpoint.address,
-            headers={} if key is None else {"Authorization": f"Bearer {key}"},
+            headers={} if key is None else {"Authorization": f"Bearer {key.get_secret_value()}"},
             timeout=None,  # of single reads: `_try` bounds all of it
             limits=httpx.Limits(max_connections=endpoint.concurrent_requests),
         )
@@ -229,7 +229,7 @@ class Exchange:
         return _Complaint(message=shown, code=found.code)
 
     def _clean(self, text: str) -> str:
-        return text if self._key is None else text.replace(self._key, HIDDEN)
+        return text if self._key is None else text.replace(self._key.get_secret_value(), HIDDEN)
 
 
 def _retry_after(headers: httpx.Headers) -> float:

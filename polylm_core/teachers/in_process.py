@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from polylm_core.errors import MachineError, PromptTooLongError, TeacherError
-from polylm_core.remote import is_remote
 from polylm_core.storage import fingerprint, sha256_file
 from polylm_core.teachers.config import FolderTeacher, PackageTeacher
 from polylm_core.teachers.generation import Loaded, continue_batch, load_folder, load_gguf
+from polylm_core.teachers.places import folder_of
 from polylm_core.teachers.teacher import Answer, Sampling
 
 
@@ -96,18 +96,7 @@ class ModelFolder:
 
 def find_folder(config: FolderTeacher, locations: Mapping[str, str]) -> ModelFolder:
     """Find the folder and verify it; raises TeacherError saying where it was looked for."""
-    location = locations.get(config.source)
-    if location is None:
-        raise TeacherError(
-            f"the profile does not say where the teacher {config.source!r} lies; "
-            "add its folder to `source_locations`"
-        )
-    path = Path(location.removeprefix("file://")).expanduser().absolute()
-    if is_remote(location) or not (path / "config.json").is_file():
-        raise TeacherError(
-            f"{location}: no folder of a Hugging Face model (config.json); correct "
-            f"`source_locations.{config.source}` in the profile, or copy the model there"
-        )
+    path = folder_of(config, locations)
     seen = folder_fingerprint(path)
     if seen != config.fingerprint:
         raise TeacherError(

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from polylm_core.settings import Endpoint
 from polylm_core.teachers.config import FolderTeacher, PackageTeacher, TeacherConfig
-from polylm_core.teachers.endpoint import EndpointTeacher, find_endpoint
+from polylm_core.teachers.endpoint import EndpointTeacher
 from polylm_core.teachers.in_process import find_folder, find_shipped
+from polylm_core.teachers.places import endpoint_of
 from polylm_core.teachers.teacher import Teacher, Usage
 
 
@@ -44,7 +45,7 @@ def open_teacher(
     elif isinstance(config, FolderTeacher):
         yield find_folder(config, surroundings.locations)
     else:
-        endpoint = find_endpoint(config, surroundings.endpoints)
+        endpoint = endpoint_of(config, surroundings.endpoints)
         with EndpointTeacher(
             config, endpoint, surroundings.answers, num_prompts=num_prompts, on_answer=on_answer
         ) as teacher:
