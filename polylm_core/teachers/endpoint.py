@@ -75,6 +75,16 @@ class EndpointTeacher:
         """Tries whose answer did not arrive although the endpoint may have charged for it."""
         return self._exchange.num_lost
 
+    @property
+    def doubt(self) -> str:
+        """What the account cannot know, if there is anything."""
+        if not self.num_lost:
+            return ""
+        return (
+            f"; the answers to {self.num_lost:,} tries were lost on the way, for which an endpoint "
+            "that does not know `Idempotency-Key` charges too"
+        )
+
     def ask(self, prompts: Sequence[str], sampling: Sampling, seed: int) -> list[Answer]:
         """Answer all prompts; raises TeacherError, once the requests under way have ended."""
         return self._runner.run(self._ask(self._requests(prompts, sampling, seed)))
@@ -179,6 +189,6 @@ class EndpointTeacher:
             f"the budget of {' and '.join(allowed)} does not cover another request to "
             f"{self._config.endpoint}: {spent.answers:,} answers took {spent.describe(prices)}; "
             f"{missing:,} of {self._num_prompts:,} prompts are without an answer, by the mean so "
-            f"far {spent.tokens * share:,.0f} tokens{money}. Raise `teacher.budget` and run "
-            "again: what was answered is kept and not asked again"
+            f"far {spent.tokens * share:,.0f} tokens{money}{self.doubt}. Raise `teacher.budget` and "
+            "run again: what was answered is kept and not asked again"
         )

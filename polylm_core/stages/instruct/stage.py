@@ -26,6 +26,7 @@ from polylm_core.stages.instruct.selection import KEPT, Funnel, Harvest, count_k
 from polylm_core.stages.instruct.templates import ENGLISH
 from polylm_core.storage import no_space_named
 from polylm_core.teachers.config import OpenAITeacher
+from polylm_core.teachers.endpoint import EndpointTeacher
 from polylm_core.teachers.opening import Surroundings, open_teacher
 from polylm_core.teachers.teacher import Usage
 
@@ -140,7 +141,8 @@ def _self_instruct(config: InstructConfig, seeds: SeedTasks, run: StageRun) -> H
                 used += usage
                 if not teacher.is_remote:
                     show(used, usage.answers)
-    run.progress.say(f"self-instruct: {used.answers:,} answers, {used.describe(prices)}")
+            doubt = teacher.doubt if isinstance(teacher, EndpointTeacher) else ""
+    run.progress.say(f"self-instruct: {used.answers:,} answers, {used.describe(prices)}{doubt}")
     harvest.add(_seeds_as_they_stand(config, seeds, settings.languages))
     return harvest
 

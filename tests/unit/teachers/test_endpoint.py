@@ -255,11 +255,13 @@ def test_faults_lose_nothing_and_cost_what_the_server_counts(tmp_path: Path) -> 
     ):
         answers = teacher.ask(prompts, SAMPLING, seed=1)
         lost = books.faults["time-out"] + books.faults["cut-off"] + books.faults["not-json"]
-        assert teacher.num_lost >= lost > 0
+        # On a busy machine a try may time out by itself: it is told as lost, and tried again.
+        resent = sum(count - 1 for count in books.sent.values())
+        assert teacher.num_lost - lost == resent
     assert set(books.faults) >= {"429", "500", "time-out", "cut-off", "not-json"}
     assert [answer.text.partition(" to ")[2] for answer in answers] == prompts
     assert (teacher.spent.prompt_tokens, teacher.spent.answer_tokens) == books.tokens
-    assert set(books.sent.values()) == {1}
+    assert len(books.sent) == len(books.charged) == 60
 
 
 def test_where_keys_are_not_honoured_the_tries_that_may_have_cost_more_are_counted(
