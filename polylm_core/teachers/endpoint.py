@@ -189,6 +189,6 @@ class EndpointTeacher:
             f"the budget of {' and '.join(allowed)} does not cover another request to "
             f"{self._config.endpoint}: {spent.answers:,} answers took {spent.describe(prices)}; "
             f"{missing:,} of {self._num_prompts:,} prompts are without an answer, by the mean so "
-            f"far {spent.tokens * share:,.0f} tokens{money}{self.doubt}. Raise `teacher.budget` and "
-            "run again: what was answered is kept and not asked again"
+            f"far {spent.tokens * share:,.0f} tokens{money}{self.doubt}. Raise `teacher.budget` "
+            "and run again: what was answered is kept and not asked again"
         )
