@@ -120,59 +120,67 @@ class EndpointTeacher:
         )
 
     async def _ask(self, requests: Sequence[Request]) -> list[Answer]:
-        found = await asyncio.gather(*map(self._answer, requests))
+        answers = {request.key: self._stored(request) for request in requests}
+        missing = [request for request in requests if answers[request.key] is None]
+        answers |= zip(
+            (request.key for request in missing),
+            await asyncio.gather(*map(self._answer, missing)),
+            strict=True,
+        )
         if isinstance(self._fatal, BudgetSpentError):
             raise self._budget_is_spent() from None
         if self._fatal is not None:
             raise self._fatal
-        answers = [answer for answer in found if answer is not None]
-        for request, answer in zip(requests, answers, strict=True):
-            if answer.failure and self._store.get(request) is None:
-                self._store.add(request, answer)  # for good, lest a rerun finds another result
-        return answers
+        for request in missing:
+            answer = answers[request.key]
+            if answer is not None and self._store.get(request) is None:
+                self._store.add(request, answer)  # a failure, for good: reruns give the same set
+        return [answer for request in requests if (answer := answers[request.key]) is not None]
+
+    def _stored(self, request: Request) -> Answer | None:
+        answer = self._store.get(request)
+        return None if answer is None else self._count(request, answer, "what was stored")
 
     async def _answer(self, request: Request) -> Answer | None:
-        """Find or get one answer; none once the teacher has been stopped."""
+        """Get one answer; none once the teacher has been stopped."""
         try:
-            stored = self._store.get(request)
-            if stored is not None:
-                return self._count(request, stored)
             async with self._places:
                 if self._exchange.is_halted:
                     return None
                 async with self._account.set_aside(request.most):
                     answer = await self._exchange.answer(request)
                     self._store.add(request, answer)
-                    return self._count(request, answer)
+                    return self._count(request, answer, "the answer")
         except NoAnswerError as error:
             if self._exchange.is_halted:
                 return None
-            self._require_few_failures(error)
-            return self._count(request, Answer("", False, 0, 0, failure=error.reason))
+            return self._count(request, Answer("", False, 0, 0, error.reason), str(error))
         except Exception as error:  # whatever it is, the others must not go on spending
             self._stop(error)
             return None
 
-    def _count(self, request: Request, answer: Answer) -> Answer:
+    def _count(self, request: Request, answer: Answer, said: str) -> Answer:
         if request.key not in self._counted:
             self._counted.add(request.key)
             self._account.count(usage_of([answer]))
             self._on_answer(self._account.spent)
+            if answer.failure:
+                self._require_few_failures(f"{answer.failure} ({said})")
         return answer
 
     def _stop(self, error: Exception) -> None:
         self._fatal = self._fatal or error
         self._exchange.halt()
 
-    def _require_few_failures(self, error: NoAnswerError) -> None:
+    def _require_few_failures(self, last: str) -> None:
         self._num_failed += 1
         most = self._config.max_failed_share * self._num_prompts
         if self._num_failed > most:
             self._stop(
                 TeacherError(
                     f"{self._config.endpoint} left {self._num_failed} of {self._num_prompts} "
-                    f"prompts without an answer, {int(most)} may be (`teacher.max_failed_share`); "
-                    f"the last because of: {error}. Mend the endpoint and run again: what was "
+                    f"prompts without an answer, {int(most)} may be; the last: {last}. Mend the "
+                    "endpoint or raise `teacher.max_failed_share`, and run again: what was "
                     "answered is kept and not asked again"
                 )
             )

@@ -38,6 +38,8 @@ OF_THE_PROMPT = {400, 413, 422}
 """Those that say no to this prompt; another one may be answered."""
 CONTENT_CODES = {"content_filter", "content_policy_violation"}
 HIDDEN = "[key]"
+LONGEST_RETRY_AFTER_SECONDS = 3600.0
+"""What an endpoint asks for beyond is not waited for."""
 SHOWN_CHARACTERS = 300
 """Of what an endpoint says beside an error."""
 
@@ -234,11 +236,11 @@ class Exchange:
 
 def _retry_after(headers: httpx.Headers) -> float:
     """Seconds that an endpoint asks to wait, given as such or as a date; 0 if it does not."""
-    said = headers.get("Retry-After", "")
-    with suppress(ValueError):
-        return max(0.0, float(said))
+    said, seconds = headers.get("Retry-After", ""), 0.0
     with suppress(ValueError):
         date = parsedate_to_datetime(said)
         date = date if date.tzinfo else date.replace(tzinfo=UTC)
-        return max(0.0, (date - datetime.now(UTC)).total_seconds())
-    return 0.0
+        seconds = (date - datetime.now(UTC)).total_seconds()
+    with suppress(ValueError):
+        seconds = float(said)
+    return min(max(0.0, seconds), LONGEST_RETRY_AFTER_SECONDS)

@@ -154,7 +154,7 @@ def test_refused_and_rejected_prompts_are_counted_and_stay_so(tmp_path: Path) ->
         tries = sum(books.tries.values())
         assert tries == 9 + 1 + 1 + 3
         books.always.clear()
-        with teacher_of(books.url, tmp_path / "a") as teacher:
+        with teacher_of(books.url, tmp_path / "a", max_failed_share=0.25) as teacher:
             assert teacher.ask(PROMPTS, SAMPLING, seed=1) == answers
         assert sum(books.tries.values()) == tries
     failures = {index: answer.failure for index, answer in enumerate(answers) if answer.failure}
@@ -164,10 +164,12 @@ def test_refused_and_rejected_prompts_are_counted_and_stay_so(tmp_path: Path) ->
 def test_a_refusal_that_was_paid_for_is_counted_and_no_text(tmp_path: Path) -> None:
     with (
         serve_openai(finish_reason="content_filter") as books,
-        teacher_of(books.url, tmp_path / "a") as teacher,
+        teacher_of(books.url, tmp_path / "a", max_failed_share=0.1) as teacher,
     ):
         (answer,) = teacher.ask(["hello"], SAMPLING, seed=1)
         assert (answer.text, answer.failure) == ("", "teacher-refused")
+        with pytest.raises(TeacherError, match=r"left 2 of 12.*teacher-refused"):
+            teacher.ask(["hello", "you"], SAMPLING, seed=1)
         assert (teacher.spent.prompt_tokens, teacher.spent.answer_tokens) == books.tokens
 
 
@@ -180,7 +182,7 @@ def test_more_failures_than_declared_are_an_error_and_asked_again_later(tmp_path
         tries = sum(books.tries.values())
         with (
             teacher_of(books.url, tmp_path / "a", endpoint={"max_tries": 2}) as teacher,
-            pytest.raises(TeacherError, match=r"left 1 of 12 .* 0 may be.*500: down; \[key\]"),
+            pytest.raises(TeacherError, match=r"left 1 of 12 .* 0 may be; .*500: down; \[key\]"),
         ):
             teacher.ask(PROMPTS, SAMPLING, seed=1)
         assert sum(books.tries.values()) <= tries + 16
@@ -237,6 +239,22 @@ def test_a_spent_budget_stops_cleanly_and_a_larger_one_goes_on(
             assert (teacher.spent.prompt_tokens, teacher.spent.answer_tokens) == books.tokens
     assert len(answers) == 12
     assert set(books.tries.values()) == {1}
+
+
+def test_what_is_stored_counts_before_anything_is_asked(tmp_path: Path) -> None:
+    with serve_openai() as books:
+        with teacher_of(books.url, tmp_path / "a") as teacher:
+            teacher.ask(PROMPTS[1:], SAMPLING, seed=1)
+            taken = teacher.spent.tokens
+        # As much as the answers took: nothing is left for the one that is missing.
+        with (
+            teacher_of(books.url, tmp_path / "a", budget={"max_tokens": taken}) as teacher,
+            pytest.raises(TeacherError, match=r"11 answers took .* 1 of 12 prompts"),
+        ):
+            teacher.ask(PROMPTS, SAMPLING, seed=1)
+        with teacher_of(books.url, tmp_path / "a", budget={"max_tokens": taken}) as teacher:
+            teacher.ask(PROMPTS[1:], SAMPLING, seed=1)
+    assert sum(books.tries.values()) == 11
 
 
 def test_money_without_prices_and_a_budget_without_limits_are_refused() -> None:
