@@ -9,7 +9,7 @@ import torch
 
 from polylm_core.training.batch import inputs_of
 from polylm_core.training.checkpoint_store import CheckpointStore
-from polylm_core.training.dataset import IGNORED_TARGET, DataOrder
+from polylm_core.training.dataset import DataOrder
 from polylm_core.training.engine import Engine
 from polylm_core.worker import WorkerContext
 
@@ -57,9 +57,8 @@ class StepGradient:
 
     def __call__(self, step: int) -> Gauge:
         """Leave the gradient of the step after `step` steps in the engine."""
-        batch = self._order.batch(step)
-        num_targets = int((batch.targets_BT != IGNORED_TARGET).sum())
-        mine = batch.rows(slice(self._context.rank, None, self._context.world_size))
+        mine = self._order.batch(step, slice(self._context.rank, None, self._context.world_size))
+        num_targets = self._order.num_targets(step)
         total = torch.zeros((), dtype=torch.float64, device=self._engine.device)
         size = self._micro_batch
         for begin in range(0, len(mine.ids_BT), size):
@@ -67,7 +66,7 @@ class StepGradient:
             loss = self._engine.losses(*inputs_of(micro, self._engine.device))
             self._engine.backward(loss / num_targets, last=begin + size >= len(mine.ids_BT))
             total += loss.detach()
-        return self._gauge(total / num_targets, tokens=batch.ids_BT.size)
+        return self._gauge(total / num_targets, tokens=self._order.step_tokens)
 
     def _gauge(self, loss: torch.Tensor, *, tokens: int) -> Gauge:
         """Sum over the ranks what each knows: one message for all of it."""

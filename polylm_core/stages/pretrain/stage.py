@@ -160,7 +160,7 @@ def _schedule(config: PretrainConfig, num_steps: int) -> Schedule:
     optimizer = config.optimizer
     return Schedule(
         num_steps=num_steps,
-        warmup_steps=optimizer.warmup_tokens // config.global_batch_tokens,
+        warmup_steps=-(-optimizer.warmup_tokens // config.global_batch_tokens),
         start=optimizer.warmup_start_learning_rate,
         peak=optimizer.peak_learning_rate,
         final=optimizer.peak_learning_rate * optimizer.final_learning_rate_share,
