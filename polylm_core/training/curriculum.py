@@ -157,8 +157,8 @@ class CurriculumOrder:
         if self._attend_across_documents:
             return Batch(ids, targets)
         segments = np.zeros(ids.shape, dtype=np.int32)
-        for number, rows in windows.by_stream():
-            number_documents(self._files[number], windows.firsts[rows], rows, segments)
+        for number, own in windows.by_stream():
+            number_documents(self._files[number], windows.firsts[own], own, segments)
         return Batch(ids, targets, segments)
 
     def windows(self, step: int) -> Windows:

@@ -85,7 +85,8 @@ class PackedOrder:
     @property
     def step_tokens(self) -> int:
         """Positions of a global batch."""
-        return self._batch_windows * self._rows.ids_BT.shape[1]
+        _, tokens = self._rows.ids_BT.shape
+        return self._batch_windows * int(tokens)
 
     def num_targets(self, step: int) -> int:
         """Return how many positions of the step's global batch have a target."""
