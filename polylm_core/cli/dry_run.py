@@ -94,7 +94,7 @@ def _described(params: Params, profile: Profile) -> list[str]:
     return [
         *_of_model(sizes, shape),
         "",
-        *_of_steps(params, steps),
+        *_of_steps(params, sizes, steps),
         "",
         *_of_partitions(partitions_of(sizes, step.world_size)),
         "",
@@ -124,7 +124,7 @@ def _of_model(sizes: Sizes, shape: ModelShape) -> Iterable[str]:
         yield f"  {name} {count:,}"
 
 
-def _of_steps(params: Params, steps: list[Step]) -> Iterable[str]:
+def _of_steps(params: Params, sizes: Sizes, steps: list[Step]) -> Iterable[str]:
     config = params.pretrain
     yield f"{steps[0].sequences:,} sequences a step"
     for step in steps:
@@ -139,7 +139,10 @@ def _of_steps(params: Params, steps: list[Step]) -> Iterable[str]:
     for name, count in counts.items():
         yield f"  {name}: {count:,} steps, {count * config.global_batch_tokens:,} tokens"
     total = sum(counts.values())
-    yield f"  in all: {total:,} steps, {total * config.global_batch_tokens:,} tokens"
+    tokens = total * config.global_batch_tokens
+    yield f"  in all: {total:,} steps, {tokens:,} tokens"
+    flops = sizes.flops_per_token
+    yield f"  {flops:.3e} floating-point operations a token, {flops * tokens:.3e} in all"
 
 
 def _of_partitions(partitions: Partitions) -> Iterable[str]:

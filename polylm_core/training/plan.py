@@ -14,6 +14,7 @@ import torch
 
 from polylm_core.settings import TrainingExecution
 from polylm_core.training.engine import accumulation, share
+from polylm_core.training.flops import flops_per_token
 from polylm_core.training.job import ModelShape
 from polylm_core.training.model import blocks, configuration_of, empty_model
 from polylm_core.training.run import world_sizes
@@ -43,6 +44,8 @@ class Sizes:
     """Elements of one decoder layer."""
     num_blocks: int
     shapes: Mapping[str, tuple[int, ...]]
+    flops_per_token: int
+    """Of training, in a full context."""
 
     @property
     def parameters(self) -> int:
@@ -66,6 +69,7 @@ def sizes_of(shape: ModelShape) -> Sizes:
         block=sum(value.numel() for value in layers[0].parameters()),
         num_blocks=len(layers),
         shapes=shapes,
+        flops_per_token=flops_per_token(model, shape.context_tokens),
     )
 
 

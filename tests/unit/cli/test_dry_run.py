@@ -35,6 +35,7 @@ def test_the_plan_of_the_13b_recipe_on_256_gpus() -> None:
   base: 152,111 steps, 637,999,775,744 tokens
   multilingual: 23,126 steps, 96,997,474,304 tokens
   in all: 175,237 steps, 734,997,250,048 tokens
+  8.588e+10 floating-point operations a token, 6.312e+22 in all
 
 partition of a rank: 54,323,400 to 54,323,400 parameters
   54,323,400 allocated by each
