@@ -55,7 +55,8 @@ def flops_per_token(model: PreTrainedModel, context_tokens: int) -> int:
     config = model.config
     heads = config.num_attention_heads
     width = heads * (getattr(config, "head_dim", None) or config.hidden_size // heads)
-    return 6 * weights + 6 * config.num_hidden_layers * width * context_tokens
+    attention: int = 6 * config.num_hidden_layers * width * context_tokens
+    return 6 * weights + attention
 
 
 def peak_flops(name: str) -> float | None:
