@@ -6,7 +6,7 @@ What computes is imported where it is called, so that the other commands do not 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,7 +37,7 @@ def step_lines(root: Path, recipe: Params, step: int) -> list[str]:
     total = [("", *key, f"{count:,}", "together") for key, count in sorted(sums.items())]
     return [
         f"step {step:,} of {trace.order.num_steps:,}, curriculum stage {stage}",
-        *_remark(root, recipe, tokens, mixture),
+        *_remark(root, recipe, tokens, mixture, [step]),
         "",
         *_table(STEP_HEAD, [*rows, *total]),
     ]
@@ -58,7 +58,7 @@ def document_lines(root: Path, recipe: Params, document: str) -> list[str]:
         found = [f"no step of {trace.order.num_steps:,} saw it: the mixture does not get that far"]
     return [
         f"{document}: tokens {span.begin:,} to {span.end:,} of {name}",
-        *_remark(root, recipe, tokens, mixture),
+        *_remark(root, recipe, tokens, mixture, [seen.step for seen in readings]),
         "",
         *found,
     ]
@@ -79,19 +79,33 @@ def _trace(recipe: Params, tokens: TokenSet, mixture: Mixture) -> Trace:
     return Trace(data, recipe.seed, tokens=tokens.path)
 
 
-def _remark(root: Path, recipe: Params, tokens: TokenSet, mixture: Mixture) -> list[str]:
-    """Say so when the base model that lies there is of another run than the one traced."""
+def _remark(
+    root: Path, recipe: Params, tokens: TokenSet, mixture: Mixture, steps: Iterable[int]
+) -> list[str]:
+    """Say which of these steps the run left out, or that the base model there is of another run."""
+    declared = recipe.pretrain.skip_steps
     path = root / STAGES["pretrain"].out
     try:
         base = BaseModelFolder.open(path).manifest
     except (MissingArtifactError, CorruptArtifactError):  # a trace does not need it
-        return []
+        return _left_out(path, declared, steps)
     params = {"seed": recipe.seed, "languages": list(recipe.languages)}
     same = base.params == {**params, **recipe.pretrain.model_dump(mode="json")} and all(
         base.inputs.get(name) == artifact.fingerprint
         for name, artifact in (("encode", tokens), ("mix", mixture))
     )
-    return [] if same else [f"{path} is of other parameters or tokens: this is not its run"]
+    if not same:
+        return [f"{path} is of other parameters or tokens: this is not its run"]
+    return _left_out(path, declared, steps)
+
+
+def _left_out(base: Path, declared: Sequence[tuple[int, int]], steps: Iterable[int]) -> list[str]:
+    """Tell which of these steps were left out of training, by the params or by the guard."""
+    from polylm_core.training.skips import SKIPS_FILE, Skips
+
+    skips = Skips(base / SKIPS_FILE, declared)
+    left_out = [f"{step:,}" for step in steps if step in skips]
+    return [f"left out of training: step {', '.join(left_out)}"] if left_out else []
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

@@ -33,6 +33,11 @@ class Restarts:
         self._saved = max(self._saved, metrics.get(SAVED, 0.0))
         self._on_report(metrics)
 
+    def _stacks(self) -> str:
+        """Where a rank that hung wrote what it was doing, if one did."""
+        folder = self._work / "stacks"
+        return f", where one hung in {folder}" if any(folder.glob("*.txt")) else ""
+
     def failed(self, error: BaseException) -> None:
         """Count a failure; raises TrainingError when it was one too many."""
         if self._saved > self._saved_at_failure:
@@ -43,9 +48,9 @@ class Restarts:
         if self._failures > MAX_FAILURES:
             raise TrainingError(
                 f"the ranks failed {self._failures} times in a row and saved nothing new in "
-                f"between: {reason}; what they said is in {self._work / 'logs'}. If the system "
-                "killed them for want of memory, lower micro_batch_sequences in the profile; "
-                "then run again"
+                f"between: {reason}; what they said is in {self._work / 'logs'}{self._stacks()}. "
+                "If the system killed them for want of memory, lower micro_batch_sequences in the "
+                "profile; then run again"
             ) from error
         self._on_note(
             f"a rank was lost ({reason}): failure {self._failures} of the {MAX_FAILURES} in a row "

@@ -190,13 +190,13 @@ def is_as_written(folder: Path, index: CheckpointIndex, name: str) -> bool:
         return False
 
 
-def prune(checkpoints: Path, policy: CheckpointPolicy, *, damaged: Collection[int] = ()) -> None:
+def prune(checkpoints: Path, policy: CheckpointPolicy, *, unfit: Collection[int] = ()) -> None:
     """Remove the checkpoints that no rule keeps, and those that were cut short."""
     steps = [step for step, _ in newest_first(checkpoints)]
     for folder in checkpoints.glob("step-*"):
         if read_index(folder) is None:
             _remove(folder)
-    for step in too_old(steps, [step for step in steps if step not in damaged], policy):
+    for step in too_old(steps, [step for step in steps if step not in unfit], policy):
         _remove(folder_of(checkpoints, step))
 
 

@@ -38,8 +38,8 @@ class CheckpointStore:
         self._remote = None if policy.storage is None else below(policy.storage, work.name)
         self._copier = ThreadPoolExecutor(1, thread_name_prefix="checkpoint-copy")
         self._copying: tuple[CheckpointIndex, Future[None]] | None = None
-        self._damaged: set[int] = set()
-        """Steps whose checkpoints were not as written; they replace no older one."""
+        self._unfit: set[int] = set()
+        """Steps whose checkpoints are damaged or do not count; they replace no older one."""
         if self._remote is not None and torch.distributed.get_rank() == 0:
             self._fetch_books(self._remote)
 
@@ -53,9 +53,9 @@ class CheckpointStore:
         """Save the state after `step` steps, and start to copy it."""
         self.finish_copy()
         index = checkpoint.save(engine, self.folder, step)
-        self._damaged.discard(step)
+        self._unfit.discard(step)
         if checkpoint.leads_machine():
-            checkpoint.prune(self.folder, self._policy, damaged=self._damaged)
+            checkpoint.prune(self.folder, self._policy, unfit=self._unfit)
         self._events.add("checkpoint", step, state=checkpoint.digest(index))
         if self._remote is not None:
             self._copying = index, self._copier.submit(self._copy, index)
@@ -101,11 +101,11 @@ class CheckpointStore:
 
         `counts` says of a step's checkpoint whether it may be gone on from.
         """
-        for step in filter(counts, self.steps()):
-            index = self._obtain(step)
+        for step in self.steps():
+            index = self._obtain(step) if counts(step) else None
             if index is None:
-                self._damaged.add(step)
-                self._events.add("checkpoint-damaged", step)
+                self._unfit.add(step)
+                self._events.add("checkpoint-damaged" if counts(step) else "checkpoint-void", step)
                 continue
             reader = CheckpointReader(checkpoint.folder_of(self.folder, step), index)
             engine.restore(reader.read, index.updates)
@@ -191,7 +191,7 @@ class CheckpointStore:
         """Remove copies that are too old; one without its index replaces no older one either."""
         steps, whole = sorted(self._remote_steps(), reverse=True), list[int]()
         for step in steps:
-            if len(whole) < self._policy.keep_last and step not in self._damaged:
+            if len(whole) < self._policy.keep_last and step not in self._unfit:
                 whole += [step] if INDEX in children(self._folder_address(step)) else []
         for step in checkpoint.too_old(steps, whole, self._policy):
             remove(self._folder_address(step), first=INDEX)

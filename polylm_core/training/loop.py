@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from polylm_core.errors import TrainingError
 from polylm_core.storage import exclusive_lock
 from polylm_core.training import throughput
 from polylm_core.training.checkpoint_store import CheckpointStore
@@ -103,6 +104,16 @@ class _Trainer:
             torch.distributed.barrier()
         return step
 
+    def _go_back(self) -> int:
+        """Resume after an anomaly; raises TrainingError when no checkpoint can be read any more."""
+        step = self._resume()
+        if step == 0:  # nothing was restored: the engine still has the weights to get rid of
+            raise TrainingError(
+                f"no checkpoint in {self.checkpoints.folder} is as it was written, so the run "
+                "cannot go back to before its anomalies; run again to train from the first step"
+            )
+        return step
+
     def _advance(self, step: int) -> int:
         """Do, or leave out, the step after `step` steps; return how many are then behind the run.
 
@@ -122,7 +133,7 @@ class _Trainer:
                 else:
                     self.engine.drop()
             if anomaly is not None and self.recovery.respond(anomaly, self.checkpoints.steps()):
-                return self._resume()
+                return self._go_back()
         self._conclude(done, rows, gauge)
         return done
 
@@ -134,7 +145,9 @@ class _Trainer:
             self.context.report({"step": done, "loss": gauge.loss, **speed, SAVED: self.saved})
         leaving = gauge is not None and gauge.leaving
         validates = done % self.job.validate_every_steps == 0 or last
-        saves = leaving or last or done % self.job.execution.checkpoints.every_steps == 0
+        # Between a checkpoint that the run went back to and its next step nothing new is saved.
+        due = done % self.job.execution.checkpoints.every_steps == 0 and self.recovery.counts(done)
+        saves = leaving or last or due
         copied = gauge is not None and gauge.copied
         if not (validates or saves or copied):
             self._record(rows, done, validates=False)

@@ -12,11 +12,9 @@ from polylm_core.training.events import Events
 from polylm_core.training.guard import Anomaly, StepGuard
 from polylm_core.training.job import CurriculumData, TrainJob
 from polylm_core.training.metrics import MetricsFile
-from polylm_core.training.skips import Skip, Skips
+from polylm_core.training.skips import SKIPS_FILE, Skip, Skips
 from polylm_core.training.step import Gauge
 from polylm_core.training.trace import Trace
-
-SKIPS_FILE = "skips.jsonl"
 
 
 class Recovery:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -17,6 +18,7 @@ from polylm_core.settings import TrainingExecution
 from polylm_core.storage import no_space_named
 from polylm_core.training.job import TrainJob
 from polylm_core.training.metrics import Measurement, MetricsFile
+from polylm_core.training.skips import SKIPS_FILE
 
 RANK = "polylm_core.training.loop:train_rank"
 """Named, not imported: torch and DeepSpeed cost the driver seconds that only ranks need."""
@@ -88,9 +90,15 @@ def world_sizes(global_batch_windows: int, execution: TrainingExecution) -> list
     return sizes
 
 
-def write_curves(folder: Path, rows: list[Measurement]) -> None:
-    """Write measurements as Parquet (step, metric, language, value), and what `dvc plots` draws."""
+def write_record(folder: Path, work: Path, rows: list[Measurement]) -> None:
+    """Write what a model's folder tells of its training.
+
+    The measurements as Parquet (step, metric, language, value), what `dvc plots` draws, and the
+    steps that were left out, if any, from the run's work folder.
+    """
     with no_space_named(folder):
+        if (work / SKIPS_FILE).is_file():
+            shutil.copyfile(work / SKIPS_FILE, folder / SKIPS_FILE)
         table = pa.Table.from_pylist([asdict(row) for row in rows], schema=CURVES_SCHEMA)
         pq.write_table(table, folder / CURVES_FILE, compression="zstd")
         (folder / STEPS_FILE).parent.mkdir()

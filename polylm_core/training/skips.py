@@ -31,6 +31,8 @@ from polylm_core.storage import write_atomic
 from polylm_core.training.guard import Anomaly, GuardOptions, Metric
 from polylm_core.training.trace import Sight
 
+SKIPS_FILE = "skips.jsonl"
+
 
 class Skip(BaseModel):
     """Steps that were left out for one anomaly; steps count from 1."""

@@ -24,7 +24,7 @@ from polylm_core.training.guard import GuardOptions
 from polylm_core.training.job import AdamW, ExportPlan, PackedData, TrainJob
 from polylm_core.training.metrics import Measurement
 from polylm_core.training.order import build_order
-from polylm_core.training.run import EXPORT_FOLDER, run_job, write_curves
+from polylm_core.training.run import EXPORT_FOLDER, run_job, write_record
 from polylm_core.training.schedule import Schedule
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
@@ -182,7 +182,7 @@ def _publish(
     run.progress.table(
         "parity", as_table(require_certificate(partial)), "The exported model and the trained one"
     )
-    write_curves(partial, curves)
+    write_record(partial, run.work, curves)
     losses = [row.value for row in curves if row.metric == "loss"]
     counts = {**counts, "first_loss": losses[0], "last_loss": losses[-1]}
     table = [{"count": key, "value": str(value)} for key, value in counts.items()]

@@ -26,7 +26,7 @@ from polylm_core.training.curriculum import CurriculumOrder
 from polylm_core.training.job import AdamW, ExportPlan, ModelShape, TrainJob
 from polylm_core.training.metrics import Measurement
 from polylm_core.training.order import curriculum_order
-from polylm_core.training.run import EXPORT_FOLDER, run_job, write_curves
+from polylm_core.training.run import EXPORT_FOLDER, run_job, write_record
 from polylm_core.training.schedule import Schedule
 
 
@@ -125,7 +125,7 @@ def _publish(
     run.progress.table(
         "parity", as_table(require_certificate(partial)), "The exported model and the trained one"
     )
-    write_curves(partial, curves)
+    write_record(partial, run.work, curves)
     vocab_size = tokenizers.load(tokenizer.path / tokenizers.MODEL_FILE).vocab_size
     write_drawn(partial / DRAWN_FILE, order, run.languages, vocab_size)
     last = order.num_steps

@@ -10,9 +10,13 @@ import pytest
 from polylm_core.artifacts import BaseModelFolder, Mixture, TokenSet, partial_folder, publish
 from polylm_core.cli.trace import document_lines, step_lines
 from polylm_core.params import Params, load_params
+from polylm_core.training.guard import Anomaly
+from polylm_core.training.skips import Skips
 from tests.architecture.closure import ROOT
 from tests.encoded import PRETRAIN, make_encoded
 from tests.unit.cli.test_main import polylm
+
+ANOMALY = Anomaly(3, "gradient_norm", 9.5, level=0.4, z=21.0, score=1.8)
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +74,28 @@ def test_a_model_of_another_run_is_remarked_on(
     lines = step_lines(root, recipe, 1)
     shutil.rmtree(out)
     assert sum("this is not its run" in line for line in lines) == remarks
+
+
+def test_steps_that_were_left_out_of_training_are_told(
+    made: tuple[Path, TokenSet, Mixture], recipe: Params
+) -> None:
+    root, tokens, mixture = made
+    pretrain = PRETRAIN.model_copy(update={"skip_steps": ((4, 5),)})
+    told = recipe.model_copy(update={"pretrain": pretrain})
+    out = root / "data/06_base"
+    params = {"languages": list(recipe.languages), **pretrain.model_dump(mode="json"), "seed": 1234}
+    made_from = {"encode": tokens.fingerprint, "mix": mixture.fingerprint}
+    partial = partial_folder(out)
+    skips = Skips(partial / "skips.jsonl")
+    skips.add(skips.respond(ANOMALY, PRETRAIN.guard, last_good=2, checkpoints=[]))
+    skips.write()
+    publish(BaseModelFolder, partial, out, inputs=made_from, params=params, counts={})
+    remarks = [step_lines(root, told, step)[1] for step in (2, 3, 4)]
+    document = step_lines(root, told, 3)[-3].split()[-1]
+    seen = document_lines(root, told, document)[1]
+    shutil.rmtree(out)
+    assert remarks == ["", "left out of training: step 3", "left out of training: step 4"]
+    assert "left out of training: step 3" in seen
 
 
 def test_without_tokens_the_stage_to_run_is_named(tmp_path: Path) -> None:

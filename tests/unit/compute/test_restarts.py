@@ -31,6 +31,16 @@ def test_failures_in_a_row_end_the_launch_with_what_was_said_last() -> None:
     assert "failure 3 of the 3" in notes[-1]
 
 
+def test_the_stacks_of_a_rank_that_hung_are_named(tmp_path: Path) -> None:
+    restarts = Restarts(lambda _: None, lambda _: None, tmp_path)
+    (tmp_path / "stacks").mkdir()
+    (tmp_path / "stacks" / "rank-0.1.txt").write_text("Thread 1")
+    for _ in range(MAX_FAILURES):
+        restarts.failed(LOST)
+    with pytest.raises(TrainingError, match=rf"logs, where one hung in {tmp_path}/stacks\."):
+        restarts.failed(LOST)
+
+
 def test_a_run_that_gets_further_in_between_goes_on_for_ever() -> None:
     restarts = make_restarts([])
     for saved in range(10 * MAX_FAILURES):

@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from polylm_core.training.events import read_events
 from polylm_core.training.guard import GuardOptions
 from polylm_core.training.job import CurriculumData, TrainJob
 from polylm_core.training.metrics import MetricsFile
+from polylm_core.training.skips import Skip, Skips
 from polylm_core.training.step import Gauge, StepGradient
 from polylm_core.training.trace import Trace
 from tests.one_rank import OnlyRank, one_rank
@@ -148,6 +150,48 @@ def test_a_row_of_anomalies_goes_back_to_a_checkpoint_and_leaves_the_windows_out
     assert measured.isdisjoint(range(41, 49))
     told = make_run(tmp_path / "told", guard=quiet, skip_steps=((41, 48),))
     assert train(told) == sha256
+
+
+def test_nothing_is_saved_where_a_run_went_back_and_what_was_replaces_nothing_older(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quiet = GuardOptions(loss_z=1e6, gradient_z=1e6, rollback_after_steps=15)
+    plant(monkeypatch, dict.fromkeys(range(42, 57), math.nan))
+    job = make_run(tmp_path, guard=quiet, steps=70)
+    policy = job.execution.checkpoints.model_copy(update={"keep_last": 3})
+    execution = job.execution.model_copy(update={"checkpoints": policy})
+    train(job.model_copy(update={"execution": execution}))
+    assert skips_of(job)[-1]["checkpoint"] == 40
+    events = read_events(job.work / "events.jsonl")
+    back = [row["event"] for row in events].index("start", 1)
+    saved = [row["step"] for row in events[back:] if row["event"] == "checkpoint"]
+    assert saved == [60, 70]
+    assert sorted(path.name for path in (job.work / "checkpoints").glob("step-*")) == [
+        "step-00000040",
+        "step-00000050",  # void: saved before the run went back, between anomalies
+        "step-00000060",
+        "step-00000070",
+    ]
+
+
+def test_a_run_that_cannot_go_back_keeps_no_damaged_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quiet = GuardOptions(loss_z=1e6, gradient_z=1e6, rollback_after_steps=3)
+    plant(monkeypatch, dict.fromkeys((46, 47, 48), math.nan))
+    job = make_run(tmp_path, guard=quiet)
+
+    def lose(self: Skips, *others: object, **named: Any) -> Skip:
+        skip = respond(self, *others, **named)
+        if skip.checkpoint is not None:
+            for file in job.work.glob("checkpoints/*/weight-*.safetensors"):
+                file.write_bytes(b"")
+        return skip
+
+    respond = Skips.respond
+    monkeypatch.setattr(Skips, "respond", lose)
+    with pytest.raises(TrainingError, match=r"cannot go back to before its anomalies; run again"):
+        train(job)
 
 
 def test_a_run_that_goes_on_from_a_checkpoint_judges_as_one_that_was_not_disturbed(
