@@ -66,7 +66,11 @@ class _Trainer:
         with watchdog.work("building the model"):
             self.engine = _engine(job, micro_batch=self.micro_batch, steps=steps)
         self.gradient = StepGradient(
-            self.engine, self.order, context, self.checkpoints, micro_batch=self.micro_batch
+            self.engine,
+            self.order,
+            context,
+            self.checkpoints,
+            max_micro_batch=job.execution.micro_batch_sequences,
         )
         self.recovery = Recovery(job, leads=leads, events=self.events)
         self.throughput = throughput.Throughput(

@@ -13,6 +13,7 @@ from typing import Literal
 import torch
 
 from polylm_core.settings import TrainingExecution
+from polylm_core.training.batches import BatchSizes
 from polylm_core.training.engine import accumulation, share
 from polylm_core.training.flops import flops_per_token
 from polylm_core.training.job import ModelShape
@@ -87,14 +88,14 @@ class Step:
         return self.micro_batch * self.accumulation_steps * self.world_size
 
 
-def steps_of(global_batch_sequences: int, execution: TrainingExecution) -> list[Step]:
-    """Return the step on as many ranks as the profile has, then on each fewer that it allows.
+def steps_of(batches: BatchSizes, execution: TrainingExecution) -> list[Step]:
+    """Return the full step on as many ranks as the profile has, then on each fewer that it allows.
 
     Raises TrainingError when none of them can share the batch evenly.
     """
     found = []
-    for world in sorted(world_sizes(global_batch_sequences, execution), reverse=True):
-        micro, steps = accumulation(global_batch_sequences, world, execution.micro_batch_sequences)
+    for world in sorted(world_sizes(batches.divisor, execution), reverse=True):
+        micro, steps = accumulation(batches.full, world, execution.micro_batch_sequences)
         found.append(Step(micro, steps, world))
     return found
 

@@ -58,7 +58,7 @@ def run_job(
             RANK,
             job.model_dump(mode="json"),
             work=job.work,
-            sizes=world_sizes(job.data.global_batch_windows, job.execution),
+            sizes=world_sizes(job.data.batches.divisor, job.execution),
             on_report=on_report,
             on_note=progress.say,
         )

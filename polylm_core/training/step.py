@@ -10,7 +10,7 @@ import torch
 from polylm_core.training.batch import inputs_of
 from polylm_core.training.checkpoint_store import CheckpointStore
 from polylm_core.training.dataset import IGNORED_TARGET, DataOrder
-from polylm_core.training.engine import Engine
+from polylm_core.training.engine import Engine, accumulation
 from polylm_core.worker import WorkerContext
 
 
@@ -47,13 +47,13 @@ class StepGradient:
         context: WorkerContext,
         checkpoints: CheckpointStore,
         *,
-        micro_batch: int,
+        max_micro_batch: int,
     ) -> None:
         self._engine = engine
         self._order = order
         self._context = context
         self._checkpoints = checkpoints
-        self._micro_batch = micro_batch
+        self._max_micro_batch = max_micro_batch
 
     def __call__(self, step: int) -> Gauge:
         """Leave the gradient of the step after `step` steps in the engine."""
@@ -61,7 +61,7 @@ class StepGradient:
         num_targets = int((batch.targets_BT != IGNORED_TARGET).sum())
         mine = batch.rows(slice(self._context.rank, None, self._context.world_size))
         total = torch.zeros((), dtype=torch.float64, device=self._engine.device)
-        size = self._micro_batch
+        size, _ = accumulation(len(batch.ids_BT), self._context.world_size, self._max_micro_batch)
         for begin in range(0, len(mine.ids_BT), size):
             micro = mine.rows(slice(begin, begin + size))
             loss = self._engine.losses(*inputs_of(micro, self._engine.device))
