@@ -49,3 +49,7 @@ class BatchSizes:
         """Return the step that has a window; also the whole steps in so many windows."""
         piece = bisect_right(self._rows, row) - 1
         return self._steps[piece] + (row - self._rows[piece]) // self._sizes[piece]
+
+    def steps_for(self, windows: int) -> int:
+        """Return the fewest steps that have so many windows together."""
+        return self.step_of(windows - 1) + 1 if windows else 0

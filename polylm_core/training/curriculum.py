@@ -65,6 +65,10 @@ class Windows:
     epochs: Counts
     """How often the stream had been read to its end before, [B]."""
 
+    def rows(self, chosen: slice) -> Windows:
+        """Return some of the rows."""
+        return Windows(self.streams[chosen], self.firsts[chosen], self.epochs[chosen])
+
     def by_stream(self) -> Iterator[tuple[int, Counts]]:
         """Yield the number of each stream with its rows."""
         order = np.argsort(self.streams, kind="stable")
@@ -143,16 +147,24 @@ class CurriculumOrder:
         """Number of the curriculum stage that a step is in."""
         return bisect_right(self._first_rows, self._batches.first_row(step)) - 1
 
-    def batch(self, step: int) -> Batch:
-        """Return the step's windows as [B, T] inputs and targets."""
-        windows = self.windows(step)
+    def num_positions(self, step: int) -> int:
+        """Return the positions of the step's global batch."""
+        return self._batches.size(step) * self._context_tokens
+
+    def num_targets(self, step: int) -> int:
+        """Return how many positions of the step's global batch have a target: all."""
+        return self.num_positions(step)
+
+    def batch(self, step: int, rows: slice = slice(None)) -> Batch:
+        """Return these of the step's windows as [B, T] inputs and targets."""
+        windows = self.windows(step).rows(rows)
         tokens = self._read(windows)
         ids, targets = tokens[:, :-1], tokens[:, 1:]
         if self._attend_across_documents:
             return Batch(ids, targets)
         segments = np.zeros(ids.shape, dtype=np.int32)
-        for number, rows in windows.by_stream():
-            number_documents(self._files[number], windows.firsts[rows], rows, segments)
+        for number, own in windows.by_stream():
+            number_documents(self._files[number], windows.firsts[own], own, segments)
         return Batch(ids, targets, segments)
 
     def windows(self, step: int) -> Windows:
@@ -162,18 +174,22 @@ class CurriculumOrder:
         turns = self._stages[number].turns(begin, begin + self._batches.size(step))
         return self._locate(turns.streams, self._taken[number, turns.streams] + turns.ordinals)
 
-    def draws(self, name: str) -> Iterator[Ids]:
-        """Yield the windows that the run draws of a stream as [N, T + 1] tokens, in bounded memory.
+    def draws(self, name: str) -> Iterator[tuple[Ids, int]]:
+        """Yield the windows that the run draws of a stream as [N, T + 1] tokens, and how often.
 
-        They come in the order of the run.
+        Memory is bounded, and a stream is read at most twice however often the run draws it.
         """
         if name not in self.names:
             return
         number = self.names.index(name)
-        drawn = int(self._taken[-1, number])
-        for begin in range(0, drawn, DRAWN_WINDOWS):
-            ordinals = np.arange(begin, min(begin + DRAWN_WINDOWS, drawn))
-            yield self._read(self._locate(np.full_like(ordinals, number), ordinals))
+        drawn, size = int(self._taken[-1, number]), int(self._per_epoch[number])
+        epochs = drawn // size
+        spans = [(0, size, epochs), (epochs * size, drawn, 1)]
+        for start, stop, times in spans if epochs else spans[1:]:
+            for begin in range(start, stop, DRAWN_WINDOWS):
+                ordinals = np.arange(begin, min(begin + DRAWN_WINDOWS, stop))
+                windows = self._locate(np.full_like(ordinals, number), ordinals)
+                yield self._read(windows), times
 
     def readings(self, name: str, begin: int, end: int) -> list[Reading]:
         """Return when the run predicts any of the tokens `begin` to `end` of a stream, in order."""

@@ -160,7 +160,7 @@ def _schedule(config: PretrainConfig, data: CurriculumData, num_steps: int) -> S
     optimizer = config.optimizer
     return Schedule(
         num_steps=num_steps,
-        warmup_steps=data.batches.step_of(optimizer.warmup_tokens // data.context_tokens),
+        warmup_steps=data.batches.steps_for(-(-optimizer.warmup_tokens // data.context_tokens)),
         start=optimizer.warmup_start_learning_rate,
         peak=optimizer.peak_learning_rate,
         final=optimizer.peak_learning_rate * optimizer.final_learning_rate_share,

@@ -16,6 +16,7 @@ def test_steps_of_a_ramp_follow_each_other_without_gap_or_overlap() -> None:
         rows = range(begin, begin + batches.size(step))
         assert {batches.step_of(row) for row in rows} == {step}
         begin = rows.stop
+    assert [batches.steps_for(windows) for windows in (0, 1, 3, 4, 24, 25)] == [0, 1, 1, 2, 8, 9]
     assert batches.divisor == 1
     assert BatchSizes(12, [(24, 3), (24, 6)]).divisor == 3
 
