@@ -44,9 +44,8 @@ class DataOrder(Protocol):
     def num_steps(self) -> int:
         """Optimizer steps of the run."""
 
-    @property
-    def step_tokens(self) -> int:
-        """Positions of a global batch."""
+    def num_positions(self, step: int) -> int:
+        """Return the positions of the step's global batch."""
 
     def batch(self, step: int, rows: slice = slice(None)) -> Batch:
         """Return these rows of one step's global batch; the others are not read."""
@@ -82,11 +81,10 @@ class PackedOrder:
         """Optimizer steps of the run."""
         return len(self._order) // self._batch_windows
 
-    @property
-    def step_tokens(self) -> int:
-        """Positions of a global batch."""
-        _, tokens = self._rows.ids_BT.shape
-        return self._batch_windows * int(tokens)
+    def num_positions(self, step: int) -> int:
+        """Return the positions of the step's global batch."""
+        positions: int = self._rows.ids_BT.shape[1]
+        return self._batch_windows * positions
 
     def num_targets(self, step: int) -> int:
         """Return how many positions of the step's global batch have a target."""

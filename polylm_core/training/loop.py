@@ -14,11 +14,12 @@ from polylm_core.training.checkpoint_store import CheckpointStore
 from polylm_core.training.engine import Engine, accumulation
 from polylm_core.training.events import Events
 from polylm_core.training.export import LONGEST_WAIT, export
+from polylm_core.training.flops import peak_tokens_per_second
 from polylm_core.training.guard import Anomaly
 from polylm_core.training.job import TrainJob
 from polylm_core.training.logs import logged
 from polylm_core.training.metrics import Measurement, MetricsFile
-from polylm_core.training.model import build
+from polylm_core.training.model import build, configuration, empty_model
 from polylm_core.training.order import build_order
 from polylm_core.training.recovery import Recovery
 from polylm_core.training.step import Gauge, StepGradient
@@ -60,7 +61,6 @@ class _Trainer:
         self.order = build_order(job.data, job.seed)
         self.metrics = MetricsFile(job.work / "metrics.jsonl")
         self.events = Events(job.work / "events.jsonl", writes=leads)
-        self.throughput = throughput.Throughput(job.work / "throughput.jsonl", writes=leads)
         self.checkpoints = CheckpointStore(job.work, job.execution.checkpoints, self.events)
         self.micro_batch, steps = accumulation(
             job.data.global_batch_windows, context.world_size, job.execution.micro_batch_sequences
@@ -68,9 +68,18 @@ class _Trainer:
         with watchdog.work("building the model"):
             self.engine = _engine(job, micro_batch=self.micro_batch, steps=steps)
         self.gradient = StepGradient(
-            self.engine, self.order, context, self.checkpoints, micro_batch=self.micro_batch
+            self.engine,
+            self.order,
+            context,
+            self.checkpoints,
+            max_micro_batch=job.execution.micro_batch_sequences,
         )
         self.recovery = Recovery(job, leads=leads, events=self.events)
+        self.throughput = throughput.Throughput(
+            job.work / "throughput.jsonl",
+            writes=leads,
+            peak_tokens_per_second=self._peak_speed() if leads else None,
+        )
         self.saved = 0
 
     def run(self) -> None:
@@ -143,8 +152,7 @@ class _Trainer:
         last = done == self.order.num_steps
         if gauge is not None and (done % throughput.EVERY_STEPS == 0 or last):
             speed = self.throughput.measure(done)
-            report = {"step": done, "loss": gauge.loss, "tokens_per_second": speed}
-            self.context.report({**report, SAVED: self.saved})
+            self.context.report({"step": done, "loss": gauge.loss, **speed, SAVED: self.saved})
         leaving = gauge is not None and gauge.leaving
         validates = done % self.job.validate_every_steps == 0 or last
         # Between a checkpoint that the run went back to and its next step nothing new is saved.
@@ -169,6 +177,15 @@ class _Trainer:
                 self.events.add("regroup", done)
                 raise Regroup
         self.throughput.pause()
+
+    def _peak_speed(self) -> float | None:
+        """Tokens a second of all ranks at the peak of their GPUs, where it is known."""
+        if self.job.execution.accelerator != "gpu":
+            return None
+        with torch.device("meta"):
+            model = empty_model(configuration(self.job))
+        context_tokens = self.order.batch(0, slice(1)).ids_BT.shape[1]
+        return peak_tokens_per_second(model, context_tokens, world_size=self.context.world_size)
 
     def _step_rows(self, done: int, gauge: Gauge) -> list[Measurement]:
         rate = self.job.schedule.learning_rate(done - 1)

@@ -13,7 +13,9 @@ from typing import Literal
 import torch
 
 from polylm_core.settings import TrainingExecution
+from polylm_core.training.batches import BatchSizes
 from polylm_core.training.engine import accumulation, share
+from polylm_core.training.flops import flops_per_token
 from polylm_core.training.job import ModelShape
 from polylm_core.training.model import blocks, configuration_of, empty_model
 from polylm_core.training.run import world_sizes
@@ -43,6 +45,8 @@ class Sizes:
     """Elements of one decoder layer."""
     num_blocks: int
     shapes: Mapping[str, tuple[int, ...]]
+    flops_per_token: int
+    """Of training, in a full context."""
 
     @property
     def parameters(self) -> int:
@@ -66,6 +70,7 @@ def sizes_of(shape: ModelShape) -> Sizes:
         block=sum(value.numel() for value in layers[0].parameters()),
         num_blocks=len(layers),
         shapes=shapes,
+        flops_per_token=flops_per_token(model, shape.context_tokens),
     )
 
 
@@ -83,14 +88,14 @@ class Step:
         return self.micro_batch * self.accumulation_steps * self.world_size
 
 
-def steps_of(global_batch_sequences: int, execution: TrainingExecution) -> list[Step]:
-    """Return the step on as many ranks as the profile has, then on each fewer that it allows.
+def steps_of(batches: BatchSizes, execution: TrainingExecution) -> list[Step]:
+    """Return the full step on as many ranks as the profile has, then on each fewer that it allows.
 
     Raises TrainingError when none of them can share the batch evenly.
     """
     found = []
-    for world in sorted(world_sizes(global_batch_sequences, execution), reverse=True):
-        micro, steps = accumulation(global_batch_sequences, world, execution.micro_batch_sequences)
+    for world in sorted(world_sizes(batches.divisor, execution), reverse=True):
+        micro, steps = accumulation(batches.full, world, execution.micro_batch_sequences)
         found.append(Step(micro, steps, world))
     return found
 

@@ -92,6 +92,5 @@ def _borders(job: TrainJob) -> list[int]:
     """First steps of the later curriculum stages, counted from 1."""
     if not isinstance(job.data, CurriculumData):
         return []
-    size = job.data.global_batch_windows
-    steps = [sum(windows.values()) // size for _, windows in job.data.stage_windows]
-    return [behind + 1 for behind in accumulate(steps[:-1])]
+    ends = accumulate(sum(windows.values()) for _, windows in job.data.stage_windows[:-1])
+    return [job.data.batches.step_of(end) + 1 for end in ends]

@@ -90,6 +90,8 @@ class ShardedEngine:
 
     def backward(self, loss: torch.Tensor, *, last: bool) -> None:
         """Add a gradient; DeepSpeed takes means over ranks and micro-batches, a sum is wanted."""
+        # By its own count all steps would have as many micro-batches.
+        self._engine.set_gradient_accumulation_boundary(last)
         self._engine.backward(loss * self._scale)
         if not last:
             self._engine.step()

@@ -35,6 +35,7 @@ def test_the_plan_of_the_13b_recipe_on_256_gpus() -> None:
   base: 152,111 steps, 637,999,775,744 tokens
   multilingual: 23,126 steps, 96,997,474,304 tokens
   in all: 175,237 steps, 734,997,250,048 tokens
+  8.588e+10 floating-point operations a token, 6.312e+22 in all
 
 partition of a rank: 54,323,400 to 54,323,400 parameters
   54,323,400 allocated by each
@@ -88,6 +89,20 @@ def test_every_number_of_ranks_that_a_profile_allows_is_planned(tmp_path: Path) 
         "  8 in a micro-batch x 1 accumulated x 256 ranks",
         "  8 in a micro-batch x 2 accumulated x 128 ranks",
     ]
+
+
+def test_a_ramp_is_planned(tmp_path: Path) -> None:
+    batch = 2048 * 2048
+    ramp = [{"tokens": 100 * batch, "parts": 16}, {"tokens": 100 * batch, "parts": 4}]
+    recipe = written(tmp_path / "recipe.yaml", RECIPE, pretrain__batch_ramp=ramp)
+    fewer = written(tmp_path / "fewer.yaml", CLUSTER, training__workers=128)
+    told = dry_run.lines(recipe, PROFILES, fewer)
+    assert "  first 419,430,400 tokens in steps of 128 sequences" in told
+    assert "  next 419,430,400 tokens in steps of 512 sequences" in told
+    # The plain run has 152,111 steps there; 200 of them become 1,600 and 400.
+    assert "  base: 153,911 steps, 637,999,775,744 tokens" in told
+    assert "  in all: 177,037 steps, 734,997,250,048 tokens" in told
+    assert "a global batch of 128 sequences" in problems(recipe, CLUSTER)["training.workers"]
 
 
 def test_what_recipe_and_profile_cannot_do_together_is_told_at_once(tmp_path: Path) -> None:
