@@ -164,6 +164,9 @@ def _of_partitions(partitions: Partitions) -> Iterable[str]:
 def _of_memory(memory: Memory, accelerator: str) -> Iterable[str]:
     yield f"memory of a rank ({accelerator}): {_gigabytes(sum(memory.held.values()))}"
     yield from (f"  {what}: {_gigabytes(size)}" for what, size in memory.held.items())
+    if memory.offloaded:
+        yield f"offloaded by a rank: {_gigabytes(sum(memory.offloaded.values()))}"
+        yield from (f"  {what}: {_gigabytes(size)}" for what, size in memory.offloaded.items())
     yield "while it computes, beside what a block keeps for its backward pass"
     yield from (f"  {what}: {_gigabytes(size)}" for what, size in memory.passing.items())
 

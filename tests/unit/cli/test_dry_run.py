@@ -47,8 +47,11 @@ memory of a rank (gpu): 2.98 GB
   parameters that stay gathered: 0.01 GB
   buffer of gradients under way: 2.00 GB
 while it computes, beside what a block keeps for its backward pass
-  the most that is gathered at once: 2.62 GB
+  the most that is gathered at once: 2.72 GB
   the largest gradient while ranks sum it: 13.11 GB
+  the gradients of a group at its update: 0.22 GB
+  the logits of a chunk: 0.82 GB
+  the gradient of the output matrix: 2.62 GB
   the residual stream before every block: 13.42 GB
 
 a checkpoint: 166,881,484,800 bytes (12 a parameter) in 768 files""".splitlines()
@@ -142,7 +145,7 @@ def test_a_batch_that_is_no_multiple_of_the_context_is_told(tmp_path: Path) -> N
 
 def test_offloading_and_one_whole_rank_are_told(tmp_path: Path) -> None:
     away = written(tmp_path / "away.yaml", CLUSTER, training__offload_optimizer="cpu")
-    assert "  float32 weights and moments, offloaded to cpu: 0.65 GB" in dry_run.lines(
+    assert "  float32 weights and moments, on cpu: 0.65 GB" in dry_run.lines(
         RECIPE, PROFILES, away
     )
     alone = {"sharding": "none", "workers": 1, "accelerator": "gpu"}
