@@ -145,9 +145,7 @@ def test_a_batch_that_is_no_multiple_of_the_context_is_told(tmp_path: Path) -> N
 
 def test_offloading_and_one_whole_rank_are_told(tmp_path: Path) -> None:
     away = written(tmp_path / "away.yaml", CLUSTER, training__offload_optimizer="cpu")
-    assert "  float32 weights and moments, on cpu: 0.65 GB" in dry_run.lines(
-        RECIPE, PROFILES, away
-    )
+    assert "  float32 weights and moments, on cpu: 0.65 GB" in dry_run.lines(RECIPE, PROFILES, away)
     alone = {"sharding": "none", "workers": 1, "accelerator": "gpu"}
     whole = written(tmp_path / "whole.yaml", CLUSTER, training=alone)
     told = dry_run.lines(ROOT / "recipes/polylm-1.7b.yaml", PROFILES, whole)
