@@ -14,15 +14,16 @@ import sys
 import tarfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from tqdm import tqdm
+from transformers import AutoModelForCausalLM
 
 from polylm_core.artifacts import BaseModelFolder
 from polylm_core.tokenizer import HuggingFaceTwin
 from polylm_core.training.dataset import IGNORED_TARGET
 from polylm_core.training.loss import LanguageModelLoss
-from polylm_core.training.model import load_model
 
 CEILING_BITS_PER_BYTE = 3.30
 """Mean of the default recipe's 18 languages that a run must not exceed."""
@@ -47,7 +48,7 @@ def sentences(archive: Path, languages: Sequence[str], number: int) -> dict[str,
 
 def bits_per_byte(model: LanguageModelLoss, twin: HuggingFaceTwin, texts: Sequence[str]) -> float:
     """Return bits per UTF-8 byte; each sentence begins after an end token, as in training."""
-    context = int(model.model.config.n_positions)
+    context = int(model.model.config.max_position_embeddings)
     rows = sorted(([twin.eos_id, *twin.encode(text)][: context + 1] for text in texts), key=len)
     nats = 0.0
     for begin in range(0, len(rows), BATCH):
@@ -74,7 +75,8 @@ def main() -> int:
     languages = base.manifest.params["languages"]
     number = QUICK_SENTENCES if arguments.quick else SENTENCES
     texts = sentences(arguments.archive, languages, number)
-    model = LanguageModelLoss(load_model(base.path)).eval()
+    load: Any = AutoModelForCausalLM.from_pretrained  # transformers leaves it untyped
+    model = LanguageModelLoss(load(base.path, local_files_only=True)).eval()
     twin = HuggingFaceTwin(base.path)
     scores = {code: bits_per_byte(model, twin, texts[code]) for code in tqdm(languages)}
     mean = sum(scores.values()) / len(scores)

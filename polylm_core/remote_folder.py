@@ -56,5 +56,7 @@ def remove(uri: str, *, first: str) -> None:
         if filesystem.exists(f"{path}/{first}"):
             filesystem.rm_file(f"{path}/{first}")
         filesystem.rm(path, recursive=True)
+        if is_remote(uri):
+            filesystem.rm_file(f"{path}/")  # some servers keep an object for the empty folder
     except FileNotFoundError:
         return  # another has removed it

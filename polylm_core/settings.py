@@ -39,6 +39,9 @@ class CheckpointPolicy(_Section):
     run's folder."""
 
 
+Offload = Literal["none", "cpu", "nvme"]
+
+
 class TrainingExecution(_Section):
     """How the ranks of a training run are executed; the batch, its order and the steps are not."""
 
@@ -67,15 +70,44 @@ class TrainingExecution(_Section):
     persistent_parameter_elements: int = Field(default=100_000, ge=0)
     """Parameters of at most so many elements stay gathered under ZeRO-3 (DeepSpeed's default);
     gradients and optimizer state are sharded all the same."""
+    max_live_parameter_elements: int = Field(default=1_000_000_000, ge=0)
+    """Elements of gathered parameters that a rank holds before it lets go of some (DeepSpeed's
+    default)."""
+    prefetch_parameter_elements: int = Field(default=50_000_000, ge=0)
+    """Elements of parameters that are gathered ahead of their use (DeepSpeed's default)."""
+    reduce_bucket_elements: int = Field(default=500_000_000, ge=1)
+    """Elements of gradients that are summed over the ranks at once (DeepSpeed's default); a buffer
+    of 4 bytes each."""
+    overlap_communication: bool = False
+    """Gather parameters and sum gradients while something else is computed; GPUs only."""
+    offload_optimizer: Offload = "none"
+    """Where ZeRO-3 keeps and updates float32 weights and Adam's moments instead of on the
+    accelerator: in the machine's memory, or in `nvme_folder` (ZeRO-Infinity)."""
+    offload_parameters: Offload = "none"
+    """Where ZeRO-3 keeps the parameters that it does not compute with."""
+    nvme_folder: str | None = None
+    """Folder on a disk of the machine itself for what is offloaded to it."""
+    recompute_activations: bool = False
+    """Keep what goes into each block instead of all that its backward pass needs, and compute that
+    again: a third more computing for a fraction of the memory (Chen et al. 2016)."""
+    compile: bool = False
+    """Compile each block (`torch.compile`): the first steps take minutes, the others less."""
     step_deadline_seconds: float | None = Field(default=None, gt=0)
     """A rank whose step takes longer writes its stacks to the run's folder and ends, so that the
     group starts again. Without it 20 times the median of the steps before, at least 300."""
     checkpoints: CheckpointPolicy = CheckpointPolicy()
 
     @model_validator(mode="after")
-    def _one_rank_without_sharding(self) -> Self:
+    def _asks_for_what_there_is(self) -> Self:
         if self.sharding == "none" and self.workers != 1:
             raise ValueError(f"sharding `none` is for 1 worker, not for {self.workers}")
+        offloads = {self.offload_optimizer, self.offload_parameters}
+        if self.sharding == "none" and offloads != {"none"}:
+            raise ValueError("sharding `none` offloads nothing; use `zero3`, with 1 worker too")
+        if ("nvme" in offloads) != (self.nvme_folder is not None):
+            raise ValueError("offloading to `nvme` and `nvme_folder` need each other")
+        if self.overlap_communication and self.accelerator == "cpu":
+            raise ValueError("overlap_communication is for accelerator `gpu`; on `cpu` it does not")
         return self
 
     @model_validator(mode="after")

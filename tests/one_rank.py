@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -51,6 +51,9 @@ class OnlyRank:
     def leaving(self) -> bool:
         return False
 
+    def growing(self) -> bool:
+        return False
+
 
 class OneRankBackend(SequentialBackend):
     """Trains in this process; `afterwards` is called with the exported folder."""
@@ -64,8 +67,11 @@ class OneRankBackend(SequentialBackend):
         config: Mapping[str, Any],
         *,
         work: Path,
+        sizes: Sequence[int],
         on_report: Callable[[Mapping[str, float]], None],
+        on_note: Callable[[str], None],
     ) -> None:
+        assert 1 in sizes
         with one_rank(work):
             train_rank(OnlyRank(on_report), config)
         self._afterwards(work / EXPORT_FOLDER)

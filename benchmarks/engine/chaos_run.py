@@ -24,6 +24,8 @@ POLL_SECONDS = 0.002
 PATIENCE_SECONDS = 900.0
 """After which a run that does not get on is given up as hanging."""
 CONTROLLER = "ray::TrainController"
+CLEANER = "ray::PlacementGroupCleaner"
+"""Of Ray Train: without a dashboard it never notices that the controller is gone, and stays."""
 SAID_LINES = 40
 """Of the stage's process, told when it ends badly."""
 
@@ -104,11 +106,18 @@ class Attack:
             self._driver.kill()
             self._driver.wait()
         else:
-            found = descendants(raylet_of(self._cluster.first))
-            (pid,) = [pid for pid in found if command_of(pid).startswith(CONTROLLER)]
+            (pid,) = self._on_first(CONTROLLER)
             os.kill(pid, signal.SIGKILL)
 
+    def _on_first(self, title: str) -> list[int]:
+        """Pids of the processes of a title on the machine that stays."""
+        found = descendants(raylet_of(self._cluster.first))
+        return [pid for pid in found if command_of(pid).startswith(title)]
+
     def _replace(self, kill: Kill) -> None:
+        if kill.victim in ("driver", "controller"):
+            for pid in self._on_first(CLEANER):
+                os.kill(pid, signal.SIGKILL)
         if kill.victim == "node":
             self._cluster.add()
         elif kill.victim == "driver":

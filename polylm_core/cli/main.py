@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from polylm_core.cli import calibration, machine, reference, summary, trace
+from polylm_core.cli import calibration, dry_run, machine, reference, summary, trace
 from polylm_core.errors import MachineError, PolyLMError
 from polylm_core.params import load_params
 from polylm_core.pipeline import SOURCES, check_sources, require_sources, sources_fingerprint
@@ -58,6 +58,19 @@ def doctor() -> None:
     if problems:
         raise typer.Exit(1)
     print("nothing is missing")
+
+
+@app.command(name="dry-run")
+def dry_run_command(
+    recipe: Annotated[Path, typer.Option(help="A recipe, such as recipes/polylm-13b.yaml.")] = (
+        PARAMS
+    ),
+    profile: Annotated[
+        Path | None, typer.Option(help="A profile, such as infra/profiles/a100-32x8.yaml.")
+    ] = None,
+) -> None:
+    """Print what pretraining a recipe would be: sizes, steps, shares and bytes of each rank."""
+    print("\n".join(dry_run.lines(recipe, PROFILES, profile)))
 
 
 @app.command()

@@ -105,36 +105,28 @@ class RayBackend:
         """
         usable_sizes = usable(sizes, self._training_workers)
         restarts = Restarts(on_report, on_note, work)
-        with self._cluster(), _reports_to(restarts.report) as reports:
-            if self._address is None:
-                usable_sizes = require_total(self._bundle, usable_sizes)
-            loop = {
-                "worker": worker,
-                "config": dict(config),
-                "sizes": usable_sizes,
-                "bundle": self._bundle,
-                "reports": reports,
-                "threads": self._threads_per_worker,
-                "driver_pid": os.getpid() if self._address is None else None,
-            }
-            patience = self._patience
-            while True:
+        patience = self._patience
+        while True:
+            # A new connection for each group: what a lost one left on the cluster, its claims on
+            # machines above all, goes with the connection it came by.
+            with self._cluster():
+                if self._address is None:
+                    usable_sizes = require_total(self._bundle, usable_sizes)
                 size = choose(self._bundle, usable_sizes, patience, on_note)
-                why = self._run_group(loop, work, size, restarts)
-                if why is None:
-                    return
-                on_note(f"the {size} ranks begin again: {_REASONS[why]}")
-                at_once = why == GROWING
-                patience = (
-                    replace(self._patience, full_size_seconds=0) if at_once else self._patience
-                )
+                loop = self._loop(worker, config, usable_sizes)
+                with _reports_to(restarts.report) as loop["reports"]:
+                    why = self._run_group(self._trainer(loop, work, size), restarts)
+            if why is None:
+                return
+            on_note(f"the {size} ranks begin again: {_REASONS[why]}")
+            patience = self._patience
+            if why == GROWING:
+                patience = replace(patience, full_size_seconds=0.0)
 
-    def _run_group(
-        self, loop: dict[str, Any], work: Path, size: int, restarts: Restarts
-    ) -> str | None:
+    def _run_group(self, trainer: TorchTrainer, restarts: Restarts) -> str | None:
         """Run a group to its end; return why another is to go on, or none when all is done."""
         try:
-            result: Any = self._trainer(loop, work, size).fit()
+            result: Any = trainer.fit()
         except ray.train.TrainingFailedError as error:
             cause = _training_cause(error)
             if cause is not None:
@@ -146,6 +138,17 @@ class RayBackend:
             why: str | None = result.return_value
             return why
         return FAILED
+
+    def _loop(self, worker: str, config: Mapping[str, Any], sizes: list[int]) -> dict[str, Any]:
+        """Return what `run_rank` is told, but for the queue of its reports."""
+        return {
+            "worker": worker,
+            "config": dict(config),
+            "sizes": sizes,
+            "bundle": self._bundle,
+            "threads": self._threads_per_worker,
+            "driver_pid": os.getpid() if self._address is None else None,
+        }
 
     @property
     def _bundle(self) -> dict[str, float]:
@@ -184,7 +187,8 @@ class RayBackend:
                 ray.init(address=self._address, log_to_driver=True, runtime_env=environment)
             except (ConnectionError, ValueError) as error:
                 raise MachineError(
-                    f"no Ray cluster answers at {self._address} ({last_line(error)}); start it, or "
+                    f"no Ray cluster answers at {self._address} ({last_line(error)}); start it, "
+                    "set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH where it asks for a token, or "
                     "take ray_address out of the profile for a private one"
                 ) from error
         else:
@@ -252,6 +256,8 @@ def _reports_to(on_report: Callable[[Mapping[str, float]], None]) -> Iterator[Qu
                 on_report(reports.get(timeout=REPORT_POLL_SECONDS))
             except Empty:
                 continue
+            except ray.exceptions.RayError:
+                return  # the queue has gone, before it was there or with the cluster
 
     thread = threading.Thread(target=relay, name="reports", daemon=True)
     thread.start()

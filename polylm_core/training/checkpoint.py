@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from polylm_core.errors import TrainingError
+from polylm_core.settings import CheckpointPolicy
 from polylm_core.storage import no_space_named, replacing, sha256_file, write_atomic
 from polylm_core.training.engine import KINDS, Engine, Kind, Part, share
 
@@ -189,15 +190,23 @@ def is_as_written(folder: Path, index: CheckpointIndex, name: str) -> bool:
         return False
 
 
-def prune(checkpoints: Path, *, keep_last: int, keep_every_steps: int | None) -> None:
+def prune(checkpoints: Path, policy: CheckpointPolicy, *, damaged: Collection[int] = ()) -> None:
     """Remove the checkpoints that no rule keeps, and those that were cut short."""
     steps = [step for step, _ in newest_first(checkpoints)]
     for folder in checkpoints.glob("step-*"):
         if read_index(folder) is None:
             _remove(folder)
-    for step in steps[keep_last:]:
-        if keep_every_steps is None or step % keep_every_steps:
-            _remove(folder_of(checkpoints, step))
+    for step in too_old(steps, [step for step in steps if step not in damaged], policy):
+        _remove(folder_of(checkpoints, step))
+
+
+def too_old(steps: Iterable[int], whole: Iterable[int], policy: CheckpointPolicy) -> list[int]:
+    """Return the steps before the newest whole checkpoints that are not to be kept for good."""
+    newest = sorted(whole)[-policy.keep_last :]
+    every = policy.keep_every_steps
+    return [
+        step for step in steps if newest and step < newest[0] and (every is None or step % every)
+    ]
 
 
 def _remove(folder: Path) -> None:

@@ -1,7 +1,8 @@
 """Where the checkpoints of a run lie: its folder, and a copy elsewhere if the profile names one.
 
 Copying goes on beside training: every rank copies its own files, and when all have, the first rank
-copies the index, without which the copy does not count.
+copies the index, without which the copy does not count. The first rank also copies the run's books,
+and fetches them where the run's folder was lost.
 """
 
 from __future__ import annotations
@@ -22,28 +23,39 @@ from polylm_core.training.checkpoint import INDEX, CheckpointIndex, CheckpointRe
 from polylm_core.training.engine import KINDS, Engine
 from polylm_core.training.events import Events
 
+BOOKS = ("metrics.jsonl", "skips.jsonl", "events.jsonl")
+"""What a run wrote of itself and goes on from, in its folder; copied with every checkpoint."""
+
 
 class CheckpointStore:
     """The checkpoints of one run, for one rank; every rank must call each method."""
 
     def __init__(self, work: Path, policy: CheckpointPolicy, events: Events) -> None:
         self.folder = work / "checkpoints"
+        self._work = work
         self._policy = policy
         self._events = events
         self._remote = None if policy.storage is None else below(policy.storage, work.name)
         self._copier = ThreadPoolExecutor(1, thread_name_prefix="checkpoint-copy")
         self._copying: tuple[CheckpointIndex, Future[None]] | None = None
+        self._damaged: set[int] = set()
+        """Steps whose checkpoints were not as written; they replace no older one."""
+        if self._remote is not None and torch.distributed.get_rank() == 0:
+            self._fetch_books(self._remote)
+
+    def _fetch_books(self, remote: str) -> None:
+        missing = [name for name in BOOKS if not (self._work / name).exists()]
+        for name in set(missing) & set(children(remote)):
+            with replacing(self._work / name) as partial:
+                fetch(InputFile(name, below(remote, name)), partial)
 
     def save(self, engine: Engine, step: int) -> None:
         """Save the state after `step` steps, and start to copy it."""
         self.finish_copy()
         index = checkpoint.save(engine, self.folder, step)
+        self._damaged.discard(step)
         if checkpoint.leads_machine():
-            checkpoint.prune(
-                self.folder,
-                keep_last=self._policy.keep_last,
-                keep_every_steps=self._policy.keep_every_steps,
-            )
+            checkpoint.prune(self.folder, self._policy, damaged=self._damaged)
         self._events.add("checkpoint", step, state=checkpoint.digest(index))
         if self._remote is not None:
             self._copying = index, self._copier.submit(self._copy, index)
@@ -53,6 +65,10 @@ class CheckpointStore:
         for kind in KINDS:
             name = checkpoint.file_of(kind, torch.distributed.get_rank())
             upload(folder / name, self._address(index.step, name))
+        if torch.distributed.get_rank() == 0 and self._remote is not None:
+            for book in (self._work / name for name in BOOKS):
+                if book.exists():
+                    upload(book, below(self._remote, book.name))
 
     def copied(self) -> bool:
         """Whether this rank has nothing left to copy; raises MachineError if it could not."""
@@ -88,6 +104,7 @@ class CheckpointStore:
         for step in filter(counts, self.steps()):
             index = self._obtain(step)
             if index is None:
+                self._damaged.add(step)
                 self._events.add("checkpoint-damaged", step)
                 continue
             reader = CheckpointReader(checkpoint.folder_of(self.folder, step), index)
@@ -116,9 +133,8 @@ class CheckpointStore:
     def steps(self) -> list[int]:
         """Steps that any rank knows a checkpoint of, the newest first."""
         known = {step for step, _ in checkpoint.newest_first(self.folder)}
-        if self._remote is not None and torch.distributed.get_rank() == 0:
-            names = [name for name in children(self._remote) if name.startswith("step-")]
-            known |= {int(name.removeprefix("step-")) for name in names}
+        if torch.distributed.get_rank() == 0:
+            known |= set(self._remote_steps())
         every: list[list[int]] = [[]] * torch.distributed.get_world_size()
         torch.distributed.all_gather_object(every, sorted(known))
         return sorted({step for steps in every for step in steps}, reverse=True)
@@ -159,15 +175,23 @@ class CheckpointStore:
             return False
         return True
 
-    def _address(self, step: int, name: str) -> str:
+    def _remote_steps(self) -> list[int]:
+        names = [] if self._remote is None else children(self._remote)
+        return [int(name.removeprefix("step-")) for name in names if name.startswith("step-")]
+
+    def _folder_address(self, step: int) -> str:
         if self._remote is None:
             raise TrainingError("no checkpoint storage is declared in the profile")
-        return below(below(self._remote, f"step-{step:08d}"), name)
+        return below(self._remote, f"step-{step:08d}")
+
+    def _address(self, step: int, name: str) -> str:
+        return below(self._folder_address(step), name)
 
     def _prune_remote(self) -> None:
-        assert self._remote is not None
-        names = sorted(name for name in children(self._remote) if name.startswith("step-"))
-        every = self._policy.keep_every_steps
-        for name in names[: -self._policy.keep_last]:
-            if every is None or int(name.removeprefix("step-")) % every:
-                remove(below(self._remote, name), first=INDEX)
+        """Remove copies that are too old; one without its index replaces no older one either."""
+        steps, whole = sorted(self._remote_steps(), reverse=True), list[int]()
+        for step in steps:
+            if len(whole) < self._policy.keep_last and step not in self._damaged:
+                whole += [step] if INDEX in children(self._folder_address(step)) else []
+        for step in checkpoint.too_old(steps, whole, self._policy):
+            remove(self._folder_address(step), first=INDEX)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from polylm_core.settings import TrainingExecution
 from polylm_core.training.guard import GuardOptions
@@ -19,12 +19,22 @@ class _Part(BaseModel):
 class ModelShape(_Part):
     """What a decoder is built from."""
 
+    architecture: Literal["gpt2", "llama"] = "gpt2"
     num_layers: int
     hidden_size: int
     num_heads: int
     context_tokens: int
     vocab_size: int
     initializer_std: float
+    tied_embeddings: bool = True
+    intermediate_size: int | None = None
+    """Width of the feed-forward layers; without it, as GPT-2, four times `hidden_size`."""
+    num_kv_heads: int | None = None
+    """Llama: heads of keys and values."""
+    rope_theta: float | None = None
+    """Llama: base of the rotary positions' wavelengths."""
+    rms_norm_epsilon: float | None = None
+    """Llama: added to the mean square that is divided by."""
     bos_id: int
     eos_id: int
     pad_id: int
@@ -81,9 +91,9 @@ class TrainJob(_Part):
     seed: int
     data: CurriculumData | PackedData
     new_model: ModelShape | None = None
-    """Shape to initialise; or else `init_from`."""
+    """Shape of the model; without it that of `init_from`."""
     init_from: Path | None = None
-    """Hugging Face folder to start from."""
+    """Hugging Face folder with the weights to start from; without it they are drawn by `seed`."""
     validation_file: Path | None = None
     """`.npz` of held-out rows: `ids` [N, T+1], `language` [N], `segments` [N, T] where documents do
     not attend to each other; by language `languages`, `bytes`."""
@@ -92,6 +102,9 @@ class TrainJob(_Part):
     schedule: Schedule
     adamw: AdamW
     precision: Literal["float32", "bfloat16"]
+    """Of the factors of matrix products; weights, sums of gradients and optimizer are float32."""
+    residual_precision: Literal["float32", "bfloat16"] = "float32"
+    """Of the stream that every block adds to."""
     matmul_precision: Literal["highest", "high", "medium"]
     """How float32 matrices are multiplied, as `torch.set_float32_matmul_precision` takes it."""
     guard: GuardOptions
@@ -99,3 +112,9 @@ class TrainJob(_Part):
     """First and last of steps to leave out, counted from 1."""
     execution: TrainingExecution
     validate_every_steps: int
+
+    @model_validator(mode="after")
+    def _has_a_model(self) -> Self:
+        if self.new_model is None and self.init_from is None:
+            raise ValueError("the job names neither a model to build nor a folder to load")
+        return self

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 
-from polylm_core.errors import TrainingError
 from polylm_core.storage import exclusive_lock
 from polylm_core.training import throughput
 from polylm_core.training.checkpoint_store import CheckpointStore
@@ -17,7 +16,7 @@ from polylm_core.training.export import export
 from polylm_core.training.job import TrainJob
 from polylm_core.training.logs import logged
 from polylm_core.training.metrics import Measurement, MetricsFile
-from polylm_core.training.model import build_model, load_model
+from polylm_core.training.model import build
 from polylm_core.training.order import build_order
 from polylm_core.training.recovery import Recovery
 from polylm_core.training.step import Gauge, StepGradient
@@ -179,16 +178,10 @@ class _Trainer:
 
 
 def _engine(job: TrainJob, *, micro_batch: int, steps: int) -> Engine:
-    if job.new_model is not None:
-        model = build_model(job.new_model, seed=job.seed)
-    elif job.init_from is not None:
-        model = load_model(job.init_from)
-    else:
-        raise TrainingError("the job names neither a model to build nor a folder to load")
     if job.execution.sharding == "none":
         from polylm_core.training.whole import WholeEngine
 
-        return WholeEngine(model, job)
+        return WholeEngine(build(job), job)
     from polylm_core.training.sharded import ShardedEngine  # DeepSpeed costs seconds
 
-    return ShardedEngine(model, job, micro_batch=micro_batch, steps=steps)
+    return ShardedEngine(job, micro_batch=micro_batch, steps=steps)

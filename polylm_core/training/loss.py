@@ -36,6 +36,8 @@ BLOCK_BYTES_CPU = 1 << 20
 """Float32 logits, for each thread, on which all passes of the softmax find them in the cache."""
 BLOCK_BYTES_GPU = 1 << 26
 """The same on a GPU, where many small launches would cost more than the memory."""
+BLOCKS_IN_A_CHUNK = 8
+"""At least so many: with bfloat16 logits both then keep to an eighth of the whole logits."""
 
 
 def chunk_positions(num_positions: int, vocab_size: int, itemsize: int) -> int:
@@ -105,8 +107,9 @@ def _wide_block(logits_CV: torch.Tensor) -> torch.Tensor:
     wide = torch.promote_types(logits_CV.dtype, torch.float32)
     on_cpu = logits_CV.device.type == "cpu"
     size = BLOCK_BYTES_CPU * torch.get_num_threads() if on_cpu else BLOCK_BYTES_GPU
-    positions = max(1, size // (logits_CV.shape[1] * wide.itemsize))
-    return logits_CV.new_empty(min(positions, len(logits_CV)), logits_CV.shape[1], dtype=wide)
+    at_most = len(logits_CV) // BLOCKS_IN_A_CHUNK
+    positions = max(1, min(at_most, size // (logits_CV.shape[1] * wide.itemsize)))
+    return logits_CV.new_empty(positions, logits_CV.shape[1], dtype=wide)
 
 
 def _consume(
@@ -118,9 +121,9 @@ def _consume(
     logits' own.
     """
     losses = []
-    blocks = zip(logits_CV.split(len(wide_CV)), targets_C.split(len(wide_CV)), strict=True)
-    for logits, targets in blocks:
-        target = targets[:, None]
+    for begin in range(0, len(logits_CV), len(wide_CV)):
+        logits = logits_CV[begin : begin + len(wide_CV)]
+        target = targets_C[begin : begin + len(wide_CV), None]
         exact = logits.dtype == wide_CV.dtype
         wide = logits if exact else wide_CV[: len(logits)].copy_(logits)
         wide -= wide.amax(1, keepdim=True)
@@ -170,27 +173,33 @@ class OutputHead(nn.Module):
     def __init__(self, weight_VH: nn.Parameter) -> None:
         super().__init__()
         self.weight = weight_VH
+        self.precision = weight_VH.dtype
+        """Of the factors of the projection."""
 
     def forward(self, hidden_BTH: torch.Tensor, targets_BT: torch.Tensor | None) -> torch.Tensor:
         """Return the summed loss in training, the losses [B, T] without gradients in evaluation.
 
         Without targets, the logits [B, T, V]; of a sample only, they are what the loss avoids.
         """
-        hidden_BTH = hidden_BTH.to(self.weight.dtype)  # a residual stream may be wider
+        weight_VH = self.weight.to(self.precision)
+        hidden_BTH = hidden_BTH.to(self.precision)  # a residual stream may be wider
         if targets_BT is None:
-            return hidden_BTH @ self.weight.t()
+            return hidden_BTH @ weight_VH.t()
         if self.training:
             counted_BT = targets_BT != IGNORED_TARGET
-            return summed_loss(hidden_BTH[counted_BT], self.weight, targets_BT[counted_BT])
+            return summed_loss(hidden_BTH[counted_BT], weight_VH, targets_BT[counted_BT])
         rows = zip(hidden_BTH, targets_BT, strict=True)
-        return torch.stack([self._losses_of_row(*row) for row in rows])
+        return torch.stack([_losses_of_row(*row, weight_VH) for row in rows])
 
-    @torch.no_grad()
-    def _losses_of_row(self, hidden_TH: torch.Tensor, targets_T: torch.Tensor) -> torch.Tensor:
-        """Return the losses [T] of one sequence: the same bits whatever it is evaluated with."""
-        counted_T = targets_T != IGNORED_TARGET
-        losses_N = _losses(hidden_TH[counted_T], self.weight, targets_T[counted_T])
-        return losses_N.new_zeros(len(targets_T)).masked_scatter(counted_T, losses_N)
+
+@torch.no_grad()
+def _losses_of_row(
+    hidden_TH: torch.Tensor, targets_T: torch.Tensor, weight_VH: torch.Tensor
+) -> torch.Tensor:
+    """Return the losses [T] of one sequence: the same bits whatever it is evaluated with."""
+    counted_T = targets_T != IGNORED_TARGET
+    losses_N = _losses(hidden_TH[counted_T], weight_VH, targets_T[counted_T])
+    return losses_N.new_zeros(len(targets_T)).masked_scatter(counted_T, losses_N)
 
 
 class LanguageModelLoss(nn.Module):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import accumulate
+from typing import Any
 
 import torch
 
@@ -25,7 +26,9 @@ class Recovery:
         self._job = job
         self._leads = leads
         self._events = events
-        self._skips = Skips(job.work / SKIPS_FILE, job.skip_steps)
+        found: list[Any] = [Skips(job.work / SKIPS_FILE, job.skip_steps) if leads else None]
+        torch.distributed.broadcast_object_list(found)  # other ranks may not see the file
+        self._skips: Skips = found[0]
         self._borders = _borders(job)
         self._guard = StepGuard(job.guard, self._borders)
 

@@ -2,80 +2,69 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import deepspeed
 import torch
+from deepspeed.runtime.zero.partition_parameters import DeepSpeedTensorOverride
 from deepspeed.utils import (
-    safe_get_local_fp32_param,
     safe_get_local_grad,
-    safe_get_local_optimizer_state,
-    safe_set_local_fp32_param,
     safe_set_local_grad,
-    safe_set_local_optimizer_state,
 )
 from transformers import PreTrainedModel
-from transformers.models.gpt2.modeling_gpt2 import GPT2Block
 
 from polylm_core.errors import TrainingError
+from polylm_core.training.deepspeed_options import (
+    DeepSpeedOptions,
+    options_of,
+    require_as_asked,
+    require_nvme,
+)
 from polylm_core.training.engine import KINDS, Kind, Part, Read, share
+from polylm_core.training.initialise import initial_state
 from polylm_core.training.job import TrainJob
 from polylm_core.training.loss import LanguageModelLoss
+from polylm_core.training.model import blocks, configuration, empty_model, initial_values
 from polylm_core.training.optimizer import adamw
-
-
-def zero3_config(job: TrainJob, *, micro_batch: int, accumulation_steps: int) -> dict[str, Any]:
-    """Return DeepSpeed's configuration; everything it could guess is stated."""
-    return {
-        "train_micro_batch_size_per_gpu": micro_batch,
-        "gradient_accumulation_steps": accumulation_steps,
-        "gradient_clipping": job.adamw.max_gradient_norm,
-        "bf16": {"enabled": job.precision == "bfloat16"},
-        "zero_optimization": {
-            "stage": 3,
-            "overlap_comm": False,
-            "contiguous_gradients": True,
-            # Parameters this small stay gathered between passes: a model that fits the machine many
-            # times over pays for each gathering and gains nothing by it.
-            "stage3_param_persistence_threshold": job.execution.persistent_parameter_elements,
-            "stage3_model_persistence_threshold": sys.maxsize,
-        },
-        "zero_allow_untested_optimizer": True,
-        "wall_clock_breakdown": False,
-    }
+from polylm_core.training.precision import DTYPES
+from polylm_core.training.prepare import prepare
 
 
 class ShardedEngine:
-    """A model under ZeRO-3 with AdamW."""
+    """A model under ZeRO-3 with AdamW, in parts from the beginning: no rank ever has it whole."""
 
-    def __init__(
-        self, model: PreTrainedModel, job: TrainJob, *, micro_batch: int, steps: int
-    ) -> None:
+    def __init__(self, job: TrainJob, *, micro_batch: int, steps: int) -> None:
+        require_nvme(job)
         # DeepSpeed calls functions that torch has given other names, thousands of times a minute.
         warnings.filterwarnings("ignore", r"`torch\.distributed\..* is deprecated", FutureWarning)
-        module = LanguageModelLoss(model)
         # This operator serves inference only; compiling it takes half a minute and Python's
         # headers.
         deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+        options = options_of(job, micro_batch=micro_batch, accumulation_steps=steps)
+        model = _empty_in_parts(job, options)
+        module = LanguageModelLoss(model)
+        prepare(module, job)
         # A block's weights are gathered together: hooks on each of its parts cost a sixth of a
         # step.
-        deepspeed.utils.set_z3_leaf_modules(module, [GPT2Block])
+        deepspeed.utils.set_z3_leaf_modules(module, list({type(block) for block in blocks(model)}))
         self._engine, *_ = deepspeed.initialize(
             model=module,
             optimizer=adamw(module, job),
-            config=zero3_config(job, micro_batch=micro_batch, accumulation_steps=steps),
+            config=options.model_dump(mode="json"),
             dist_init_required=False,
         )
+        require_as_asked(options, self._engine)
         self._scale = float(torch.distributed.get_world_size() * steps)
         self._named: list[tuple[str, Any]] = [
             (name, parameter)
             for name, parameter in model.named_parameters()
             if parameter.requires_grad
         ]
-        self._reset(updates=0)
+        self._names = {parameter.ds_id: name for name, parameter in self._named}
+        self.restore(initial_state(initial_values(job, model)), updates=0)
 
     @property
     def device(self) -> torch.device:
@@ -107,8 +96,12 @@ class ShardedEngine:
 
     def gradient_square(self) -> torch.Tensor:
         """Return the squared norm of the gradient's parts of this rank."""
-        gradients = [safe_get_local_grad(parameter) for _, parameter in self._named]
-        norms = torch.stack(torch._foreach_norm(gradients)).double()
+        optimizer = self._engine.optimizer
+        if optimizer.offload_optimizer:  # DeepSpeed took them before it let the gradient go
+            norms = torch.stack([norm.double() for norm in optimizer.norm_for_param_grads.values()])
+        else:
+            gradients = [safe_get_local_grad(parameter) for _, parameter in self._named]
+            norms = torch.stack(torch._foreach_norm(gradients)).double()
         return norms.square().sum()
 
     def update(self, learning_rate: float, gradient_norm: float) -> None:
@@ -120,8 +113,12 @@ class ShardedEngine:
     def drop(self) -> None:
         """Forget the gradient: DeepSpeed does, and steps not, where a gradient is no number."""
         skipped = self._engine.skipped_steps
-        _, parameter = self._named[0]
-        safe_set_local_grad(parameter, torch.full_like(safe_get_local_grad(parameter), torch.nan))
+        parameter = self._engine.optimizer.fp16_groups[0][0]
+        part, _ = next(self._parts(0))
+        poisoned = safe_get_local_grad(parameter).clone()
+        # Not what fills up the last rank's share: no later gradient would overwrite it.
+        poisoned[: part.stop - part.start] = torch.nan
+        safe_set_local_grad(parameter, poisoned)
         self._engine.step()
         if self._engine.skipped_steps != skipped + 1:
             raise TrainingError("DeepSpeed did a step that was to be dropped; do not trust the run")
@@ -132,23 +129,48 @@ class ShardedEngine:
 
     def parts(self) -> Iterator[tuple[Part, Mapping[Kind, torch.Tensor]]]:
         """Yield this rank's part of every parameter with its state."""
-        for part, parameter in self._parts():
-            size = part.stop - part.start
-            yield part, {kind: self._get(parameter, kind)[:size] for kind in KINDS}
+        for group in range(len(self._engine.optimizer.fp16_groups)):
+            with self._at_hand(group) as state:
+                lasting = not self._swapped(group)
+                for part, place in self._parts(group):
+                    held = {kind: state[kind][place] for kind in KINDS}
+                    yield part, held if lasting else {k: held[k].clone() for k in KINDS}
 
-    def _parts(self) -> Iterator[tuple[Part, Any]]:
+    def _parts(self, group: int) -> Iterator[tuple[Part, slice]]:
+        """Yield each part of a group of parameters, and where it is in the group's state."""
         rank, world = torch.distributed.get_rank(), torch.distributed.get_world_size()
-        for name, parameter in self._named:
-            shape = tuple(parameter.ds_shape)
-            yield Part(name, shape, *share(parameter.ds_numel, rank, world)), parameter
+        begin = 0
+        for parameter in self._engine.optimizer.fp16_groups[group]:
+            cut = share(parameter.ds_numel, rank, world)
+            name = self._names[parameter.ds_id]
+            part = Part(name, tuple(parameter.ds_shape), *cut)
+            yield part, slice(begin, begin + part.stop - part.start)
+            begin += parameter.ds_tensor.ds_numel  # parts are padded to one size
 
-    def _get(self, parameter: Any, kind: Kind) -> torch.Tensor:
-        found: torch.Tensor = (
-            safe_get_local_fp32_param(parameter)
-            if kind == "weight"
-            else safe_get_local_optimizer_state(parameter, kind)
-        )
-        return found
+    def _swapped(self, group: int) -> bool:
+        """Whether a group's state is on a disk between steps."""
+        swapped: bool = self._engine.optimizer._swappable_optimizer_subgroup(group)
+        return swapped
+
+    @contextmanager
+    def _at_hand(self, group: int, *, writes: bool = False) -> Iterator[dict[Kind, torch.Tensor]]:
+        """Give a group's state, which without `writes` stays as it is.
+
+        It starts as Adam starts it, but before the first step.
+        """
+        optimizer = self._engine.optimizer
+        if self._swapped(group):
+            optimizer._optimizer_states_and_gradient_swap_in(group)
+        flat = optimizer.fp32_partitioned_groups_flat[group]
+        state = optimizer.optimizer.state[flat]
+        if not state:
+            state["step"] = torch.zeros((), device=flat.device)
+            state |= {kind: torch.zeros_like(flat) for kind in KINDS if kind != "weight"}
+        yield {kind: flat.detach() if kind == "weight" else state[kind] for kind in KINDS}
+        if self._swapped(group) and writes:
+            optimizer._optimizer_states_and_gradient_swap_out(group)
+        elif self._swapped(group):
+            optimizer._release_swap_buffers(group)
 
     @property
     def updates(self) -> int:
@@ -156,29 +178,29 @@ class ShardedEngine:
         states = self._engine.optimizer.optimizer.state.values()
         return next((int(state["step"]) for state in states), 0)
 
-    def _reset(self, updates: int) -> None:
-        """Start Adam's moments at zero, as it does itself, but before its first step."""
-        optimizer = self._engine.optimizer
-        for flat in optimizer.fp32_partitioned_groups_flat:
-            optimizer.optimizer.state[flat] = {
-                "step": torch.tensor(float(updates), device=flat.device),
-                "exp_avg": torch.zeros_like(flat),
-                "exp_avg_sq": torch.zeros_like(flat),
-            }
-
     def restore(self, read: Read, updates: int) -> None:
         """Take the state from elsewhere: float32 first, then what computes is made from it."""
         optimizer = self._engine.optimizer
         optimizer.checkpoint_event_prologue()
-        self._reset(updates)
-        for part, parameter in self._parts():
-            for kind in KINDS:
-                padded = torch.zeros(parameter.ds_tensor.numel(), device=self.device)
-                padded[: part.stop - part.start] = read(kind, part).to(self.device)
-                if kind == "weight":
-                    safe_set_local_fp32_param(parameter, padded)
-                else:
-                    safe_set_local_optimizer_state(parameter, padded, kind)
         for group in range(len(optimizer.fp16_groups)):
-            optimizer._reassign_or_swap_out_partitioned_parameters(group)
+            with self._at_hand(group, writes=True) as state:
+                for kind in KINDS:
+                    state[kind].zero_()  # padding too
+                for part, place in self._parts(group):
+                    for kind in KINDS:
+                        state[kind][place] = read(kind, part)
+                optimizer._reassign_or_swap_out_partitioned_parameters(group)
+        for state in optimizer.optimizer.state.values():
+            state["step"].fill_(updates)
         optimizer.checkpoint_event_epilogue()
+
+
+def _empty_in_parts(job: TrainJob, options: DeepSpeedOptions) -> PreTrainedModel:
+    """Return the model without values, each weight cut as soon as its module exists."""
+    parts = deepspeed.zero.Init(
+        config_dict_or_path=options.model_dump(mode="json"),
+        # Not the precision: it is the model's to say, which keeps rotary wavelengths in float32.
+        tensor_overrides=[DeepSpeedTensorOverride.device],
+    )
+    with parts:
+        return empty_model(configuration(job), DTYPES[job.precision])

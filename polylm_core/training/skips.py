@@ -44,6 +44,7 @@ class Skip(BaseModel):
     value: float
     level: float | None
     z: float | None
+    score: float | None
     """As in `guard.Anomaly`."""
     checkpoint: int | None
     """Step of the checkpoint that the run went back to; none when only the gradient was dropped."""
@@ -105,6 +106,7 @@ class Skips:
             value=anomaly.value,
             level=anomaly.level,
             z=anomaly.z,
+            score=anomaly.score,
             checkpoint=checkpoint,
         )
         if (total := len(self._steps | set(_steps(skip)))) > options.max_skipped_steps:

@@ -11,18 +11,19 @@ from polylm_core.training.engine import KINDS, Kind, Part, Read
 from polylm_core.training.job import TrainJob
 from polylm_core.training.loss import LanguageModelLoss
 from polylm_core.training.optimizer import adamw
+from polylm_core.training.prepare import device_type, prepare
 
 
 class WholeEngine:
-    """A model with AdamW; weights are float32, in bfloat16 training products are computed in it."""
+    """A model with AdamW; its weights are float32 in every precision of training."""
 
     def __init__(self, model: PreTrainedModel, job: TrainJob) -> None:
-        self.device = torch.device("cuda" if job.execution.accelerator == "gpu" else "cpu")
+        self.device = torch.device(device_type(job))
         self.model = model
         self._module = LanguageModelLoss(model).to(self.device)
+        prepare(self._module, job)
         self._optimizer = adamw(self._module, job)
         self._max_norm = job.adamw.max_gradient_norm
-        self._autocast = job.precision == "bfloat16"
         self._named = [
             (name, parameter)
             for name, parameter in model.named_parameters()
@@ -37,16 +38,13 @@ class WholeEngine:
 
     def losses(self, *inputs: torch.Tensor) -> torch.Tensor:
         """Return the summed loss in training, the losses [B, T] in evaluation."""
-        return self._call(*inputs)
+        losses: torch.Tensor = self._module(*inputs)
+        return losses
 
     def logits(self, ids_BT: torch.Tensor) -> torch.Tensor:
         """Return the logits [B, T, V] in evaluation."""
-        return self._call(ids_BT)
-
-    def _call(self, *inputs: torch.Tensor) -> torch.Tensor:
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._autocast):
-            result: torch.Tensor = self._module(*inputs)
-        return result
+        logits: torch.Tensor = self._module(ids_BT)
+        return logits
 
     def backward(self, loss: torch.Tensor, *, last: bool) -> None:
         """Add a gradient."""

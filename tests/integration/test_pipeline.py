@@ -72,14 +72,14 @@ def test_an_experiment_trains_with_another_learning_rate(clone: Clone) -> None:
         assert clone.run("git", *identity, *command)[0] == 0
     rate = "pretrain.optimizer.peak_learning_rate"
     status, output = clone.run(
-        "dvc", "exp", "run", "--single-item", "pretrain", "-S", f"{rate}=0.004"
+        "dvc", "exp", "run", "--single-item", "pretrain", "-S", f"{rate}=0.005"
     )
     assert status == 0, output
     assert executed(output) == ["pretrain"]
     manifest = json.loads((clone.path / "data/06_base/manifest.json").read_text())
-    assert manifest["params"]["optimizer"]["peak_learning_rate"] == 0.004
+    assert manifest["params"]["optimizer"]["peak_learning_rate"] == 0.005
     compared = json.loads(clone.run("dvc", "params", "diff", "--json")[1])
-    assert compared["params.yaml"][rate]["new"] == 0.004
+    assert compared["params.yaml"][rate]["new"] == 0.005
     for command in (("git", "checkout", "-q", "."), ("dvc", "checkout", "--quiet", "--force")):
         assert clone.run(*command)[0] == 0
     assert clone.artifacts() == before

@@ -33,7 +33,7 @@ from polylm_core.training.model import build_model
 from polylm_core.training.order import build_order
 from tests.training_job import make_job, train, weights
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(900)
 STEPS = 300
 LOCAL = LocalBackend(map_workers=1, training_workers=2, threads_per_worker=1)
 
@@ -63,13 +63,13 @@ def start(folder: Path) -> subprocess.Popen[str]:
 
 def reported_steps(process: subprocess.Popen[str]) -> list[int]:
     """Wait for a run's good end; return the steps its ranks reported, in order."""
-    output, _ = process.communicate(timeout=300)
+    output, _ = process.communicate(timeout=600)
     assert process.returncode == 0
     steps: list[int] = json.loads(output.splitlines()[-1])
     return steps
 
 
-def wait_until(condition: Callable[[], object], message: str, seconds: float = 120) -> None:
+def wait_until(condition: Callable[[], object], message: str, seconds: float = 300) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, message
@@ -102,7 +102,10 @@ def test_two_runs_give_the_same_bytes_and_a_falling_loss(undisturbed: str, tmp_p
     assert train(job, LOCAL) == undisturbed
     rows = MetricsFile(job.work / "metrics.jsonl").read()
     losses = [row.value for row in rows if row.metric == "loss"]
-    assert len(losses) == STEPS
+    left_out = [json.loads(line) for line in (job.work / "skips.jsonl").read_text().splitlines()]
+    skipped = {n for skip in left_out for n in range(skip["first_step"], skip["last_step"] + 1)}
+    assert len(losses) + len(skipped) == STEPS
+    assert len(skipped) < STEPS / 100
     assert losses[-1] < losses[0]
     assert {row.language for row in rows if row.metric == "bits_per_byte"} == {
         "eng_Latn",

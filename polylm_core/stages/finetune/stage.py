@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import chain
+from pathlib import Path
 
 from polylm_core import tokenizer as tokenizers
 from polylm_core.artifacts import BaseModelFolder, ChatModelFolder, InstructionSet, partial_folder
@@ -36,14 +37,10 @@ def finetune(
 
     Raises StageError when the batch does not fit the context or no chat does.
     """
-    context = int(json.loads((base.path / "config.json").read_text())["n_positions"])
+    context = _context_tokens(base)
     twin = tokenizers.HuggingFaceTwin(base.path)
     chats = list(read_instructions(instructions.path / "train.parquet"))
-    with run.progress.track("encode chats", len(chats), "chats") as tracker:
-        encoded = []
-        for chat in chats:
-            encoded.append(encode_chat(chat.messages, twin))
-            tracker.advance()
+    encoded = _encoded(chats, twin, run)
     fitting = [chat for chat in encoded if len(chat.ids) <= context + 1]
     if not fitting:
         raise StageError(
@@ -54,7 +51,7 @@ def finetune(
     file = (run.work / "rows.npz").absolute()
     answer_tokens = write_rows(file, rows, context_tokens=context, pad_id=tokenizers.PAD_ID)
     plan = _export_plan(base, instructions, chats, twin, run)
-    job, num_steps = _job(config, base, run, context, file, plan)
+    job, num_steps = _job(config, base, run, _data(config, context, file), plan)
     curves = run_job(job, run.backend, run.progress, num_steps=num_steps, what="finetune steps")
     counts = {
         "chats": len(fitting),
@@ -64,6 +61,23 @@ def finetune(
         "steps": num_steps,
     }
     return _publish(config, base, instructions, run, curves, counts)
+
+
+def _encoded(
+    chats: Sequence[Instruction], twin: tokenizers.HuggingFaceTwin, run: StageRun
+) -> list[EncodedChat]:
+    encoded = []
+    with run.progress.track("encode chats", len(chats), "chats") as tracker:
+        for chat in chats:
+            encoded.append(encode_chat(chat.messages, twin))
+            tracker.advance()
+    return encoded
+
+
+def _context_tokens(base: BaseModelFolder) -> int:
+    """Return the context of a model: GPT-2 has its own word for it."""
+    config = json.loads((base.path / "config.json").read_text(encoding="utf-8"))
+    return int(config.get("n_positions") or config["max_position_embeddings"])
 
 
 def _too_long(chats: list[Instruction], encoded: list[EncodedChat], context: int) -> dict[str, int]:
@@ -99,26 +113,26 @@ def _export_plan(
     return plan
 
 
-def _job(
-    config: FinetuneConfig,
-    base: BaseModelFolder,
-    run: StageRun,
-    context: int,
-    rows: object,
-    plan: ExportPlan,
-) -> tuple[TrainJob, int]:
+def _data(config: FinetuneConfig, context: int, rows_file: Path) -> PackedData:
     if config.global_batch_tokens % context:
         raise StageError(
             f"finetune.global_batch_tokens ({config.global_batch_tokens}) is not a multiple of "
             f"the base model's context ({context}); choose a multiple"
         )
-    data = PackedData.model_validate(
-        {
-            "rows_file": rows,
-            "epochs": config.epochs,
-            "global_batch_windows": config.global_batch_tokens // context,
-        }
+    return PackedData(
+        rows_file=rows_file,
+        epochs=config.epochs,
+        global_batch_windows=config.global_batch_tokens // context,
     )
+
+
+def _job(
+    config: FinetuneConfig,
+    base: BaseModelFolder,
+    run: StageRun,
+    data: PackedData,
+    plan: ExportPlan,
+) -> tuple[TrainJob, int]:
     num_steps = build_order(data, run.seed).num_steps
     job = TrainJob(
         work=run.work.absolute(),

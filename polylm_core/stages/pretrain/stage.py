@@ -17,6 +17,7 @@ from polylm_core.stages.base import StageRun
 from polylm_core.stages.pretrain.config import PretrainConfig
 from polylm_core.stages.pretrain.data import curriculum_data
 from polylm_core.stages.pretrain.drawn import DRAWN_FILE, write_drawn
+from polylm_core.stages.pretrain.init_from import fetch_model
 from polylm_core.stages.pretrain.sample import write_text_sample
 from polylm_core.stages.pretrain.validation import write_validation
 from polylm_core.storage import no_space_named
@@ -39,7 +40,8 @@ def pretrain(
     """Train, resume from the work folder's last checkpoint if there is one, export and publish.
 
     Raises MismatchedArtifactError when the tokens are not of this tokenizer or the mixture not of
-    these tokens, StageError when the batch does not fit the context.
+    these tokens, StageError when the batch does not fit the context, SourceError when a file of
+    `init_from` cannot be had or is another than declared.
     """
     tokens.require_made_from("vocab", tokenizer)
     mixture.require_made_from("encode", tokens)
@@ -53,11 +55,13 @@ def pretrain(
         seed=run.seed,
         data=data,
         new_model=_shape(config, pieces),
+        init_from=None if config.init_from is None else fetch_model(config.init_from, run.work),
         validation_file=validation,
         export=_export_plan(config, tokenizer, tokens, pieces, run),
         schedule=_schedule(config, steps),
         adamw=_adamw(config),
         precision=config.precision,
+        residual_precision=config.residual_precision,
         matmul_precision=config.matmul_precision,
         guard=config.guard,
         skip_steps=config.skip_steps,

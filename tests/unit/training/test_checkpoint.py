@@ -151,6 +151,29 @@ def test_the_newest_and_the_multiples_are_kept(job: TrainJob, tmp_path: Path) ->
     assert kept == [4, 6, 7]
 
 
+def test_a_damaged_checkpoint_takes_no_older_ones_place(job: TrainJob, tmp_path: Path) -> None:
+    storage = tmp_path / "storage"
+    store = make_store(tmp_path / "run", storage=str(storage), keep_last=2)
+    for step in (1, 2, 3):
+        store.save(make_engine(job), step)
+    store.finish_copy()
+    for folder in (store.folder, storage / "run"):
+        (folder / "step-00000003/weight-00000.safetensors").write_bytes(b"cut short")
+    again = make_store(tmp_path / "run", storage=str(storage), keep_last=2)
+    assert again.restore(make_engine(job)) == 2
+    again.save(make_engine(job), 4)
+    again.finish_copy()
+    for folder in (store.folder, storage / "run"):
+        assert {2, 4} <= {int(path.name[5:]) for path in folder.glob("step-*")}, folder
+    (storage / "run/step-00000004" / INDEX).unlink()  # as when copying was cut short
+    again.save(make_engine(job), 5)
+    again.finish_copy()
+    again.save(make_engine(job), 6)
+    again.finish_copy()
+    for folder in (store.folder, storage / "run"):
+        assert {5, 6} == {int(path.name[5:]) for path in folder.glob("step-*")}, folder
+
+
 def test_any_number_of_ranks_reads_its_part_of_what_another_number_wrote(
     job: TrainJob, tmp_path: Path
 ) -> None:
@@ -186,11 +209,28 @@ def test_a_copy_elsewhere_brings_a_lost_folder_back(job: TrainJob, tmp_path: Pat
     store.save(make_engine(job, steps=2), 2)
     store.save(trained, 4)
     store.finish_copy()
-    assert [folder.name for folder in (tmp_path / "storage/run").iterdir()] == ["step-00000004"]
+    assert [folder.name for folder in (tmp_path / "storage/run").glob("s*")] == ["step-00000004"]
     (tmp_path / "run").rename(tmp_path / "lost")
     restored = make_engine(job)
     assert make_store(tmp_path / "run", storage=storage).restore(restored) == 4
     assert_same(trained, restored)
+
+
+def test_the_books_of_a_lost_folder_come_back_with_its_checkpoints(
+    job: TrainJob, tmp_path: Path
+) -> None:
+    storage = str(tmp_path / "storage")
+    store = make_store(tmp_path / "run", storage=storage)
+    (tmp_path / "run/skips.jsonl").write_text("left out\n")
+    store.save(make_engine(job), 2)
+    store.finish_copy()
+    (tmp_path / "run").rename(tmp_path / "lost")
+    make_store(tmp_path / "run", storage=storage)
+    assert (tmp_path / "run/skips.jsonl").read_text() == "left out\n"
+    assert not (tmp_path / "run/metrics.jsonl").exists()
+    (tmp_path / "run/skips.jsonl").write_text("more left out\n")
+    make_store(tmp_path / "run", storage=storage)
+    assert (tmp_path / "run/skips.jsonl").read_text() == "more left out\n"
 
 
 def test_a_copy_without_its_index_does_not_count(job: TrainJob, tmp_path: Path) -> None:

@@ -176,11 +176,14 @@ def test_a_run_whose_every_step_is_an_anomaly_ends_with_an_error(tmp_path: Path)
 def test_a_run_that_is_bad_from_its_beginning_ends_with_an_error(tmp_path: Path) -> None:
     skips = Skips(tmp_path / "skips.jsonl")
     for step in (1, 2):
-        anomaly = Anomaly(step, "loss", math.nan, level=None, z=None)
+        anomaly = Anomaly(step, "loss", math.nan, level=None, z=None, score=None)
         skips.add(skips.respond(anomaly, OPTIONS, last_good=0, checkpoints=[]))
     with pytest.raises(TrainingError, match="the loss of step 3 is nan; so were the 2 steps"):
         skips.respond(
-            Anomaly(3, "loss", math.nan, level=None, z=None), OPTIONS, last_good=0, checkpoints=[]
+            Anomaly(3, "loss", math.nan, level=None, z=None, score=None),
+            OPTIONS,
+            last_good=0,
+            checkpoints=[],
         )
 
 
@@ -188,7 +191,7 @@ def test_the_record_names_documents_and_languages(tmp_path: Path) -> None:
     made: tuple[TokenSet, Mixture] = make_encoded(tmp_path)
     trace = Trace(curriculum_data(PRETRAIN, *made), 7, tokens=made[0].path)
     skips = Skips(tmp_path / "skips.jsonl")
-    anomaly = Anomaly(3, "gradient_norm", math.inf, level=None, z=None)
+    anomaly = Anomaly(3, "gradient_norm", math.inf, level=None, z=None, score=None)
     skip = skips.respond(anomaly, OPTIONS, last_good=2, checkpoints=[])
     skips.add(skip.holding(trace.step(3)))
     skips.write()

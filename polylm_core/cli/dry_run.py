@@ -1,0 +1,169 @@
+"""`polylm dry-run`: what a pretraining run would be, or everything that keeps it from being one.
+
+What computes is imported where it is called, so that the other commands do not pay for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from polylm_core.errors import MachineError, ParamsError, Problem, TrainingError
+from polylm_core.params import Params, load_params
+from polylm_core.settings import Profile, load_profile
+from polylm_core.stages.pretrain.config import PretrainConfig
+
+if TYPE_CHECKING:
+    from polylm_core.training.job import ModelShape
+    from polylm_core.training.plan import Memory, Partitions, Sizes, Step
+
+
+def lines(recipe: Path, profiles: Path, profile: Path | None) -> list[str]:
+    """Return the plan of a recipe on a profile, by default the one `POLYLM_PROFILE` names.
+
+    Raises ParamsError with all that is wrong with either, and with the two together.
+    """
+    params, execution, problems = _loaded(recipe, profiles, profile)
+    if params is not None and execution is not None:
+        problems += _problems(params, execution)
+        if not problems:
+            return _described(params, execution)
+    on = profile or f"the profile of {profiles}"
+    raise ParamsError(f"{recipe} on {on}", problems)
+
+
+def _loaded(
+    recipe: Path, profiles: Path, profile: Path | None
+) -> tuple[Params | None, Profile | None, list[Problem]]:
+    problems: list[Problem] = []
+    params = loaded = None
+    try:
+        params = load_params(recipe)
+    except ParamsError as error:
+        problems += error.problems
+    try:
+        loaded = load_profile(profile.parent, profile.stem) if profile else load_profile(profiles)
+    except ParamsError as error:
+        problems += error.problems
+    except MachineError as error:
+        problems.append(Problem("profile", str(error)))
+    return params, loaded, problems
+
+
+def _problems(params: Params, profile: Profile) -> list[Problem]:
+    """What recipe and profile cannot do together."""
+    from polylm_core.training.plan import steps_of
+
+    config, problems = params.pretrain, []
+    batch, context = config.global_batch_tokens, config.model.context_tokens
+    if params.vocab.vocab_size is None:
+        message = "is not known before the vocabulary is imported; state vocab_size to plan"
+        problems.append(Problem("vocab.vocab_size", message))
+    if batch % context:
+        message = f"is no multiple of pretrain.model.context_tokens ({context:,})"
+        problems.append(Problem("pretrain.global_batch_tokens", message, batch))
+    else:
+        try:
+            steps_of(batch // context, profile.training)
+        except TrainingError as error:
+            problems.append(Problem("training.workers", str(error), profile.training.workers))
+    for number, stage in enumerate(params.mix.stages):
+        tokens = params.mix.tokens_of(stage)
+        if tokens < batch:
+            message = f"a stage of {tokens:,} tokens does not fill one step of {batch:,}"
+            problems.append(Problem(f"mix.stages.{number}", message))
+    return problems
+
+
+def _described(params: Params, profile: Profile) -> list[str]:
+    from polylm_core.training.plan import (
+        Precision,
+        memory_of,
+        partitions_of,
+        sizes_of,
+        steps_of,
+    )
+
+    config, execution = params.pretrain, profile.training
+    shape = _shape(config, params.vocab.vocab_size or 0)
+    sizes = sizes_of(shape)
+    steps = steps_of(config.global_batch_tokens // shape.context_tokens, execution)
+    step = steps[0]
+    precision = Precision(config.precision, config.residual_precision)
+    return [
+        *_of_model(sizes, shape),
+        "",
+        *_of_steps(params, steps),
+        "",
+        *_of_partitions(partitions_of(sizes, step.world_size)),
+        "",
+        *_of_memory(memory_of(sizes, shape, step, execution, precision), execution.accelerator),
+        "",
+        *_of_checkpoints(sizes, step),
+    ]
+
+
+def _shape(config: PretrainConfig, vocab_size: int) -> ModelShape:
+    from polylm_core.tokenizer import BOS_ID, EOS_ID, PAD_ID
+    from polylm_core.training.job import ModelShape
+
+    return ModelShape(
+        **config.model.model_dump(),
+        vocab_size=vocab_size,
+        bos_id=BOS_ID,
+        eos_id=EOS_ID,
+        pad_id=PAD_ID,
+    )
+
+
+def _of_model(sizes: Sizes, shape: ModelShape) -> Iterable[str]:
+    yield f"{sizes.parameters:,} parameters, {shape.architecture}"
+    yield f"  {sizes.num_blocks} blocks of {sizes.block:,}"
+    for name, count in sizes.outside_blocks.items():
+        yield f"  {name} {count:,}"
+
+
+def _of_steps(params: Params, steps: list[Step]) -> Iterable[str]:
+    config = params.pretrain
+    yield f"{steps[0].sequences:,} sequences a step"
+    for step in steps:
+        yield (
+            f"  {step.micro_batch} in a micro-batch x {step.accumulation_steps} accumulated x "
+            f"{step.world_size} ranks"
+        )
+    counts = {
+        stage.name: params.mix.tokens_of(stage) // config.global_batch_tokens
+        for stage in params.mix.stages
+    }
+    for name, count in counts.items():
+        yield f"  {name}: {count:,} steps, {count * config.global_batch_tokens:,} tokens"
+    total = sum(counts.values())
+    yield f"  in all: {total:,} steps, {total * config.global_batch_tokens:,} tokens"
+
+
+def _of_partitions(partitions: Partitions) -> Iterable[str]:
+    least, most = min(partitions.elements), max(partitions.elements)
+    yield f"partition of a rank: {least:,} to {most:,} parameters"
+    yield f"  {partitions.padded:,} allocated by each"
+
+
+def _of_memory(memory: Memory, accelerator: str) -> Iterable[str]:
+    yield f"memory of a rank ({accelerator}): {_gigabytes(sum(memory.held.values()))}"
+    yield from (f"  {what}: {_gigabytes(size)}" for what, size in memory.held.items())
+    yield "while it computes, beside what a block keeps for its backward pass"
+    yield from (f"  {what}: {_gigabytes(size)}" for what, size in memory.passing.items())
+
+
+def _of_checkpoints(sizes: Sizes, step: Step) -> Iterable[str]:
+    from polylm_core.training.plan import STATE_BYTES, STATE_FILES
+
+    size = STATE_BYTES * sizes.parameters
+    yield (
+        f"a checkpoint: {size:,} bytes ({STATE_BYTES} a parameter) in "
+        f"{STATE_FILES * step.world_size:,} files"
+    )
+
+
+def _gigabytes(size: int) -> str:
+    return f"{size / 1e9:,.2f} GB"

@@ -1,0 +1,175 @@
+"""What a pretraining run would be, without running it: sizes, shares and bytes.
+
+The model is built on torch's meta device, where tensors have shapes and no memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+from typing import Literal
+
+import torch
+
+from polylm_core.settings import TrainingExecution
+from polylm_core.training.engine import accumulation, share
+from polylm_core.training.job import ModelShape
+from polylm_core.training.model import blocks, configuration_of, empty_model
+from polylm_core.training.run import world_sizes
+
+BYTES = {"float32": 4, "bfloat16": 2}
+STATE_BYTES = 12
+"""Of a parameter in a checkpoint: float32 weight and two moments."""
+STATE_FILES = 3
+"""Of each rank in a checkpoint."""
+
+
+@dataclass(frozen=True)
+class Precision:
+    """As `TrainJob` has them."""
+
+    products: Literal["float32", "bfloat16"]
+    residuals: Literal["float32", "bfloat16"]
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Parameters of a model."""
+
+    outside_blocks: Mapping[str, int]
+    """Elements of each parameter that no decoder layer has."""
+    block: int
+    """Elements of one decoder layer."""
+    num_blocks: int
+    shapes: Mapping[str, tuple[int, ...]]
+
+    @property
+    def parameters(self) -> int:
+        """Elements in all; tied matrices count once."""
+        return sum(map(prod, self.shapes.values()))
+
+
+def sizes_of(shape: ModelShape) -> Sizes:
+    """Return the sizes of a model of this shape."""
+    with torch.device("meta"):
+        model = empty_model(configuration_of(shape))
+    shapes = {name: tuple(value.shape) for name, value in model.named_parameters()}
+    layers = blocks(model)
+    inside = {id(value) for layer in layers for value in layer.parameters()}
+    return Sizes(
+        outside_blocks={
+            name: value.numel()
+            for name, value in model.named_parameters()
+            if id(value) not in inside
+        },
+        block=sum(value.numel() for value in layers[0].parameters()),
+        num_blocks=len(layers),
+        shapes=shapes,
+    )
+
+
+@dataclass(frozen=True)
+class Step:
+    """How the ranks share the sequences of one optimizer step."""
+
+    micro_batch: int
+    accumulation_steps: int
+    world_size: int
+
+    @property
+    def sequences(self) -> int:
+        """Of the global batch."""
+        return self.micro_batch * self.accumulation_steps * self.world_size
+
+
+def steps_of(global_batch_sequences: int, execution: TrainingExecution) -> list[Step]:
+    """Return the step on as many ranks as the profile has, then on each fewer that it allows.
+
+    Raises TrainingError when none of them can share the batch evenly.
+    """
+    found = []
+    for world in sorted(world_sizes(global_batch_sequences, execution), reverse=True):
+        micro, steps = accumulation(global_batch_sequences, world, execution.micro_batch_sequences)
+        found.append(Step(micro, steps, world))
+    return found
+
+
+@dataclass(frozen=True)
+class Partitions:
+    """How ZeRO-3 cuts the parameters."""
+
+    elements: tuple[int, ...]
+    """Of each rank, without padding."""
+    padded: int
+    """That every rank allocates: each parameter's share rounded up."""
+
+
+def partitions_of(sizes: Sizes, world_size: int) -> Partitions:
+    """Return what each of `world_size` ranks holds."""
+    counts = [prod(shape) for shape in sizes.shapes.values()]
+    held = []
+    for rank in range(world_size):
+        cuts = [share(count, rank, world_size) for count in counts]
+        held.append(sum(stop - start for start, stop in cuts))
+    return Partitions(tuple(held), sum(-(-count // world_size) for count in counts))
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes of one rank, by what they are for."""
+
+    held: Mapping[str, int]
+    """From the first step to the last; what is offloaded says so."""
+    passing: Mapping[str, int]
+    """While a step computes. What a block keeps for its backward pass is not among it."""
+
+
+def memory_of(
+    sizes: Sizes, shape: ModelShape, step: Step, execution: TrainingExecution, precision: Precision
+) -> Memory:
+    """Return the bytes of a rank."""
+    width = BYTES[precision.products]
+    if execution.sharding == "none":
+        return Memory(
+            held={
+                "weights": 4 * sizes.parameters,
+                "gradients": 4 * sizes.parameters,
+                "moments": 8 * sizes.parameters,
+            },
+            passing=_stream(sizes, shape, step, execution, precision),
+        )
+    padded = partitions_of(sizes, step.world_size).padded
+    counts = [prod(each) for each in sizes.shapes.values()]
+    small = sum(count for count in counts if count <= execution.persistent_parameter_elements)
+    largest = max(sizes.block, *sizes.outside_blocks.values())
+    alone = max(counts)  # in a bucket with none beside it, and copied to float32 twice
+    return Memory(
+        held={
+            _placed("parameters", execution.offload_parameters): width * padded,
+            "gradients": 4 * padded,
+            _placed("float32 weights and moments", execution.offload_optimizer): (
+                STATE_BYTES * padded
+            ),
+            "parameters that stay gathered": width * small,
+            "buffer of gradients under way": 4 * execution.reduce_bucket_elements,
+        },
+        passing={
+            "the most that is gathered at once": width * largest,
+            "the largest gradient while ranks sum it": (width + 8) * alone,
+            **_stream(sizes, shape, step, execution, precision),
+        },
+    )
+
+
+def _stream(
+    sizes: Sizes, shape: ModelShape, step: Step, execution: TrainingExecution, precision: Precision
+) -> dict[str, int]:
+    if not execution.recompute_activations:
+        return {}
+    elements = step.micro_batch * shape.context_tokens * shape.hidden_size * sizes.num_blocks
+    return {"the residual stream before every block": BYTES[precision.residuals] * elements}
+
+
+def _placed(what: str, where: str) -> str:
+    return what if where == "none" else f"{what}, offloaded to {where}"
