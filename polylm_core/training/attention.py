@@ -22,10 +22,15 @@ BLOCK_QUERIES = 128
 NAME = "polylm_blocks"
 
 
+EXACT = torch.autocast("cpu", enabled=False)
+"""Scores stay float32 under autocast, which would narrow their factors and so them."""
+
+
 class CausalAttention(torch.autograd.Function):
     """softmax(Q K^T) V, where a position sees itself and those before it."""
 
     @staticmethod
+    @EXACT
     def forward(
         ctx: Any,
         query_BNTD: torch.Tensor,
@@ -48,6 +53,7 @@ class CausalAttention(torch.autograd.Function):
         return output_BTND
 
     @staticmethod
+    @EXACT
     def backward(ctx: Any, *grad_outputs: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         """Return the gradients of queries, keys and values."""
         query, key, value, mask_B1TT = ctx.saved_tensors
