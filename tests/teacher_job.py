@@ -13,7 +13,7 @@ from typing import Any
 
 from polylm_core.artifacts import InstructionSet, ShardSet
 from polylm_core.errors import PolyLMError
-from polylm_core.progress import TerminalProgress
+from polylm_core.progress import Progress, TerminalProgress
 from polylm_core.settings import Endpoint
 from polylm_core.stages.base import StageRun
 from polylm_core.stages.instruct.config import InstructConfig
@@ -116,7 +116,13 @@ def make_config(max_tokens: int = 1_000_000) -> InstructConfig:
 
 
 def run_stage(
-    folder: Path, address: str, config: InstructConfig, *, concurrent: int = 4, name: str = "set"
+    folder: Path,
+    address: str,
+    config: InstructConfig,
+    *,
+    concurrent: int = 4,
+    name: str = "set",
+    progress: Progress | None = None,
 ) -> InstructionSet:
     """Make the set; its work folder is of the parameters, as that of the flow."""
     shards, sources = folder / "02_shards", folder / "00_sources"
@@ -137,7 +143,7 @@ def run_stage(
         work=work,
         kept=folder / "kept",
         backend=SequentialBackend(),
-        progress=TerminalProgress(),
+        progress=progress or TerminalProgress(),
         training=TRAINING,
         endpoints={"teacher": endpoint},
     )

@@ -10,6 +10,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -17,6 +18,7 @@ import pytest
 
 from polylm_core.artifacts import InstructionSet
 from polylm_core.errors import TeacherError
+from polylm_core.progress import NullProgress
 from polylm_core.records import Instruction, read_instructions
 from polylm_core.stages.instruct.filters import parse_answer
 from polylm_core.stages.instruct.self_instruct import OPENING, ORIGIN
@@ -163,6 +165,38 @@ def rows_of(folder: Path) -> list[str]:
     keys = [key for (key,) in rows.execute("SELECT request_sha256 FROM answers")]
     rows.close()
     return keys
+
+
+class Watcher(NullProgress):
+    """Remembers what people would see."""
+
+    def __init__(self) -> None:
+        self.totals: dict[str, int] = {}
+        self.notes: list[tuple[int, str]] = []
+        self.said: list[str] = []
+
+    @contextmanager
+    def track(self, unit: str, total: int, noun: str = "items") -> Iterator[Watcher]:
+        self.totals[f"{unit}, {noun}"] = total
+        yield self
+
+    def advance(self, amount: int = 1, note: str = "") -> None:
+        self.notes += [(amount, note)] if note else []
+
+    def say(self, message: str) -> None:
+        self.said.append(message)
+
+
+def test_people_see_answers_tokens_and_money(tmp_path: Path, books: Books) -> None:
+    watcher = Watcher()
+    run_stage(tmp_path, books.url, make_config(), progress=watcher)
+    assert watcher.totals["self-instruct, answers"] == NUM_PROMPTS
+    assert sum(amount for amount, _ in watcher.notes) == NUM_PROMPTS
+    prompts, answers = books.tokens
+    cost = (500 * prompts + 1500 * answers) / 1e6
+    shown = f"{prompts + answers:,} tokens, {cost:.4f} spent"
+    assert watcher.notes[-1] == (1, shown)
+    assert watcher.said == [f"self-instruct: {NUM_PROMPTS} answers, {shown}"]
 
 
 def test_a_spent_budget_stops_the_stage_and_a_larger_one_ends_it(

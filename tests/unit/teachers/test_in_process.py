@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import pickle
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -139,6 +140,15 @@ def test_a_folder_answers_each_batch_the_same_whatever_comes_after_it(tmp_path: 
     for answer in answers:
         assert answer.is_complete or answer.answer_tokens == 6
         assert "</s>" not in answer.text
+
+
+def test_a_folder_is_opened_where_the_profile_says(tmp_path: Path) -> None:
+    config = make_folder(tmp_path / "model")
+    surroundings = Surroundings({}, {"tiny": str(tmp_path / "model")}, tmp_path / "answers")
+    with open_teacher(config, surroundings, num_prompts=5, on_answer=print) as teacher:
+        assert not teacher.is_remote
+        copy = pickle.loads(pickle.dumps(teacher))  # as a worker gets it
+        assert copy.ask(PROMPTS, SAMPLING, seed=5) == teacher.ask(PROMPTS, SAMPLING, seed=5)
 
 
 def test_a_folder_is_asked_in_its_own_chat_template(tmp_path: Path) -> None:
