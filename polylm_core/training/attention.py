@@ -30,7 +30,7 @@ class CausalAttention(torch.autograd.Function):
     """softmax(Q K^T) V, where a position sees itself and those before it."""
 
     @staticmethod
-    @EXACT
+    @EXACT  # type: ignore[untyped-decorator]
     def forward(
         ctx: Any,
         query_BNTD: torch.Tensor,
@@ -53,7 +53,7 @@ class CausalAttention(torch.autograd.Function):
         return output_BTND
 
     @staticmethod
-    @EXACT
+    @EXACT  # type: ignore[untyped-decorator]
     def backward(ctx: Any, *grad_outputs: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         """Return the gradients of queries, keys and values."""
         query, key, value, mask_B1TT = ctx.saved_tensors
