@@ -197,7 +197,7 @@ class Exchange:
         if complaint.code == "insufficient_quota" or status == httpx.codes.PAYMENT_REQUIRED:
             remedy = "there is no credit left; add some and run again, what was answered is kept"
         elif status in TRIED_AGAIN or status >= httpx.codes.INTERNAL_SERVER_ERROR:
-            return _TryAgain(said, _retry_after(response.headers))
+            return _TryAgain(said, retry_after(response.headers))
         elif status in OF_THE_PROMPT:
             return NoAnswerError(REFUSED if complaint.code in CONTENT_CODES else REJECTED, said)
         elif status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
@@ -234,7 +234,7 @@ class Exchange:
         return text if self._key is None else text.replace(self._key.get_secret_value(), HIDDEN)
 
 
-def _retry_after(headers: httpx.Headers) -> float:
+def retry_after(headers: httpx.Headers) -> float:
     """Seconds that an endpoint asks to wait, given as such or as a date; 0 if it does not."""
     said, seconds = headers.get("Retry-After", ""), 0.0
     with suppress(ValueError):
