@@ -14,23 +14,14 @@ from __future__ import annotations
 
 import argparse
 import os
-import statistics
-import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.engine.pretraining import (
-    Load,
-    Measured,
-    PeerSettings,
-    make_job,
-    write_job,
-    write_tokens,
-)
+from benchmarks.engine import sides
+from benchmarks.engine.pretraining import Load, Measured, PeerSettings
 from benchmarks.results import tell
 from polylm_core.settings import TrainingExecution
 
@@ -49,8 +40,6 @@ LOADS = {
 QUICK_LOADS = {"tiny": Load(1, 32, 2, 512, 32, 8, 0.003, 0.06)}
 TURNS, STEPS, WARM_STEPS = 3, 60, 15
 QUICK_STEPS, QUICK_WARM_STEPS = 10, 5
-PRECISION = "bfloat16"
-"""Of the factors of matrix products, on both sides: the fastest of each."""
 TRAINER = PeerSettings(sequences=4, bf16=True, compile=True)
 """The fastest of `SWEEP`."""
 QUICK_TRAINER = PeerSettings(sequences=4, bf16=True)
@@ -66,47 +55,8 @@ ZERO3 = TrainingExecution(persistent_parameter_elements=10_000_000)
 """As in infra/profiles/laptop.yaml."""
 
 
-@dataclass(frozen=True)
-class Setting:
-    """What all sides of a comparison are given."""
-
-    load: Load
-    steps: int
-    warm_steps: int
-    folder: Path
-    cpus: Sequence[int]
-
-    @property
-    def tokens(self) -> Path:
-        """The token file."""
-        return self.folder / "tokens"
-
-    def run(self, name: str, execution: TrainingExecution, program: Sequence[str]) -> Measured:
-        """Run one side's program on a job of its own."""
-        job = make_job(
-            self.folder / name,
-            self.load,
-            steps=self.steps,
-            execution=execution,
-            precision=PRECISION,
-            tokens=self.tokens,
-        )
-        path = write_job(job)
-        command = [
-            *(sys.executable, "-m", program[0], str(path), *program[1:]),
-            *("--warm-steps", str(self.warm_steps)),
-        ]
-        with (job.work / "output.txt").open("w") as output:
-            status = subprocess.run(
-                command, stdout=output, stderr=subprocess.STDOUT, preexec_fn=self._pin
-            ).returncode
-        if status:
-            sys.stderr.write((job.work / "output.txt").read_text())
-            raise SystemExit(f"error: {' '.join(command)} ended with status {status}")
-        return Measured.read(job.work)
-
-    def _pin(self) -> None:
-        os.sched_setaffinity(0, self.cpus)
+class Setting(sides.Setting):
+    """What all sides of the comparison are given, and the sides."""
 
     def unsharded(self, name: str) -> Measured:
         """Our loop in one process; it ends before it would save, as Trainer does."""
@@ -125,7 +75,7 @@ class Setting:
 
 def compare(setting: Setting, trainer: PeerSettings, turns: int) -> dict[str, Any]:
     """Run the sides by turns; return their medians."""
-    write_tokens(setting.tokens, setting.load.vocab, setting.steps * setting.load.step_tokens * 2)
+    setting.write_tokens()
     found: dict[str, list[Measured]] = {"unsharded": [], "trainer": [], "zero3": []}
     for turn in range(turns):
         found["unsharded"].append(setting.unsharded(f"unsharded-{turn}"))
@@ -133,33 +83,15 @@ def compare(setting: Setting, trainer: PeerSettings, turns: int) -> dict[str, An
         found["zero3"].append(setting.zero3(f"zero3-{turn}"))
         latest = {name: round(rows[-1].tokens_per_second) for name, rows in found.items()}
         print(f"turn {turn + 1}: tokens/s {latest}", file=sys.stderr, flush=True)
-    sides = {name: _summary(rows) for name, rows in found.items()}
-    speeds = {name: side["tokens_per_second"] for name, side in sides.items()}
+    told = {name: sides.summary(rows) for name, rows in found.items()}
+    speeds = {name: side["tokens_per_second"] for name, side in told.items()}
     losses = {name: rows[0].losses for name, rows in found.items()}
     return {
-        "sides": sides,
+        "sides": told,
         "unsharded_over_trainer": round(speeds["unsharded"] / speeds["trainer"], 3),
         "zero3_over_unsharded": round(speeds["zero3"] / speeds["unsharded"], 3),
-        "loss_difference": round(_difference(losses), 6),
+        "loss_difference": round(sides.loss_difference(losses), 6),
     }
-
-
-def _summary(rows: Sequence[Measured]) -> dict[str, Any]:
-    return {
-        "tokens_per_second": round(statistics.median(row.tokens_per_second for row in rows), 1),
-        "by_turn": [round(row.tokens_per_second) for row in rows],
-        "peak_megabytes": round(statistics.median(row.peak_bytes for row in rows) / 1e6),
-        "start_seconds": round(statistics.median(row.start_seconds for row in rows), 1),
-        "first_loss": round(rows[0].losses[0], 5),
-        "last_loss": round(rows[0].losses[-1], 5),
-    }
-
-
-def _difference(losses: Mapping[str, Sequence[float]]) -> float:
-    """Return the largest relative difference of two sides' losses of a step that all recorded."""
-    by_step = zip(*losses.values(), strict=False)  # a side that was ended lacks its last
-    differences: list[float] = [(max(values) - min(values)) / min(values) for values in by_step]
-    return max(differences)
 
 
 def shortfalls(found: Mapping[str, Mapping[str, Any]], *, judges_speed: bool) -> list[str]:
@@ -174,15 +106,15 @@ def shortfalls(found: Mapping[str, Mapping[str, Any]], *, judges_speed: bool) ->
             problems.append(f"{name}: {result['unsharded_over_trainer']} of Trainer's speed")
         if result["zero3_over_unsharded"] < FLOOR_ZERO3:
             problems.append(f"{name}: ZeRO-3 {result['zero3_over_unsharded']} of the loop's speed")
-        sides = result["sides"]
-        if sides["unsharded"]["peak_megabytes"] > sides["trainer"]["peak_megabytes"]:
+        told = result["sides"]
+        if told["unsharded"]["peak_megabytes"] > told["trainer"]["peak_megabytes"]:
             problems.append(f"{name}: more memory than Trainer")
     return problems
 
 
 def sweep(setting: Setting) -> list[dict[str, Any]]:
     """Try Trainer's settings; return them with their speeds, the fastest first."""
-    write_tokens(setting.tokens, setting.load.vocab, setting.steps * setting.load.step_tokens * 2)
+    setting.write_tokens()
     rows = []
     for number, settings in enumerate(SWEEP):
         speed = setting.trainer(f"trainer-{number}", settings).tokens_per_second
@@ -212,7 +144,7 @@ def main() -> int:
         return 0
     result = {
         "floors": {"unsharded": FLOOR_UNSHARDED, "zero3": FLOOR_ZERO3},
-        "precision": PRECISION,
+        "precision": sides.PRECISION,
         "trainer_settings": (QUICK_TRAINER if quick else TRAINER).model_dump(),
         "loads": found,
         "below_floor": shortfalls(found, judges_speed=not quick),

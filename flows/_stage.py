@@ -167,10 +167,12 @@ def _work(prepared: Prepared, progress: Progress, outcome: Outcome) -> None:
         languages=prepared.params.languages,
         out=stage.out,
         work=prepared.work,
+        kept=RUNS / "kept" / stage.name,
         backend=_make_backend(prepared.profile, local),
         progress=progress,
         training=prepared.profile.training,
         source_locations=prepared.profile.source_locations,
+        endpoints=prepared.profile.endpoints,
     )
     sources = (SOURCES,) if stage.reads_sources else ()
     try:

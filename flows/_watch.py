@@ -49,12 +49,14 @@ class PrefectProgress:
         self._thread.start()
 
     @contextmanager
-    def track(self, unit: str, total: int, noun: str = "items") -> Iterator[Tracker]:
+    def track(
+        self, unit: str, total: int, noun: str = "items", *, done: int = 0
+    ) -> Iterator[Tracker]:
         """Run the block as a task of the flow, with a bar and a progress artifact."""
-        mirror = _Mirror(self, unit, total)
+        mirror = _Mirror(self, unit, total, done)
         ended = self._start_task(unit)
         try:
-            with self._terminal.track(unit, total, noun) as bar:
+            with self._terminal.track(unit, total, noun, done=done) as bar:
                 yield _Both(bar, mirror)
         except BaseException as error:
             ended(error)
@@ -128,10 +130,10 @@ class PrefectProgress:
 class _Mirror:
     """The progress artifact of one unit of work."""
 
-    def __init__(self, progress: PrefectProgress, unit: str, total: int) -> None:
+    def __init__(self, progress: PrefectProgress, unit: str, total: int, done: int) -> None:
         self._progress = progress
         self._total = max(1, total)
-        self._done = 0
+        self._done = done
         self._id: UUID | None = None
         self._told = time.monotonic()
         progress.tell(lambda: self._create(unit))
@@ -148,13 +150,17 @@ class _Mirror:
 
     def _create(self, unit: str) -> None:
         created = create_progress_artifact(
-            progress=0.0, key=_key(f"{self._progress._stage}-{unit}"), description=unit
+            progress=self._share(), key=_key(f"{self._progress._stage}-{unit}"), description=unit
         )
         self._id = created if isinstance(created, UUID) else None
 
     def _update(self) -> None:
         if self._id is not None:
-            _ignore(update_progress_artifact(self._id, progress=100.0 * self._done / self._total))
+            _ignore(update_progress_artifact(self._id, progress=self._share()))
+
+    def _share(self) -> float:
+        """Per cent of the unit that is done."""
+        return 100.0 * self._done / self._total
 
 
 class _Both:

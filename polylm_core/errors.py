@@ -9,6 +9,7 @@ PolyLMError
 │   ├── CorruptArtifactError     a file differs from what its manifest recorded
 │   └── MismatchedArtifactError  two artifacts that do not belong together
 ├── StageError             a stage cannot reach what its parameters ask for
+├── TeacherError           a teacher cannot be asked, or its budget is spent
 ├── TrainingError          a step or a checkpoint is not usable
 ├── PromptTooLongError     a prompt does not fit the model's context
 ├── MachineError           the machine lacks something (compiler, port, disk, accelerator)
@@ -95,6 +96,10 @@ class MismatchedArtifactError(ArtifactError):
 
 class StageError(PolyLMError):
     """A stage cannot do what its parameters ask with the input it was given."""
+
+
+class TeacherError(PolyLMError):
+    """A teacher cannot be asked any more: its endpoint says no, or the budget is spent."""
 
 
 class TrainingError(PolyLMError):

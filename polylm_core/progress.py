@@ -29,8 +29,13 @@ class Progress(Protocol):
     """What a stage reports to."""
 
     @contextmanager
-    def track(self, unit: str, total: int, noun: str = "items") -> Iterator[Tracker]:
-        """Open a unit of work of `total` items; leaving the block ends it."""
+    def track(
+        self, unit: str, total: int, noun: str = "items", *, done: int = 0
+    ) -> Iterator[Tracker]:
+        """Open a unit of work of `total` items; leaving the block ends it.
+
+        `done` of them were before, which says nothing of how long the others will take.
+        """
 
     def table(self, key: str, rows: Sequence[Mapping[str, object]], description: str) -> None:
         """Publish a result table; `key` is lowercase words joined by dashes."""
@@ -75,12 +80,15 @@ class TerminalProgress:
     """Bars and lines on the terminal; tables are left to the watchers."""
 
     @contextmanager
-    def track(self, unit: str, total: int, noun: str = "items") -> Iterator[Tracker]:
+    def track(
+        self, unit: str, total: int, noun: str = "items", *, done: int = 0
+    ) -> Iterator[Tracker]:
         """Show a bar once the unit has taken longer than `QUIET_SECONDS`."""
         terminal = _Terminal()
         interval = 0.5 if terminal.isatty() else 15.0
         with tqdm(
             total=total,
+            initial=done,
             desc=unit,
             unit=f" {noun}",
             delay=QUIET_SECONDS,
@@ -106,7 +114,9 @@ class NullProgress:
     """Watches nothing: for tests and for library use."""
 
     @contextmanager
-    def track(self, unit: str, total: int, noun: str = "items") -> Iterator[Tracker]:
+    def track(
+        self, unit: str, total: int, noun: str = "items", *, done: int = 0
+    ) -> Iterator[Tracker]:
         """Track nothing."""
         yield _NullTracker()
 

@@ -38,15 +38,23 @@ def upload(file: Path, uri: str) -> None:
 
 
 def children(uri: str) -> list[str]:
-    """Return the names in a folder of a path or an address; none where there is no such folder."""
+    """Return the names in a folder of a path or an address; none where there is no such folder.
+
+    Raises SourceError when it does not answer after `TRIES` tries.
+    """
     filesystem, path = fsspec.core.url_to_fs(uri)
-    try:
-        filesystem.invalidate_cache()
-        return sorted(found.rstrip("/").rpartition("/")[2] for found in filesystem.ls(path, False))
-    except FileNotFoundError:
-        return []
-    except Exception as error:
-        raise unreachable(uri, error, 1) from error
+    for attempt in range(TRIES):
+        try:
+            filesystem.invalidate_cache()
+            listed = filesystem.ls(path, False)
+            return sorted(found.rstrip("/").rpartition("/")[2] for found in listed)
+        except FileNotFoundError:
+            return []
+        except Exception as error:
+            if attempt == TRIES - 1 or is_final(error):
+                raise unreachable(uri, error, attempt + 1) from error
+            time.sleep(FIRST_WAIT_SECONDS * 2**attempt)
+    raise AssertionError("the last try returns or raises")
 
 
 def remove(uri: str, *, first: str) -> None:

@@ -9,9 +9,17 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, Self
+from urllib.parse import urlsplit
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from polylm_core.errors import MachineError, ParamsError, Problem
 from polylm_core.yaml_files import describe_validation, read_yaml
@@ -117,6 +125,42 @@ class TrainingExecution(_Section):
         return self
 
 
+class Endpoint(_Section):
+    """Where a teacher answers, with which key, and how fast it may be asked."""
+
+    address: str
+    """What stands before `/chat/completions`: `http://localhost:8000/v1` for a vLLM of this
+    machine."""
+    key_variable: str | None = None
+    """Name of the environment variable that holds the key; without one no key is sent. The key
+    itself stands in no file."""
+    concurrent_requests: int = Field(default=16, ge=1)
+    """Requests under way at once."""
+    requests_per_minute: int | None = Field(default=None, ge=1)
+    """At most so many, tries counted; a minute's worth may go out at once."""
+    tokens_per_minute: int | None = Field(default=None, ge=1)
+    """At most so many, guessed from the prompt's length and the limit of the answer's."""
+    timeout_seconds: float = Field(default=300.0, gt=0)
+    """How long one try may take, from the connection to the last byte."""
+    max_tries: int = Field(default=8, ge=1)
+    """Tries of one request, where another may help: 429, 5xx, time-outs, broken answers."""
+    first_wait_seconds: float = Field(default=1.0, ge=0)
+    """Longest wait before the second try, doubled before each further one; how much of it is
+    waited is drawn by lot. `Retry-After` is honoured where it says more."""
+    longest_wait_seconds: float = Field(default=60.0, ge=0)
+    """Where the doubling ends."""
+
+    @field_validator("address")
+    @classmethod
+    def _is_plain(cls, address: str) -> str:
+        parts = urlsplit(address)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("has to begin with http:// or https:// and name a host")
+        if parts.query or parts.username or parts.password:
+            raise ValueError("may not hold a query or credentials; name a `key_variable`")
+        return address.rstrip("/")
+
+
 class Profile(_Section):
     """One way to execute any recipe."""
 
@@ -134,6 +178,8 @@ class Profile(_Section):
     """Where the recipe's sources lie, by name: a folder, `s3://bucket/folder` or
     `https://host/folder`; one that is not named lies in `data/00_sources/<name>`. Credentials come
     from where the libraries look for them (`AWS_PROFILE`, `HF_TOKEN`, ...), never from here."""
+    endpoints: Mapping[str, Endpoint] = Field(default_factory=dict)
+    """Where the recipe's teachers of the kind `openai` answer, by name."""
 
 
 def load_profile(folder: Path, name: str | None = None) -> Profile:

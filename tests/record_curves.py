@@ -29,6 +29,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausa
 
 from polylm_core.artifacts import Mixture, TokenSet
 from polylm_core.token_files import TokenFile
+from polylm_core.training.batches import BatchSizes
 from polylm_core.training.curriculum import CurriculumOrder, StageDraw, windows_of_stage
 from polylm_core.training.schedule import Schedule
 
@@ -162,7 +163,7 @@ def order_of(run: Run, tokens: TokenSet, mixture: Mixture) -> CurriculumOrder:
         fingerprint=tokens.fingerprint,
         seed=run.seed,
         context_tokens=run.context,
-        global_batch_windows=run.windows,
+        batches=BatchSizes(run.windows),
         attend_across_documents=True,
     )
 

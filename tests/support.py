@@ -53,6 +53,7 @@ def make_run(
         languages=languages,
         out=folder / name,
         work=work,
+        kept=folder / "kept",
         backend=SequentialBackend(),
         progress=NullProgress(),
         training=TRAINING,

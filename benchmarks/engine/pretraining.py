@@ -78,7 +78,7 @@ class PeerSettings(BaseModel):
     attention: str = "sdpa"
     """`attn_implementation` of the model."""
     liger: bool = False
-    """`use_liger_kernel`."""
+    """`use_liger_kernel`, and Liger's fused loss where that has none for the model."""
     recompute: bool = False
     """`gradient_checkpointing`."""
 

@@ -74,7 +74,14 @@ def stage_run(out: Path, params: Params, workers: int) -> StageRun:
     work.mkdir(parents=True, exist_ok=True)
     backend = LocalBackend(map_workers=workers, training_workers=1, threads_per_worker=1)
     return StageRun(
-        params.seed, params.languages, out, work, backend, NullProgress(), TrainingExecution()
+        seed=params.seed,
+        languages=params.languages,
+        out=out,
+        work=work,
+        kept=work,
+        backend=backend,
+        progress=NullProgress(),
+        training=TrainingExecution(),
     )
 
 

@@ -1,8 +1,8 @@
 """transformers.Trainer on one of our jobs: `python -m benchmarks.engine.train_peer JOB SETTINGS`.
 
 The same model class with the same weights, the same windows in the same order, the same AdamW,
-schedule and clipping; the loss is the one that the model computes itself. SETTINGS is JSON: what
-Trainer lets its user choose (`pretraining.PeerSettings`).
+schedule and clipping; the loss is the one that the model computes itself, or Liger's. SETTINGS is
+JSON: what Trainer lets its user choose (`pretraining.PeerSettings`).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import torch
 from torch.utils.data import Dataset, SequentialSampler
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
+from benchmarks.engine.fused import fuse_loss, liger_loss
 from benchmarks.engine.pretraining import (
     EVERY_STEPS,
     Measured,
@@ -126,6 +127,8 @@ def train(job: TrainJob, settings: PeerSettings, clock: Clock) -> list[float]:
     assert job.new_model is not None
     model: Any = build_model(job.new_model, seed=job.seed)
     model.set_attn_implementation(settings.attention)
+    if settings.liger:
+        fuse_loss(model, liger_loss(), torch.bfloat16 if settings.bf16 else torch.float32)
     arguments = trainer_arguments(job, settings)
     model.to(arguments.device)
     # The very optimizer of our side; the group's rate is 1 and the schedule's values its factors.

@@ -13,6 +13,7 @@ from polylm_core.errors import MachineError, ParamsError, Problem, TrainingError
 from polylm_core.params import Params, load_params
 from polylm_core.settings import Profile, load_profile
 from polylm_core.stages.pretrain.config import PretrainConfig
+from polylm_core.training.batches import BatchSizes
 
 if TYPE_CHECKING:
     from polylm_core.training.job import ModelShape
@@ -65,7 +66,7 @@ def _problems(params: Params, profile: Profile) -> list[Problem]:
         problems.append(Problem("pretrain.global_batch_tokens", message, batch))
     else:
         try:
-            steps_of(batch // context, profile.training)
+            steps_of(_batches(config), profile.training)
         except TrainingError as error:
             problems.append(Problem("training.workers", str(error), profile.training.workers))
     for number, stage in enumerate(params.mix.stages):
@@ -88,13 +89,13 @@ def _described(params: Params, profile: Profile) -> list[str]:
     config, execution = params.pretrain, profile.training
     shape = _shape(config, params.vocab.vocab_size or 0)
     sizes = sizes_of(shape)
-    steps = steps_of(config.global_batch_tokens // shape.context_tokens, execution)
+    steps = steps_of(_batches(config), execution)
     step = steps[0]
     precision = Precision(config.precision, config.residual_precision)
     return [
         *_of_model(sizes, shape),
         "",
-        *_of_steps(params, steps),
+        *_of_steps(params, sizes, steps),
         "",
         *_of_partitions(partitions_of(sizes, step.world_size)),
         "",
@@ -102,6 +103,11 @@ def _described(params: Params, profile: Profile) -> list[str]:
         "",
         *_of_checkpoints(sizes, step),
     ]
+
+
+def _batches(config: PretrainConfig) -> BatchSizes:
+    full = config.global_batch_tokens // config.model.context_tokens
+    return BatchSizes(full, config.ramp_windows)
 
 
 def _shape(config: PretrainConfig, vocab_size: int) -> ModelShape:
@@ -124,7 +130,7 @@ def _of_model(sizes: Sizes, shape: ModelShape) -> Iterable[str]:
         yield f"  {name} {count:,}"
 
 
-def _of_steps(params: Params, steps: list[Step]) -> Iterable[str]:
+def _of_steps(params: Params, sizes: Sizes, steps: list[Step]) -> Iterable[str]:
     config = params.pretrain
     yield f"{steps[0].sequences:,} sequences a step"
     for step in steps:
@@ -132,14 +138,21 @@ def _of_steps(params: Params, steps: list[Step]) -> Iterable[str]:
             f"  {step.micro_batch} in a micro-batch x {step.accumulation_steps} accumulated x "
             f"{step.world_size} ranks"
         )
-    counts = {
-        stage.name: params.mix.tokens_of(stage) // config.global_batch_tokens
-        for stage in params.mix.stages
-    }
-    for name, count in counts.items():
-        yield f"  {name}: {count:,} steps, {count * config.global_batch_tokens:,} tokens"
-    total = sum(counts.values())
-    yield f"  in all: {total:,} steps, {total * config.global_batch_tokens:,} tokens"
+    batches, context = _batches(config), config.model.context_tokens
+    for number, (windows, size) in enumerate(config.ramp_windows):
+        which = "next" if number else "first"
+        yield f"  {which} {windows * context:,} tokens in steps of {size:,} sequences"
+    windows = done = 0
+    for stage in params.mix.stages:
+        read = params.mix.tokens_of(stage) // config.global_batch_tokens * batches.full
+        windows += read
+        count = batches.step_of(windows) - done
+        done += count
+        yield f"  {stage.name}: {count:,} steps, {read * context:,} tokens"
+    tokens = windows * context
+    yield f"  in all: {done:,} steps, {tokens:,} tokens"
+    flops = sizes.flops_per_token
+    yield f"  {flops:.3e} floating-point operations a token, {flops * tokens:.3e} in all"
 
 
 def _of_partitions(partitions: Partitions) -> Iterable[str]:
@@ -151,6 +164,9 @@ def _of_partitions(partitions: Partitions) -> Iterable[str]:
 def _of_memory(memory: Memory, accelerator: str) -> Iterable[str]:
     yield f"memory of a rank ({accelerator}): {_gigabytes(sum(memory.held.values()))}"
     yield from (f"  {what}: {_gigabytes(size)}" for what, size in memory.held.items())
+    if memory.offloaded:
+        yield f"offloaded by a rank: {_gigabytes(sum(memory.offloaded.values()))}"
+        yield from (f"  {what}: {_gigabytes(size)}" for what, size in memory.offloaded.items())
     yield "while it computes, beside what a block keeps for its backward pass"
     yield from (f"  {what}: {_gigabytes(size)}" for what, size in memory.passing.items())
 

@@ -16,6 +16,7 @@ from polylm_core.errors import MachineError, PolyLMError
 from polylm_core.params import load_params
 from polylm_core.pipeline import SOURCES, check_sources, require_sources, sources_fingerprint
 from polylm_core.settings import load_profile
+from polylm_core.teachers.places import require_place
 
 PARAMS = Path("params.yaml")
 PROFILES = Path("infra/profiles")
@@ -158,6 +159,9 @@ def _recipe_problems(root: Path) -> list[str]:
     else:
         tried(lambda: check_sources(root / SOURCES, recipe, profile.source_locations))
         tried(lambda: sources_fingerprint(root / SOURCES, recipe, profile.source_locations))
+        written = recipe.instruct.self_instruct
+        if written is not None:
+            tried(lambda: require_place(written.teacher, profile))
     return problems
 
 

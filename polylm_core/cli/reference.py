@@ -21,7 +21,7 @@ from polylm_core.params import Params
 HEAD = """# Parameters
 
 Made from the code by `polylm params > docs/params.md`; edit the docstrings of
-`polylm_core/stages/*/config.py` instead of this file.
+`polylm_core/stages/*/config.py` and `polylm_core/teachers/config.py` instead of this file.
 
 Everything here changes the identity of a result. Where and how wide a run is executed is in a
 profile (`infra/profiles/`).
@@ -55,15 +55,18 @@ def _rows(model: type[BaseModel], prefix: str) -> Iterator[str]:
 
 
 def _choices(section: str, model: type[BaseModel]) -> Iterator[str]:
-    """Yield a chapter for each model that a field of the section may hold."""
+    """Yield a chapter for each model that a field of the section, at any depth, may hold."""
     for name, field in model.model_fields.items():
+        nested = _model(field)
+        if nested is not None:
+            yield from _choices(f"{section}.{name}", nested)
         for choice in _alternatives(field.annotation):
             tag = ", ".join(
                 f"{key}: {value}"
                 for key, inner in choice.model_fields.items()
                 if typing.get_origin(inner.annotation) is typing.Literal
-                for value in typing.get_args(inner.annotation)[:1]
-                if inner.is_required()
+                for value in typing.get_args(inner.annotation)
+                if inner.is_required() and len(typing.get_args(inner.annotation)) == 1
             )
             yield f"### `{section}.{name}` with `{tag}`\n"
             yield _summary(choice) + "\n"
@@ -87,7 +90,12 @@ def _summary(model: type[BaseModel]) -> str:
 
 
 def _model(field: FieldInfo) -> type[BaseModel] | None:
-    """Return the model a field holds, alone or as the items of a tuple or mapping."""
+    """Return the model a field holds, alone or as the items of a tuple or mapping; none if several.
+
+    Those are left to `_choices`.
+    """
+    if _alternatives(field.annotation):
+        return None
     for candidate in (field.annotation, *typing.get_args(field.annotation)):
         if isinstance(candidate, type) and issubclass(candidate, BaseModel):
             return candidate

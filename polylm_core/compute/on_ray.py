@@ -251,11 +251,12 @@ def _reports_to(on_report: Callable[[Mapping[str, float]], None]) -> Iterator[Qu
     stop = threading.Event()
 
     def relay() -> None:
-        while not stop.is_set():
+        while True:
             try:
                 on_report(reports.get(timeout=REPORT_POLL_SECONDS))
             except Empty:
-                continue
+                if stop.is_set():  # and nothing is left to hand on
+                    return
             except ray.exceptions.RayError:
                 return  # the queue has gone, before it was there or with the cluster
 

@@ -13,8 +13,8 @@ from polylm_core.artifacts import A, Artifact, publish
 from polylm_core.compute.backend import Backend
 from polylm_core.progress import Progress
 
-if TYPE_CHECKING:  # a new option of training must not make the cheap stages stale
-    from polylm_core.settings import TrainingExecution
+if TYPE_CHECKING:  # a new option of a profile must not make the cheap stages stale
+    from polylm_core.settings import Endpoint, TrainingExecution
 
 
 class StageConfig(BaseModel):
@@ -37,12 +37,16 @@ class StageRun:
     """The artifact's folder, absent until the stage publishes it."""
     work: Path
     """A folder of this identity that outlives a crash; checkpoints and shards go here."""
+    kept: Path
+    """A folder of the stage, of no identity: what was paid for outlives a change of parameters."""
     backend: Backend
     progress: Progress
     training: TrainingExecution
     """Profile's way to train, for the stages that do."""
     source_locations: Mapping[str, str] = field(default_factory=dict)
     """Profile's folders and URIs of the sources that do not lie in `data/00_sources`."""
+    endpoints: Mapping[str, Endpoint] = field(default_factory=dict)
+    """Profile's endpoints of teachers."""
 
     def publish(
         self,

@@ -63,17 +63,20 @@ def write_parts(engine: Engine, folder: Path) -> tuple[dict[str, tuple[int, ...]
     """Write this rank's parts; return the shapes of all parameters and the sha256 of its files."""
     folder.mkdir(parents=True, exist_ok=True)
     rank = torch.distributed.get_rank()
-    held = list(engine.parts())
+    shapes: dict[str, tuple[int, ...]] = {}
     digests = {}
-    for kind in KINDS:
+    for kind in KINDS:  # one after the other: state that is on a disk would not fit at once
         path = folder / file_of(kind, rank)
-        tensors = {part.name: state[kind].cpu() for part, state in held}
+        tensors = {}
+        for part, state in engine.parts([kind]):
+            shapes[part.name] = part.shape
+            tensors[part.name] = state[kind].cpu()
         with no_space_named(path), replacing(path) as partial:
             save_file(tensors, partial)
             partial.chmod(0o644)  # safetensors writes for its owner only
             _to_disk(partial)
             digests[path.name] = sha256_file(partial)
-    return {part.name: part.shape for part, _ in held}, digests
+    return shapes, digests
 
 
 def _to_disk(path: Path) -> None:
@@ -194,10 +197,21 @@ def prune(checkpoints: Path, policy: CheckpointPolicy, *, unfit: Collection[int]
     """Remove the checkpoints that no rule keeps, and those that were cut short."""
     steps = [step for step, _ in newest_first(checkpoints)]
     for folder in checkpoints.glob("step-*"):
-        if read_index(folder) is None:
+        if _is_cut_short(folder):
             _remove(folder)
     for step in too_old(steps, [step for step in steps if step not in unfit], policy):
         _remove(folder_of(checkpoints, step))
+
+
+def _is_cut_short(folder: Path) -> bool:
+    """Whether a save did not come to its end; what a far disk cannot read now is another matter."""
+    try:
+        (folder / INDEX).stat()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def too_old(steps: Iterable[int], whole: Iterable[int], policy: CheckpointPolicy) -> list[int]:

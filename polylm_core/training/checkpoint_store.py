@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from polylm_core.errors import SourceError, TrainingError
+from polylm_core.errors import MachineError, PolyLMError, SourceError, TrainingError
 from polylm_core.remote import InputFile, below, fetch
 from polylm_core.remote_folder import children, remove, upload
 from polylm_core.settings import CheckpointPolicy
@@ -27,6 +27,10 @@ BOOKS = ("metrics.jsonl", "skips.jsonl", "events.jsonl")
 """What a run wrote of itself and goes on from, in its folder; copied with every checkpoint."""
 
 
+MAX_FAILED_COPIES = 5
+"""Copies in a row that may fail before the run ends; the first of a run may not."""
+
+
 class CheckpointStore:
     """The checkpoints of one run, for one rank; every rank must call each method."""
 
@@ -38,6 +42,7 @@ class CheckpointStore:
         self._remote = None if policy.storage is None else below(policy.storage, work.name)
         self._copier = ThreadPoolExecutor(1, thread_name_prefix="checkpoint-copy")
         self._copying: tuple[CheckpointIndex, Future[None]] | None = None
+        self._failed_copies = MAX_FAILED_COPIES - 1  # the first one shows whether it can be done
         self._unfit: set[int] = set()
         """Steps whose checkpoints are damaged or do not count; they replace no older one."""
         if self._remote is not None and torch.distributed.get_rank() == 0:
@@ -70,29 +75,45 @@ class CheckpointStore:
                 if book.exists():
                     upload(book, below(self._remote, book.name))
 
+    @property
+    def copying(self) -> bool:
+        """Whether a checkpoint is on its way to the storage; all ranks say the same."""
+        return self._copying is not None
+
     def copied(self) -> bool:
-        """Whether this rank has nothing left to copy; raises MachineError if it could not."""
-        if self._copying is None:
-            return True
-        _, copying = self._copying
-        if copying.done():
-            copying.result()
-        return copying.done()
+        """Whether this rank has nothing left to copy."""
+        return self._copying is None or self._copying[1].done()
 
     def finish_copy(self) -> None:
-        """Wait until all ranks have copied, then make the copy count and drop what is too old."""
+        """Wait until all ranks have copied, then make the copy count and drop what is too old.
+
+        A copy that fails is left: the checkpoint is there, and the next one is copied again.
+        Raises MachineError on all ranks when the first one fails, or `MAX_FAILED_COPIES` in a row.
+        """
         if self._copying is None:
             return
         index, copying = self._copying
-        copying.result()
-        torch.distributed.barrier()
-        if torch.distributed.get_rank() == 0:
-            folder = checkpoint.folder_of(self.folder, index.step)
-            upload(folder / INDEX, self._address(index.step, INDEX))
-            self._events.add("checkpoint-copied", index.step)
-            self._prune_remote()
-        torch.distributed.barrier()
+        error = _agreed(copying.exception()) or _agreed(self._count_copy(index.step))
         self._copying = None
+        if error is None:
+            self._failed_copies = 0
+            self._events.add("checkpoint-copied", index.step)
+            return
+        self._failed_copies += 1
+        self._events.add("checkpoint-not-copied", index.step, error=str(error))
+        if self._failed_copies >= MAX_FAILED_COPIES:
+            raise error
+
+    def _count_copy(self, step: int) -> PolyLMError | None:
+        """Copy the index when everything else is there; return why it could not be done."""
+        if torch.distributed.get_rank() == 0:
+            try:
+                folder = checkpoint.folder_of(self.folder, step)
+                upload(folder / INDEX, self._address(step, INDEX))
+                self._prune_remote()
+            except PolyLMError as error:
+                return error
+        return None
 
     def restore(
         self, engine: Engine, *, counts: Callable[[int], bool] = lambda step: True
@@ -195,3 +216,14 @@ class CheckpointStore:
                 whole += [step] if INDEX in children(self._folder_address(step)) else []
         for step in checkpoint.too_old(steps, whole, self._policy):
             remove(self._folder_address(step), first=INDEX)
+
+
+def _told(error: BaseException) -> str:
+    return str(error) if isinstance(error, PolyLMError) else repr(error)
+
+
+def _agreed(mine: BaseException | None) -> PolyLMError | None:
+    """Return what failed on the first rank that something failed on; every rank must call it."""
+    every: list[str | None] = [None] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(every, None if mine is None else _told(mine))
+    return next((MachineError(text) for text in every if text is not None), None)

@@ -8,13 +8,14 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 import numpy as np
 
 from polylm_core.errors import StageError
 from polylm_core.rounding import largest_remainder
 from polylm_core.token_files import TokenFile
+from polylm_core.training.batches import BatchSizes
 from polylm_core.training.dataset import Batch, Ids
 from polylm_core.training.interleave import Interleaving
 from polylm_core.training.permutation import Counts, key_of, permuted, subkeys, unpermuted
@@ -64,6 +65,10 @@ class Windows:
     epochs: Counts
     """How often the stream had been read to its end before, [B]."""
 
+    def rows(self, chosen: slice) -> Windows:
+        """Return some of the rows."""
+        return Windows(self.streams[chosen], self.firsts[chosen], self.epochs[chosen])
+
     def by_stream(self) -> Iterator[tuple[int, Counts]]:
         """Yield the number of each stream with its rows."""
         order = np.argsort(self.streams, kind="stable")
@@ -99,19 +104,19 @@ class CurriculumOrder:
         fingerprint: str,
         seed: int,
         context_tokens: int,
-        global_batch_windows: int,
+        batches: BatchSizes,
         attend_across_documents: bool,
     ) -> None:
         """`fingerprint` is that of the token set; with the seed it is the key of the order.
 
         Raises ValueError for a stage that does not end with a step.
         """
-        _require_whole_steps(stages, global_batch_windows)
+        _require_whole_steps(stages, batches)
         self.names = sorted({name for stage in stages for name in stage.windows})
         self._files = [streams[name] for name in self.names]
         self._tokens = [np.asarray(file.tokens) for file in self._files]
         self._context_tokens = context_tokens
-        self._batch_windows = global_batch_windows
+        self._batches = batches
         self._attend_across_documents = attend_across_documents
         self._per_epoch = np.asarray(
             [max(1, len(tokens) // context_tokens) for tokens in self._tokens], dtype=np.int64
@@ -125,48 +130,66 @@ class CurriculumOrder:
         self._taken = np.concatenate([np.zeros_like(counts[:1]), np.cumsum(counts, axis=0)])
         """[stages + 1, S]: windows of each stream drawn before each stage."""
         self._first_rows = list(accumulate((stage.rows for stage in self._stages), initial=0))
-        self.stage_steps = [stage.rows // global_batch_windows for stage in self._stages]
+        steps = [batches.step_of(row) for row in self._first_rows]
+        self.stage_steps = [end - begin for begin, end in pairwise(steps)]
 
     @property
     def num_steps(self) -> int:
         """Optimizer steps of the run."""
-        return self._first_rows[-1] // self._batch_windows
+        return self._batches.step_of(self.num_windows)
+
+    @property
+    def num_windows(self) -> int:
+        """Windows that the run reads, each as often as it does."""
+        return self._first_rows[-1]
 
     def stage_of(self, step: int) -> int:
         """Number of the curriculum stage that a step is in."""
-        return bisect_right(self._first_rows, step * self._batch_windows) - 1
+        return bisect_right(self._first_rows, self._batches.first_row(step)) - 1
 
-    def batch(self, step: int) -> Batch:
-        """Return the step's windows as [B, T] inputs and targets."""
-        windows = self.windows(step)
+    def num_positions(self, step: int) -> int:
+        """Return the positions of the step's global batch."""
+        return self._batches.size(step) * self._context_tokens
+
+    def num_targets(self, step: int) -> int:
+        """Return how many positions of the step's global batch have a target: all."""
+        return self.num_positions(step)
+
+    def batch(self, step: int, rows: slice = slice(None)) -> Batch:
+        """Return these of the step's windows as [B, T] inputs and targets."""
+        windows = self.windows(step).rows(rows)
         tokens = self._read(windows)
         ids, targets = tokens[:, :-1], tokens[:, 1:]
         if self._attend_across_documents:
             return Batch(ids, targets)
         segments = np.zeros(ids.shape, dtype=np.int32)
-        for number, rows in windows.by_stream():
-            number_documents(self._files[number], windows.firsts[rows], rows, segments)
+        for number, own in windows.by_stream():
+            number_documents(self._files[number], windows.firsts[own], own, segments)
         return Batch(ids, targets, segments)
 
     def windows(self, step: int) -> Windows:
         """Return where the step's rows come from."""
         number = self.stage_of(step)
-        begin = step * self._batch_windows - self._first_rows[number]
-        turns = self._stages[number].turns(begin, begin + self._batch_windows)
+        begin = self._batches.first_row(step) - self._first_rows[number]
+        turns = self._stages[number].turns(begin, begin + self._batches.size(step))
         return self._locate(turns.streams, self._taken[number, turns.streams] + turns.ordinals)
 
-    def draws(self, name: str) -> Iterator[Ids]:
-        """Yield the windows that the run draws of a stream as [N, T + 1] tokens, in bounded memory.
+    def draws(self, name: str) -> Iterator[tuple[Ids, int]]:
+        """Yield the windows that the run draws of a stream as [N, T + 1] tokens, and how often.
 
-        They come in the order of the run.
+        Memory is bounded, and a stream is read at most twice however often the run draws it.
         """
         if name not in self.names:
             return
         number = self.names.index(name)
-        drawn = int(self._taken[-1, number])
-        for begin in range(0, drawn, DRAWN_WINDOWS):
-            ordinals = np.arange(begin, min(begin + DRAWN_WINDOWS, drawn))
-            yield self._read(self._locate(np.full_like(ordinals, number), ordinals))
+        drawn, size = int(self._taken[-1, number]), int(self._per_epoch[number])
+        epochs = drawn // size
+        spans = [(0, size, epochs), (epochs * size, drawn, 1)]
+        for start, stop, times in spans if epochs else spans[1:]:
+            for begin in range(start, stop, DRAWN_WINDOWS):
+                ordinals = np.arange(begin, min(begin + DRAWN_WINDOWS, stop))
+                windows = self._locate(np.full_like(ordinals, number), ordinals)
+                yield self._read(windows), times
 
     def readings(self, name: str, begin: int, end: int) -> list[Reading]:
         """Return when the run predicts any of the tokens `begin` to `end` of a stream, in order."""
@@ -182,7 +205,7 @@ class CurriculumOrder:
                 ordinal = epoch * per_epoch + place
                 if ordinal < drawn:
                     row = self._row(number, ordinal)
-                    step = row // self._batch_windows
+                    step = self._batches.step_of(row)
                     found.append((row, Reading(step, epoch, window * self._context_tokens)))
         return [reading for _, reading in sorted(found, key=lambda pair: pair[0])]
 
@@ -215,10 +238,13 @@ class CurriculumOrder:
         return tokens
 
 
-def _require_whole_steps(stages: Sequence[StageDraw], batch_windows: int) -> None:
+def _require_whole_steps(stages: Sequence[StageDraw], batches: BatchSizes) -> None:
+    end = 0
     for stage in stages:
-        if (drawn := sum(stage.windows.values())) % batch_windows:
-            raise ValueError(f"{stage.name} draws {drawn} windows, no multiple of {batch_windows}")
+        end += (drawn := sum(stage.windows.values()))
+        if batches.first_row(step := batches.step_of(end)) != end:
+            size = batches.size(step)
+            raise ValueError(f"{stage.name} draws {drawn} windows and ends in a step of {size}")
 
 
 def target_spans(size: int, first: int, context_tokens: int) -> Iterator[tuple[int, int]]:

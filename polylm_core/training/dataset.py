@@ -44,8 +44,14 @@ class DataOrder(Protocol):
     def num_steps(self) -> int:
         """Optimizer steps of the run."""
 
-    def batch(self, step: int) -> Batch:
-        """Return the global batch of one step."""
+    def num_positions(self, step: int) -> int:
+        """Return the positions of the step's global batch."""
+
+    def batch(self, step: int, rows: slice = slice(None)) -> Batch:
+        """Return these rows of one step's global batch; the others are not read."""
+
+    def num_targets(self, step: int) -> int:
+        """Return how many positions of the step's global batch have a target."""
 
 
 class PackedOrder:
@@ -68,15 +74,28 @@ class PackedOrder:
             random = np.random.Generator(np.random.Philox(key=[seed, 2_000_003 + epoch]))
             order.append(random.permutation(len(rows.ids_BT)).astype(np.int64))
         self._order = np.concatenate(order)[:wanted]
+        self._targets = (rows.targets_BT != IGNORED_TARGET).sum(axis=1)
 
     @property
     def num_steps(self) -> int:
         """Optimizer steps of the run."""
         return len(self._order) // self._batch_windows
 
-    def batch(self, step: int) -> Batch:
-        """Return the step's packed rows."""
+    def num_positions(self, step: int) -> int:
+        """Return the positions of the step's global batch."""
+        positions: int = self._rows.ids_BT.shape[1]
+        return self._batch_windows * positions
+
+    def num_targets(self, step: int) -> int:
+        """Return how many positions of the step's global batch have a target."""
+        return int(self._targets[self._chosen(step)].sum())
+
+    def _chosen(self, step: int) -> NDArray[np.int64]:
         begin = step * self._batch_windows
-        chosen = self._order[begin : begin + self._batch_windows]
+        return self._order[begin : begin + self._batch_windows]
+
+    def batch(self, step: int, rows: slice = slice(None)) -> Batch:
+        """Return these of the step's packed rows."""
+        chosen = self._chosen(step)[rows]
         segments = None if self._rows.segments_BT is None else self._rows.segments_BT[chosen]
         return Batch(self._rows.ids_BT[chosen], self._rows.targets_BT[chosen], segments)

@@ -1,7 +1,8 @@
 """DeepSpeed's configuration as typed options, and whether it runs with them.
 
-Names are DeepSpeed's own. Nothing that it could guess is left out, and nothing that it ignores or
-overrides goes unnoticed: what its engine was made with is compared to what was asked.
+Names are DeepSpeed's own. Nothing that it could guess from the machine is left out, and nothing
+that it ignores or overrides goes unnoticed: what its engine was made with is compared to what was
+asked.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pydantic import BaseModel, ConfigDict
 
 from polylm_core.errors import MachineError, TrainingError
 from polylm_core.training.job import TrainJob
+from polylm_core.training.model import blocks, configuration, empty_model
 
 
 class _Options(BaseModel):
@@ -43,6 +45,14 @@ class Offloading(_Options):
     """Page-locked memory, from which a GPU copies while it computes."""
 
 
+class ParameterOffloading(Offloading):
+    """Parameters that lie on a disk come back through a pool of buffers; see `_pool`."""
+
+    buffer_count: int
+    buffer_size: int
+    """Elements."""
+
+
 class Zero(_Options):
     """ZeRO-3 (Rajbhandari et al. 2020, 2021)."""
 
@@ -59,7 +69,7 @@ class Zero(_Options):
     over pays for each gathering and gains nothing by it."""
     stage3_model_persistence_threshold: int = sys.maxsize
     offload_optimizer: Offloading
-    offload_param: Offloading
+    offload_param: ParameterOffloading
 
 
 class DeepSpeedOptions(_Options):
@@ -85,10 +95,11 @@ def options_of(job: TrainJob, *, micro_batch: int, accumulation_steps: int) -> D
     folder = None if execution.nvme_folder is None else Path(execution.nvme_folder)
     pin_memory = execution.accelerator == "gpu"
 
-    def offloading(device: Literal["none", "cpu", "nvme"]) -> Offloading:
+    def offloading(device: Literal["none", "cpu", "nvme"]) -> dict[str, Any]:
         path = folder if device == "nvme" else None
-        return Offloading(device=device, nvme_path=path, pin_memory=pin_memory)
+        return {"device": device, "nvme_path": path, "pin_memory": pin_memory}
 
+    count, size = _pool(job)
     return DeepSpeedOptions(
         train_micro_batch_size_per_gpu=micro_batch,
         gradient_accumulation_steps=accumulation_steps,
@@ -101,10 +112,27 @@ def options_of(job: TrainJob, *, micro_batch: int, accumulation_steps: int) -> D
             stage3_max_live_parameters=execution.max_live_parameter_elements,
             stage3_max_reuse_distance=execution.max_live_parameter_elements,
             stage3_param_persistence_threshold=execution.persistent_parameter_elements,
-            offload_optimizer=offloading(execution.offload_optimizer),
-            offload_param=offloading(execution.offload_parameters),
+            offload_optimizer=Offloading(**offloading(execution.offload_optimizer)),
+            offload_param=ParameterOffloading(
+                **offloading(execution.offload_parameters), buffer_count=count, buffer_size=size
+            ),
         ),
     )
+
+
+def _pool(job: TrainJob) -> tuple[int, int]:
+    """Return how many buffers parameters on a disk need, and of how many elements.
+
+    A block's are fetched in one go, while one outside the blocks may be held; each rank's part of
+    the largest has to fit. DeepSpeed's own numbers hold four matrices of 10**8 elements.
+    """
+    if job.execution.offload_parameters != "nvme":
+        return DEFAULT_POOL
+    with torch.device("meta"):
+        model = empty_model(configuration(job))
+    largest = max(parameter.numel() for parameter in model.parameters())
+    in_block = max(len(list(block.parameters())) for block in blocks(model))
+    return in_block + 2, -(-largest // torch.distributed.get_world_size())
 
 
 def flattened(options: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -117,6 +145,8 @@ def flattened(options: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any]]
             yield f"{prefix}{name}", value
 
 
+DEFAULT_POOL = 5, 100_000_000
+"""DeepSpeed's buffers for parameters on a disk, which are not made where none is."""
 DTYPES = {"fp32": torch.float32}
 _ZERO = "zero_optimization."
 """What each option is in a running engine. Private names where DeepSpeed has no others: the test
@@ -157,6 +187,8 @@ RUNNING: Mapping[str, Callable[[Any], Any]] = {
     _ZERO + "offload_param.device": lambda engine: _device_of_parameters(engine.optimizer),
     _ZERO + "offload_param.nvme_path": lambda engine: engine.zero_offload_param().nvme_path,
     _ZERO + "offload_param.pin_memory": lambda engine: engine.zero_offload_param().pin_memory,
+    _ZERO + "offload_param.buffer_count": lambda engine: engine.zero_offload_param().buffer_count,
+    _ZERO + "offload_param.buffer_size": lambda engine: engine.zero_offload_param().buffer_size,
 }
 
 

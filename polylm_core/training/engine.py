@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -69,8 +69,13 @@ class Engine(Protocol):
     def train(self, mode: bool) -> None:
         """Switch between training and evaluation."""
 
-    def parts(self) -> Iterator[tuple[Part, Mapping[Kind, torch.Tensor]]]:
-        """Yield this rank's part of every parameter with its state, float32 without copies."""
+    def parts(
+        self, kinds: Sequence[Kind] = KINDS
+    ) -> Iterator[tuple[Part, Mapping[Kind, torch.Tensor]]]:
+        """Yield this rank's part of every parameter with these of its state, float32.
+
+        They are copies where the state lies on a disk, and nowhere else.
+        """
 
     @property
     def updates(self) -> int:

@@ -28,8 +28,9 @@ from polylm_core.training.parity import certify, reference_logits
 from polylm_core.training.run import EXPORT_FOLDER
 
 LONGEST_WAIT = timedelta(hours=6)
-"""The other ranks wait for the first to write and compare, which reads all weights five times; NCCL
-would give up after ten minutes. What hangs is ended by the loop's watchdog."""
+"""The other ranks wait for the first to write and compare, which goes over all weights about ten
+times, some of them on a CPU; NCCL would give up after ten minutes. It is the watchdog's deadline of
+the export too."""
 MAX_SHARD_BYTES = 5 * 10**9
 """Of one weights file, as the Hugging Face hub advises."""
 
@@ -50,7 +51,7 @@ def export(engine: Engine, job: TrainJob, weights: Callable[[], Weights]) -> Non
     reference = None if sample is None else reference_logits(engine, sample)
 
     def write() -> None:
-        shapes = {part.name: part.shape for part, _ in engine.parts()}
+        shapes = {part.name: part.shape for part, _ in engine.parts([])}
         with no_space_named(folder):
             write_model(engine.model.config, shapes, weights(), folder)
             if plan is None or sample is None or reference is None:

@@ -8,6 +8,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from polylm_core.settings import TrainingExecution
+from polylm_core.training.batches import BatchSizes
 from polylm_core.training.guard import GuardOptions
 from polylm_core.training.schedule import Schedule
 
@@ -52,7 +53,14 @@ class CurriculumData(_Part):
     """Name and windows by stream of each curriculum stage."""
     context_tokens: int
     global_batch_windows: int
+    batch_ramp: tuple[tuple[int, int], ...] = ()
+    """Pieces of the run's beginning in smaller steps: windows in all, windows of each step."""
     attend_across_documents: bool
+
+    @property
+    def batches(self) -> BatchSizes:
+        """Which windows each step has."""
+        return BatchSizes(self.global_batch_windows, self.batch_ramp)
 
 
 class PackedData(_Part):
@@ -62,6 +70,11 @@ class PackedData(_Part):
     rows_file: Path
     epochs: float
     global_batch_windows: int
+
+    @property
+    def batches(self) -> BatchSizes:
+        """Which rows each step has."""
+        return BatchSizes(self.global_batch_windows)
 
 
 class AdamW(_Part):

@@ -13,11 +13,13 @@ from polylm_core.training import throughput
 from polylm_core.training.checkpoint_store import CheckpointStore
 from polylm_core.training.engine import Engine, accumulation
 from polylm_core.training.events import Events
-from polylm_core.training.export import export
+from polylm_core.training.export import LONGEST_WAIT, export
+from polylm_core.training.flops import peak_tokens_per_second
+from polylm_core.training.guard import Anomaly
 from polylm_core.training.job import TrainJob
 from polylm_core.training.logs import logged
 from polylm_core.training.metrics import Measurement, MetricsFile
-from polylm_core.training.model import build
+from polylm_core.training.model import build, configuration, empty_model
 from polylm_core.training.order import build_order
 from polylm_core.training.recovery import Recovery
 from polylm_core.training.step import Gauge, StepGradient
@@ -25,8 +27,9 @@ from polylm_core.training.validation import validate
 from polylm_core.training.watchdog import Watchdog
 from polylm_core.worker import SAVED, Regroup, WorkerContext
 
-TRAINER_LOCK_SECONDS = 60.0
-"""How long a new trainer waits for a dying one to let go of the run's folder."""
+TRAINER_LOCK_SECONDS = 300.0
+"""How long a new trainer waits for a dying one to let go of the run's folder: a lost machine's lock
+on NFS lasts for its lease, 90 s by default."""
 
 
 def train_rank(context: WorkerContext, config: Mapping[str, Any]) -> None:
@@ -58,7 +61,6 @@ class _Trainer:
         self.order = build_order(job.data, job.seed)
         self.metrics = MetricsFile(job.work / "metrics.jsonl")
         self.events = Events(job.work / "events.jsonl", writes=leads)
-        self.throughput = throughput.Throughput(job.work / "throughput.jsonl", writes=leads)
         self.checkpoints = CheckpointStore(job.work, job.execution.checkpoints, self.events)
         self.micro_batch, steps = accumulation(
             job.data.global_batch_windows, context.world_size, job.execution.micro_batch_sequences
@@ -66,9 +68,18 @@ class _Trainer:
         with watchdog.work("building the model"):
             self.engine = _engine(job, micro_batch=self.micro_batch, steps=steps)
         self.gradient = StepGradient(
-            self.engine, self.order, context, self.checkpoints, micro_batch=self.micro_batch
+            self.engine,
+            self.order,
+            context,
+            self.checkpoints,
+            max_micro_batch=job.execution.micro_batch_sequences,
         )
         self.recovery = Recovery(job, leads=leads, events=self.events)
+        self.throughput = throughput.Throughput(
+            job.work / "throughput.jsonl",
+            writes=leads,
+            peak_tokens_per_second=self._peak_speed() if leads else None,
+        )
         self.saved = 0
 
     def run(self) -> None:
@@ -80,7 +91,7 @@ class _Trainer:
         self.throughput.pause()
         while step < self.order.num_steps:
             step = self._advance(step)
-        with self.watchdog.work("export"):
+        with self.watchdog.work("export", seconds=LONGEST_WAIT.total_seconds()):
             self.checkpoints.finish_copy()
             self._export()
 
@@ -98,6 +109,10 @@ class _Trainer:
             self.recovery.start(self.metrics)
             torch.distributed.barrier()
         return step
+
+    def _goes_back(self, anomaly: Anomaly) -> bool:
+        with self.watchdog.work("writing down what is left out"):
+            return self.recovery.respond(anomaly, self.checkpoints.steps())
 
     def _go_back(self) -> int:
         """Resume after an anomaly; raises TrainingError when no checkpoint can be read any more."""
@@ -127,7 +142,7 @@ class _Trainer:
                     rows = self._step_rows(done, gauge)
                 else:
                     self.engine.drop()
-            if anomaly is not None and self.recovery.respond(anomaly, self.checkpoints.steps()):
+            if anomaly is not None and self._goes_back(anomaly):
                 return self._go_back()
         self._conclude(done, rows, gauge)
         return done
@@ -137,14 +152,13 @@ class _Trainer:
         last = done == self.order.num_steps
         if gauge is not None and (done % throughput.EVERY_STEPS == 0 or last):
             speed = self.throughput.measure(done)
-            report = {"step": done, "loss": gauge.loss, "tokens_per_second": speed}
-            self.context.report({**report, SAVED: self.saved})
+            self.context.report({"step": done, "loss": gauge.loss, **speed, SAVED: self.saved})
         leaving = gauge is not None and gauge.leaving
         validates = done % self.job.validate_every_steps == 0 or last
         # Between a checkpoint that the run went back to and its next step nothing new is saved.
         due = done % self.job.execution.checkpoints.every_steps == 0 and self.recovery.counts(done)
         saves = leaving or last or due
-        copied = gauge is not None and gauge.copied
+        copied = self.checkpoints.copying and gauge is not None and gauge.copied
         if not (validates or saves or copied):
             self._record(rows, done, validates=False)
             return
@@ -155,6 +169,7 @@ class _Trainer:
             if leaving:
                 self.events.add("machine-leaving", done)
             if saves:
+                self.metrics.keep()
                 self.checkpoints.save(self.engine, done)
                 self.saved = done
             if saves and not last and gauge is not None and gauge.regroups:
@@ -162,6 +177,15 @@ class _Trainer:
                 self.events.add("regroup", done)
                 raise Regroup
         self.throughput.pause()
+
+    def _peak_speed(self) -> float | None:
+        """Tokens a second of all ranks at the peak of their GPUs, where it is known."""
+        if self.job.execution.accelerator != "gpu":
+            return None
+        with torch.device("meta"):
+            model = empty_model(configuration(self.job))
+        context_tokens = self.order.batch(0, slice(1)).ids_BT.shape[1]
+        return peak_tokens_per_second(model, context_tokens, world_size=self.context.world_size)
 
     def _step_rows(self, done: int, gauge: Gauge) -> list[Measurement]:
         rate = self.job.schedule.learning_rate(done - 1)

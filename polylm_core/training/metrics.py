@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -49,6 +50,12 @@ class MetricsFile:
         text = "".join(json.dumps(asdict(row)) + "\n" for row in kept)
         write_atomic(self.path, text.encode())
         return max((row.step for row in rows), default=0)
+
+    def keep(self) -> None:
+        """Put what was added on the disk, so that no checkpoint outlives the steps before it."""
+        if self.path.is_file():
+            with self.path.open("rb") as file:
+                os.fsync(file.fileno())
 
     def append(self, rows: list[Measurement]) -> None:
         """Add measurements."""

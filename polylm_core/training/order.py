@@ -29,6 +29,6 @@ def curriculum_order(data: CurriculumData, seed: int) -> CurriculumOrder:
         fingerprint=data.tokens_fingerprint,
         seed=seed,
         context_tokens=data.context_tokens,
-        global_batch_windows=data.global_batch_windows,
+        batches=data.batches,
         attend_across_documents=data.attend_across_documents,
     )

@@ -13,8 +13,11 @@ from typing import Literal
 import torch
 
 from polylm_core.settings import TrainingExecution
+from polylm_core.training.batches import BatchSizes
 from polylm_core.training.engine import accumulation, share
+from polylm_core.training.flops import flops_per_token
 from polylm_core.training.job import ModelShape
+from polylm_core.training.loss import chunk_positions
 from polylm_core.training.model import blocks, configuration_of, empty_model
 from polylm_core.training.run import world_sizes
 
@@ -23,6 +26,8 @@ STATE_BYTES = 12
 """Of a parameter in a checkpoint: float32 weight and two moments."""
 STATE_FILES = 3
 """Of each rank in a checkpoint."""
+GROUP_ELEMENTS = 1_000_000_000
+"""Of the parameters that DeepSpeed's optimizer takes at once (its `sub_group_size`)."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,8 @@ class Sizes:
     """Elements of one decoder layer."""
     num_blocks: int
     shapes: Mapping[str, tuple[int, ...]]
+    flops_per_token: int
+    """Of training, in a full context."""
 
     @property
     def parameters(self) -> int:
@@ -66,6 +73,7 @@ def sizes_of(shape: ModelShape) -> Sizes:
         block=sum(value.numel() for value in layers[0].parameters()),
         num_blocks=len(layers),
         shapes=shapes,
+        flops_per_token=flops_per_token(model, shape.context_tokens),
     )
 
 
@@ -83,14 +91,14 @@ class Step:
         return self.micro_batch * self.accumulation_steps * self.world_size
 
 
-def steps_of(global_batch_sequences: int, execution: TrainingExecution) -> list[Step]:
-    """Return the step on as many ranks as the profile has, then on each fewer that it allows.
+def steps_of(batches: BatchSizes, execution: TrainingExecution) -> list[Step]:
+    """Return the full step on as many ranks as the profile has, then on each fewer that it allows.
 
     Raises TrainingError when none of them can share the batch evenly.
     """
     found = []
-    for world in sorted(world_sizes(global_batch_sequences, execution), reverse=True):
-        micro, steps = accumulation(global_batch_sequences, world, execution.micro_batch_sequences)
+    for world in sorted(world_sizes(batches.divisor, execution), reverse=True):
+        micro, steps = accumulation(batches.full, world, execution.micro_batch_sequences)
         found.append(Step(micro, steps, world))
     return found
 
@@ -120,7 +128,9 @@ class Memory:
     """Bytes of one rank, by what they are for."""
 
     held: Mapping[str, int]
-    """From the first step to the last; what is offloaded says so."""
+    """Where it computes, from the first step to the last."""
+    offloaded: Mapping[str, int]
+    """Held elsewhere."""
     passing: Mapping[str, int]
     """While a step computes. What a block keeps for its backward pass is not among it."""
 
@@ -129,7 +139,6 @@ def memory_of(
     sizes: Sizes, shape: ModelShape, step: Step, execution: TrainingExecution, precision: Precision
 ) -> Memory:
     """Return the bytes of a rank."""
-    width = BYTES[precision.products]
     if execution.sharding == "none":
         return Memory(
             held={
@@ -137,39 +146,59 @@ def memory_of(
                 "gradients": 4 * sizes.parameters,
                 "moments": 8 * sizes.parameters,
             },
-            passing=_stream(sizes, shape, step, execution, precision),
+            offloaded={},
+            passing=_passing(sizes, shape, step, execution, precision),
         )
     padded = partitions_of(sizes, step.world_size).padded
     counts = [prod(each) for each in sizes.shapes.values()]
     small = sum(count for count in counts if count <= execution.persistent_parameter_elements)
-    largest = max(sizes.block, *sizes.outside_blocks.values())
-    alone = max(counts)  # in a bucket with none beside it, and copied to float32 twice
+    away, width = execution.offload_optimizer, BYTES[precision.products]
+    parts = [
+        ("parameters", execution.offload_parameters, width * padded),
+        # Beside an optimizer in memory DeepSpeed has the gradients twice, as sums and as its own.
+        ("gradients", away, (8 if away == "cpu" else 4) * padded),
+        ("float32 weights and moments", away, STATE_BYTES * padded),
+        ("parameters that stay gathered", "none", width * small),
+        ("buffer of gradients under way", "none", 4 * execution.reduce_bucket_elements),
+    ]
     return Memory(
-        held={
-            _placed("parameters", execution.offload_parameters): width * padded,
-            "gradients": 4 * padded,
-            _placed("float32 weights and moments", execution.offload_optimizer): (
-                STATE_BYTES * padded
-            ),
-            "parameters that stay gathered": width * small,
-            "buffer of gradients under way": 4 * execution.reduce_bucket_elements,
-        },
-        passing={
-            "the most that is gathered at once": width * largest,
-            "the largest gradient while ranks sum it": (width + 8) * alone,
-            **_stream(sizes, shape, step, execution, precision),
-        },
+        held={what: size for what, place, size in parts if place == "none"},
+        offloaded={f"{what}, on {place}": size for what, place, size in parts if place != "none"},
+        passing=_gathered(sizes, padded, execution, width)
+        | _passing(sizes, shape, step, execution, precision),
     )
 
 
-def _stream(
+def _gathered(
+    sizes: Sizes, padded: int, execution: TrainingExecution, width: int
+) -> dict[str, int]:
+    """What ZeRO-3 gathers and copies while a step computes."""
+    largest = max(sizes.block, *sizes.outside_blocks.values())
+    live = max(largest, execution.max_live_parameter_elements)
+    gathered = min(sizes.parameters, live + execution.prefetch_parameter_elements)
+    alone = max(prod(each) for each in sizes.shapes.values())
+    found = {
+        "the most that is gathered at once": width * gathered,
+        # In a bucket with none beside it, and copied to float32 twice.
+        "the largest gradient while ranks sum it": (width + 8) * alone,
+    }
+    if execution.offload_optimizer == "none":
+        found["the gradients of a group at its update"] = 4 * min(padded, GROUP_ELEMENTS)
+    return found
+
+
+def _passing(
     sizes: Sizes, shape: ModelShape, step: Step, execution: TrainingExecution, precision: Precision
 ) -> dict[str, int]:
-    if not execution.recompute_activations:
-        return {}
-    elements = step.micro_batch * shape.context_tokens * shape.hidden_size * sizes.num_blocks
-    return {"the residual stream before every block": BYTES[precision.residuals] * elements}
-
-
-def _placed(what: str, where: str) -> str:
-    return what if where == "none" else f"{what}, offloaded to {where}"
+    """What the loss takes, and the residual stream where blocks are recomputed from it."""
+    width = BYTES[precision.products]
+    positions = step.micro_batch * shape.context_tokens
+    chunk = chunk_positions(positions, shape.vocab_size, width)
+    found = {
+        "the logits of a chunk": width * chunk * shape.vocab_size,
+        "the gradient of the output matrix": width * shape.vocab_size * shape.hidden_size,
+    }
+    if execution.recompute_activations:
+        elements = positions * shape.hidden_size * sizes.num_blocks
+        found["the residual stream before every block"] = BYTES[precision.residuals] * elements
+    return found

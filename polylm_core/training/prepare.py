@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from polylm_core.training.attention import attend_in_blocks
 from polylm_core.training.job import TrainJob
 from polylm_core.training.loss import LanguageModelLoss
 from polylm_core.training.model import blocks
@@ -18,8 +19,10 @@ def device_type(job: TrainJob) -> str:
 
 
 def prepare(module: LanguageModelLoss, job: TrainJob) -> None:
-    """Set precision, recomputing and compiling as the job says."""
+    """Set attention, precision, recomputing and compiling as the job says."""
     model: Any = module.model
+    if device_type(job) == "cpu":
+        attend_in_blocks(model)
     if job.execution.recompute_activations:
         # Not reentrant: a block whose input needs no gradient, the first, is recomputed too.
         model.activation_checkpointing_enable({"use_reentrant": False})

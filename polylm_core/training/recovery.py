@@ -24,9 +24,10 @@ class Recovery:
         self._job = job
         self._leads = leads
         self._events = events
-        found: list[Any] = [Skips(job.work / SKIPS_FILE, job.skip_steps) if leads else None]
-        torch.distributed.broadcast_object_list(found)  # other ranks may not see the file
-        self._skips: Skips = found[0]
+        read = Skips(job.work / SKIPS_FILE, job.skip_steps) if leads else None
+        told: list[Any] = [None if read is None else read.without_texts()]
+        torch.distributed.broadcast_object_list(told)  # other ranks may not see the file
+        self._skips: Skips = read or told[0]
         self._borders = _borders(job)
         self._guard = StepGuard(job.guard, self._borders)
 
@@ -91,6 +92,5 @@ def _borders(job: TrainJob) -> list[int]:
     """First steps of the later curriculum stages, counted from 1."""
     if not isinstance(job.data, CurriculumData):
         return []
-    size = job.data.global_batch_windows
-    steps = [sum(windows.values()) // size for _, windows in job.data.stage_windows]
-    return [behind + 1 for behind in accumulate(steps[:-1])]
+    ends = accumulate(sum(windows.values()) for _, windows in job.data.stage_windows[:-1])
+    return [job.data.batches.step_of(end) + 1 for end in ends]

@@ -44,25 +44,33 @@ def run_job(
 
     The exported Hugging Face folder is then at `job.work / EXPORT_FOLDER`.
     """
-    done = 0
-    with progress.track(what, num_steps, "steps") as tracker:
+    metrics = MetricsFile(job.work / "metrics.jsonl")
+    done = max((row.step for row in metrics.read()), default=0)
+    with progress.track(what, num_steps, "steps", done=done) as tracker:
 
-        def on_report(metrics: Mapping[str, float]) -> None:
+        def on_report(report: Mapping[str, float]) -> None:
             nonlocal done
-            step = int(metrics["step"])
-            speed = f"{metrics['tokens_per_second']:,.0f} tokens/s"
-            tracker.advance(max(0, step - done), f"loss {metrics['loss']:.3f}, {speed}")
+            step = int(report["step"])
+            tracker.advance(max(0, step - done), described(report))
             done = max(done, step)
 
         backend.launch(
             RANK,
             job.model_dump(mode="json"),
             work=job.work,
-            sizes=world_sizes(job.data.global_batch_windows, job.execution),
+            sizes=world_sizes(job.data.batches.divisor, job.execution),
             on_report=on_report,
             on_note=progress.say,
         )
-    return MetricsFile(job.work / "metrics.jsonl").read()
+    return metrics.read()
+
+
+def described(report: Mapping[str, float]) -> str:
+    """Return what a bar says of a report of the ranks."""
+    parts = [f"loss {report['loss']:.3f}", f"{report['tokens_per_second']:,.0f} tokens/s"]
+    if "mfu" in report:
+        parts.append(f"{100 * report['mfu']:.1f} % MFU")
+    return ", ".join(parts)
 
 
 def world_sizes(global_batch_windows: int, execution: TrainingExecution) -> list[int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -90,6 +90,8 @@ class ShardedEngine:
 
     def backward(self, loss: torch.Tensor, *, last: bool) -> None:
         """Add a gradient; DeepSpeed takes means over ranks and micro-batches, a sum is wanted."""
+        # By its own count all steps would have as many micro-batches.
+        self._engine.set_gradient_accumulation_boundary(last)
         self._engine.backward(loss * self._scale)
         if not last:
             self._engine.step()
@@ -108,7 +110,13 @@ class ShardedEngine:
         """Clip, do the optimizer's step and forget the gradient."""
         for group in self._engine.optimizer.param_groups:
             group["lr"] = learning_rate
+        skipped = self._engine.skipped_steps
         self._engine.step()
+        if self._engine.skipped_steps != skipped:
+            raise TrainingError(
+                f"DeepSpeed left out a step whose gradient's norm is {gradient_norm:g}; run again, "
+                "it goes on from the last checkpoint"
+            )
 
     def drop(self) -> None:
         """Forget the gradient: DeepSpeed does, and steps not, where a gradient is no number."""
@@ -127,14 +135,16 @@ class ShardedEngine:
         """Switch between training and evaluation."""
         self._engine.train(mode)
 
-    def parts(self) -> Iterator[tuple[Part, Mapping[Kind, torch.Tensor]]]:
-        """Yield this rank's part of every parameter with its state."""
+    def parts(
+        self, kinds: Sequence[Kind] = KINDS
+    ) -> Iterator[tuple[Part, Mapping[Kind, torch.Tensor]]]:
+        """Yield this rank's part of every parameter with these of its state."""
         for group in range(len(self._engine.optimizer.fp16_groups)):
             with self._at_hand(group) as state:
                 lasting = not self._swapped(group)
                 for part, place in self._parts(group):
-                    held = {kind: state[kind][place] for kind in KINDS}
-                    yield part, held if lasting else {k: held[k].clone() for k in KINDS}
+                    held = {kind: state[kind][place] for kind in kinds}
+                    yield part, held if lasting else {k: held[k].clone() for k in kinds}
 
     def _parts(self, group: int) -> Iterator[tuple[Part, slice]]:
         """Yield each part of a group of parameters, and where it is in the group's state."""

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -77,6 +78,12 @@ class Skips:
         self.found = _read(path)
         self._steps = {step for skip in self.found for step in _steps(skip)}
         self._declared = {step for first, last in declared for step in range(first, last + 1)}
+
+    def without_texts(self) -> Skips:
+        """Return the same without the names of documents, of which there can be millions."""
+        brief = copy(self)
+        brief.found = [skip.holding([]) for skip in self.found]
+        return brief
 
     def __contains__(self, step: int) -> bool:
         return step in self._steps or step in self._declared

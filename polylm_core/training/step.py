@@ -9,8 +9,8 @@ import torch
 
 from polylm_core.training.batch import inputs_of
 from polylm_core.training.checkpoint_store import CheckpointStore
-from polylm_core.training.dataset import IGNORED_TARGET, DataOrder
-from polylm_core.training.engine import Engine
+from polylm_core.training.dataset import DataOrder
+from polylm_core.training.engine import Engine, accumulation
 from polylm_core.worker import WorkerContext
 
 
@@ -47,27 +47,26 @@ class StepGradient:
         context: WorkerContext,
         checkpoints: CheckpointStore,
         *,
-        micro_batch: int,
+        max_micro_batch: int,
     ) -> None:
         self._engine = engine
         self._order = order
         self._context = context
         self._checkpoints = checkpoints
-        self._micro_batch = micro_batch
+        self._max_micro_batch = max_micro_batch
 
     def __call__(self, step: int) -> Gauge:
         """Leave the gradient of the step after `step` steps in the engine."""
-        batch = self._order.batch(step)
-        num_targets = int((batch.targets_BT != IGNORED_TARGET).sum())
-        mine = batch.rows(slice(self._context.rank, None, self._context.world_size))
+        mine = self._order.batch(step, slice(self._context.rank, None, self._context.world_size))
+        num_targets = self._order.num_targets(step)
         total = torch.zeros((), dtype=torch.float64, device=self._engine.device)
-        size = self._micro_batch
+        size, _ = accumulation(len(mine.ids_BT), 1, self._max_micro_batch)
         for begin in range(0, len(mine.ids_BT), size):
             micro = mine.rows(slice(begin, begin + size))
             loss = self._engine.losses(*inputs_of(micro, self._engine.device))
             self._engine.backward(loss / num_targets, last=begin + size >= len(mine.ids_BT))
             total += loss.detach()
-        return self._gauge(total / num_targets, tokens=batch.ids_BT.size)
+        return self._gauge(total / num_targets, tokens=self._order.num_positions(step))
 
     def _gauge(self, loss: torch.Tensor, *, tokens: int) -> Gauge:
         """Sum over the ranks what each knows: one message for all of it."""

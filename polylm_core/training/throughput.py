@@ -16,9 +16,13 @@ EVERY_STEPS = 5
 class Throughput:
     """Tokens a second since the last measurement, written to `throughput.jsonl` by one rank."""
 
-    def __init__(self, path: Path, *, writes: bool) -> None:
+    def __init__(
+        self, path: Path, *, writes: bool, peak_tokens_per_second: float | None = None
+    ) -> None:
+        """`peak_tokens_per_second` is the speed of all ranks at the peak of their accelerators."""
         self._path = path
         self._writes = writes
+        self._peak = peak_tokens_per_second
         self._tokens = 0
         self._since = time.monotonic()
 
@@ -26,21 +30,23 @@ class Throughput:
         """Add the tokens of a step over all ranks."""
         self._tokens += tokens
 
-    def measure(self, step: int) -> float:
-        """Note and return the tokens a second since the last call."""
+    def measure(self, step: int) -> dict[str, float]:
+        """Note and return the tokens a second since the last call.
+
+        With them comes the share of the peak that they are (`mfu`), where the peak is known.
+        """
         now = time.monotonic()
         seconds = max(now - self._since, 1e-9)
         speed = self._tokens / seconds
         self._tokens, self._since = 0, now
+        found = {"tokens_per_second": round(speed, 1)}
+        if self._peak is not None:
+            found["mfu"] = round(speed / self._peak, 4)
         if self._writes:
-            row = {
-                "step": step,
-                "tokens_per_second": round(speed, 1),
-                "peak_memory_bytes": peak_memory_bytes(),
-            }
+            row = {"step": step, **found, "peak_memory_bytes": peak_memory_bytes()}
             with self._path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(row) + "\n")
-        return speed
+        return found
 
     def pause(self) -> None:
         """Leave what has passed since the last measurement out: it was not training."""

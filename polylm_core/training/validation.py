@@ -25,7 +25,7 @@ def validate(
         rows, language = data["ids"], data["language"]
         segments = data["segments"] if "segments" in data else None
         names, num_bytes = data["languages"], data["bytes"]
-    nats = torch.zeros(len(names), dtype=torch.float64, device=engine.device)
+    nats = torch.zeros(len(names), dtype=torch.float64)
     engine.train(False)
     with torch.no_grad():
         for begin in range(0, len(rows), micro_batch * world_size):
@@ -34,10 +34,11 @@ def validate(
             chosen = np.where(real, chosen, 0)
             apart = None if segments is None else segments[chosen]
             scored = Batch(rows[chosen, :-1], rows[chosen, 1:], apart)
-            losses = engine.losses(*inputs_of(scored, engine.device)).double().sum(1)
-            losses[torch.from_numpy(~real).to(engine.device)] = 0.0
-            nats.index_add_(0, torch.from_numpy(language[chosen]).to(engine.device), losses)
+            losses = engine.losses(*inputs_of(scored, engine.device)).double().sum(1).cpu()
+            losses[torch.from_numpy(~real)] = 0.0
+            nats.index_add_(0, torch.from_numpy(language[chosen]), losses)  # a GPU adds at random
     engine.train(True)
+    nats = nats.to(engine.device)
     torch.distributed.all_reduce(nats)
     return [
         Measurement(done, "bits_per_byte", str(name), value / math.log(2) / float(size_bytes))

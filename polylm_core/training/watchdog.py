@@ -92,9 +92,12 @@ class Watchdog:
         self._durations.append(time.monotonic() - began)
 
     @contextmanager
-    def work(self, what: str) -> Iterator[None]:
-        """Bound the time of work that is no step: a validation, a checkpoint."""
-        with self._bound(what, max(self._first_seconds, self._step_seconds or 0.0)):
+    def work(self, what: str, *, seconds: float = 0.0) -> Iterator[None]:
+        """Bound the time of work that is no step: a validation, a checkpoint.
+
+        It has at least `seconds`.
+        """
+        with self._bound(what, max(self._first_seconds, self._step_seconds or 0.0, seconds)):
             yield
 
     @contextmanager

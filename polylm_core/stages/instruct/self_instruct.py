@@ -3,7 +3,7 @@
 Each prompt shows three tasks, two seeds and one written in an earlier round (three seeds while
 there is none), and asks for more. What passes the filters joins the pool that later rounds show.
 A batch of languages is one unit of work; the answers of each round are stored as they come, so
-that a stage that is killed asks nothing twice.
+that a stage that is killed asks nothing twice. A remote teacher stores each answer itself.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from polylm_core.errors import ParamsError, Problem
 from polylm_core.languages import get_language
@@ -20,14 +21,33 @@ from polylm_core.stages.instruct.config import SelfInstructConfig
 from polylm_core.stages.instruct.filters import NO_INPUT, Sieve, Task, masked, parse_answer
 from polylm_core.stages.instruct.seeds import SeedTasks
 from polylm_core.stages.instruct.selection import KEPT, Harvest, draw, in_drawn_order
-from polylm_core.stages.instruct.teacher import Answer, ask
 from polylm_core.storage import canonical_json, fingerprint, write_atomic
+from polylm_core.teachers.config import PackageTeacher
+from polylm_core.teachers.teacher import Answer, Sampling, Teacher, Usage, usage_of
 
 ORIGIN = "self-instruct"
 NUM_DEMONSTRATIONS = 3
 """Two seeds and one task of the pool (PolyLM §4)."""
 OPENING = f"{NUM_DEMONSTRATIONS + 1}. Instruction:"
 """Where the teacher goes on."""
+
+SEEDED_BY = {
+    "teacher",
+    "languages",
+    "languages_per_batch",
+    "max_generated_tokens",
+    "rounds",
+    "tasks_per_prompt",
+    "max_new_tokens",
+    "max_demonstration_bytes",
+    "temperature",
+    "top_k",
+    "max_redundancy",
+    "max_redundancy_by_language",
+    "max_similarity",
+}
+"""Settings that the seed of a batch is drawn from: named, so that a further one does not change
+what is answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +56,11 @@ class Unit:
 
     seeds: Mapping[str, tuple[Task, ...]]
     """Seed tasks by language."""
-    teacher: Path
+    teacher: Teacher
     config: SelfInstructConfig
     seed: int
     work: Path
-    """Folder for the answers of each round."""
+    """Folder for the answers of each round of a teacher that is not remote."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +70,10 @@ class _Prompt:
 
 
 def make_units(
-    seeds: SeedTasks, teacher: Path, config: SelfInstructConfig, seed: int, work: Path
+    seeds: SeedTasks, teacher: Teacher, config: SelfInstructConfig, seed: int, work: Path
 ) -> list[Unit]:
-    """One unit for each batch of languages; raises ParamsError for a language without seeds."""
-    problems = [
-        Problem(f"instruct.self_instruct.languages.{index}", "has no seed tasks", language)
-        for index, language in enumerate(config.languages)
-        if language not in seeds.by_language
-    ]
-    if problems:
-        raise ParamsError("the recipe", problems)
-    size = config.languages_per_batch
+    """One unit for each batch of languages, or for all of them if the teacher is remote."""
+    size = len(config.languages) if teacher.is_remote else config.languages_per_batch
     batches = [config.languages[at : at + size] for at in range(0, len(config.languages), size)]
     return [
         Unit(
@@ -74,15 +87,26 @@ def make_units(
     ]
 
 
+def require_seeds(seeds: SeedTasks, config: SelfInstructConfig) -> None:
+    """Raise ParamsError for languages without seeds."""
+    problems = [
+        Problem(f"instruct.self_instruct.languages.{index}", "has no seed tasks", language)
+        for index, language in enumerate(config.languages)
+        if language not in seeds.by_language
+    ]
+    if problems:
+        raise ParamsError("the recipe", problems)
+
+
 def _tasks(seeds: SeedTasks, language: str) -> tuple[Task, ...]:
     return tuple(
         Task(seed.instruction, seed.input, seed.output) for seed in seeds.by_language[language]
     )
 
 
-def make_tasks(unit: Unit) -> Harvest:
-    """Run all rounds of a unit."""
-    harvest = Harvest()
+def make_tasks(unit: Unit) -> tuple[Harvest, Usage]:
+    """Run all rounds of a unit, and say what the answers took."""
+    harvest, usage = Harvest(), Usage()
     pools: dict[str, list[Task]] = {language: [] for language in unit.seeds}
     sieves = {
         language: Sieve(language, unit.config, (seed.instruction for seed in seeds))
@@ -95,9 +119,10 @@ def make_tasks(unit: Unit) -> Harvest:
             for index in range(unit.config.prompts_per_round)
         ]
         answers = _answers(unit, prompts, number)
+        usage += usage_of(answers)
         for prompt, answer in zip(prompts, answers, strict=True):
             _sift(unit, sieves[prompt.language], answer, pools[prompt.language], harvest)
-    return harvest
+    return harvest, usage
 
 
 def _compose(unit: Unit, language: str, pool: list[Task], name: str) -> _Prompt:
@@ -140,35 +165,45 @@ def _write(number: int, task: Task) -> str:
 
 def _answers(unit: Unit, prompts: list[_Prompt], number: int) -> list[Answer]:
     """Ask the teacher, or read what it said when the same was asked before."""
-    asked = fingerprint(
-        {
-            "prompts": [prompt.text for prompt in prompts],
-            "config": unit.config.model_dump(mode="json", exclude={"checks"}),
-            "seed": unit.seed,
-        }
-    )
+    config = unit.config
+    texts = [prompt.text for prompt in prompts]
+    sampling = Sampling(config.max_new_tokens, config.temperature, config.top_k)
+    if unit.teacher.is_remote:
+        # Apart from what else is asked: one language more must not ask the others again.
+        seed = int(draw(unit.seed, ORIGIN, number) * 2**32)
+        return unit.teacher.ask(texts, sampling, seed)
+    asked = fingerprint({"prompts": texts, "config": _decisive(config), "seed": unit.seed})
     file = unit.work / f"{'+'.join(unit.seeds)}.round-{number:02d}.json"
     if file.is_file():
         stored = json.loads(file.read_text(encoding="utf-8"))
         if stored["asked"] == asked:
             return [Answer(**answer) for answer in stored["answers"]]
-    answers = ask(
-        [prompt.text for prompt in prompts],
-        unit.teacher,
-        unit.config,
-        seed=int(draw(unit.seed, ORIGIN, asked) * 2**32),
-    )
+    answers = unit.teacher.ask(texts, sampling, seed=int(draw(unit.seed, ORIGIN, asked) * 2**32))
     file.parent.mkdir(parents=True, exist_ok=True)
     content = {"asked": asked, "answers": [asdict(answer) for answer in answers]}
     write_atomic(file, canonical_json(content).encode())
     return answers
 
 
+def _decisive(config: SelfInstructConfig) -> dict[str, Any]:
+    """What the seed of a batch is drawn from, beside the prompts and the recipe's seed.
+
+    A package needs no name of its kind: the model is pinned by its sha256.
+    """
+    is_package = isinstance(config.teacher, PackageTeacher)
+    return config.model_dump(
+        mode="json", include=SEEDED_BY, exclude={"teacher": {"kind"}} if is_package else None
+    )
+
+
 def _sift(unit: Unit, sieve: Sieve, answer: Answer, pool: list[Task], harvest: Harvest) -> None:
     """Move the good tasks of one answer into the pool and the harvest, and count all."""
     language, checks = sieve.language, unit.config.checks
+    if answer.failure:
+        harvest.funnel.count(ORIGIN, language, answer.failure)
+        return
     tasks, reasons = parse_answer(
-        OPENING + answer.text,
+        _continued(answer.text),
         is_complete=answer.is_complete,
         ends_at_blank_line=checks.answers_end_at_blank_line,
     )
@@ -185,6 +220,11 @@ def _sift(unit: Unit, sieve: Sieve, answer: Answer, pool: list[Task], harvest: H
             harvest.instructions.append(
                 as_instruction(task, name, ORIGIN, language, unit.config.teacher.license)
             )
+
+
+def _continued(text: str) -> str:
+    """The list from `OPENING` on, which models that chat often write once more."""
+    return text if text.lstrip().startswith(OPENING) else OPENING + text
 
 
 def as_instruction(task: Task, name: str, origin: str, language: str, license: str) -> Instruction:

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from polylm_core.artifacts import DocumentSet, InstructionSet, ShardSet, partial_folder
 from polylm_core.records import INSTRUCTION_SCHEMA, Instruction, write_table
 from polylm_core.stages.base import StageRun
-from polylm_core.stages.instruct import cross_lingual, self_instruct, taco, teacher
+from polylm_core.stages.instruct import cross_lingual, self_instruct, taco
 from polylm_core.stages.instruct.config import InstructConfig
 from polylm_core.stages.instruct.filters import Task
 from polylm_core.stages.instruct.seeds import FOLDER, SeedTasks, read_seeds
@@ -27,6 +27,10 @@ from polylm_core.stages.instruct.selection import KEPT, Funnel, Harvest, count_k
 from polylm_core.stages.instruct.templates import ENGLISH
 from polylm_core.stages.instruct.together import sift_together
 from polylm_core.storage import no_space_named
+from polylm_core.teachers.config import OpenAITeacher
+from polylm_core.teachers.endpoint import EndpointTeacher
+from polylm_core.teachers.opening import Surroundings, open_teacher
+from polylm_core.teachers.teacher import Usage
 
 SEED = "seed"
 """Origin of the seed tasks when they are learned as they stand."""
@@ -47,8 +51,8 @@ def instruct(
     """Make the instruction set.
 
     Of `documents`, only the evaluation sets are read, which no task may give away.
-    Raises StageError, SourceError or MachineError when pairs, seed tasks or the teacher are not
-    what the parameters ask for.
+    Raises StageError, SourceError, MachineError or TeacherError when pairs, seed tasks or the
+    teacher are not what the parameters ask for.
     """
     needs_seeds = config.taco is not None or config.self_instruct is not None
     seeds = read_seeds(sources) if needs_seeds else None
@@ -126,15 +130,35 @@ def _self_instruct(
     harvest = Harvest()
     if settings is None:
         return harvest
-    path = teacher.locate(settings.teacher)
-    units = self_instruct.make_units(seeds, path, settings, run.seed, run.work)
-    with run.progress.track("self-instruct", len(units), "batches") as tracker:
-        for part in run.backend.map(self_instruct.make_tasks, units):
-            harvest.add(part)
-            tracker.advance()
+    self_instruct.require_seeds(seeds, settings)
+    prices = settings.teacher.prices if isinstance(settings.teacher, OpenAITeacher) else None
+    num_prompts = settings.rounds * len(settings.languages) * settings.prompts_per_round
+    with run.progress.track("self-instruct", num_prompts, "answers") as tracker:
+
+        def show(usage: Usage, amount: int = 1) -> None:
+            tracker.advance(amount, usage.describe(prices))
+
+        with open_teacher(
+            settings.teacher, _surroundings(run), num_prompts=num_prompts, on_answer=show
+        ) as teacher:
+            units = self_instruct.make_units(seeds, teacher, settings, run.seed, run.work)
+            # A remote teacher is asked by one process, which knows what it has cost.
+            made = (map if teacher.is_remote else run.backend.map)(self_instruct.make_tasks, units)
+            used = Usage()
+            for part, usage in made:
+                harvest.add(part)
+                used += usage
+                if not teacher.is_remote:
+                    show(used, usage.answers)
+            doubt = teacher.doubt if isinstance(teacher, EndpointTeacher) else ""
+    run.progress.say(f"self-instruct: {used.answers:,} answers, {used.describe(prices)}{doubt}")
     harvest = sift_together(harvest, settings.checks, documents, shards)
     harvest.add(_seeds_as_they_stand(config, seeds, settings.languages))
     return harvest
+
+
+def _surroundings(run: StageRun) -> Surroundings:
+    return Surroundings(run.endpoints, run.source_locations, run.kept / "answers.sqlite")
 
 
 def _seeds_as_they_stand(

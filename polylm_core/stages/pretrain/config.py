@@ -109,6 +109,15 @@ class OptimizerConfig(StageConfig):
     max_gradient_norm: float = Field(default=1.0, gt=0)
 
 
+class RampConfig(StageConfig):
+    """A piece of the run's beginning in smaller steps."""
+
+    tokens: int = Field(gt=0)
+    """Of the piece, a multiple of `global_batch_tokens`."""
+    parts: int = Field(gt=1)
+    """A step has this part of `global_batch_tokens`."""
+
+
 class PretrainConfig(StageConfig):
     """One pretraining run over the mixture."""
 
@@ -130,6 +139,9 @@ class PretrainConfig(StageConfig):
     between; as `torch.set_float32_matmul_precision`."""
     global_batch_tokens: int = Field(gt=0)
     """Tokens of one optimizer step over all ranks; accumulation is derived."""
+    batch_ramp: tuple[RampConfig, ...] = ()
+    """What the run begins with, in smaller global batches, as GPT-3 (Brown et al. 2020, appendix B)
+    raised its own. The warm-up counts tokens; the cosine counts steps of either size alike."""
     attend_across_documents: bool = True
     """Whether a position sees the documents before its own in the same window, as in GPT-3
     (appendix B). Without it positions count from each document's beginning, and the mask costs
@@ -147,6 +159,31 @@ class PretrainConfig(StageConfig):
     def _residuals_are_no_narrower_than_products(self) -> Self:
         if self.precision == "float32" and self.residual_precision == "bfloat16":
             raise ValueError("residual_precision bfloat16 needs precision bfloat16")
+        return self
+
+    @property
+    def ramp_windows(self) -> tuple[tuple[int, int], ...]:
+        """Windows of each piece of the ramp, and of a step in it."""
+        context = self.model.context_tokens
+        batch = self.global_batch_tokens // context
+        return tuple((piece.tokens // context, batch // piece.parts) for piece in self.batch_ramp)
+
+    @model_validator(mode="after")
+    def _ramp_is_of_whole_steps(self) -> Self:
+        batch, context = self.global_batch_tokens, self.model.context_tokens
+        for number, piece in enumerate(self.batch_ramp):
+            if piece.tokens % batch:
+                raise ValueError(
+                    f"batch_ramp: {piece.tokens} tokens are no multiple of global_batch_tokens "
+                    f"({batch})"
+                )
+            if batch % (piece.parts * context):
+                raise ValueError(
+                    f"batch_ramp: global_batch_tokens ({batch}) has no {piece.parts} parts of "
+                    f"whole contexts ({context})"
+                )
+            if number and piece.parts >= self.batch_ramp[number - 1].parts:
+                raise ValueError("batch_ramp: the parts of a piece are fewer than of that before")
         return self
 
     @field_validator("skip_steps")

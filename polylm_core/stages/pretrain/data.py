@@ -40,5 +40,6 @@ def curriculum_data(config: PretrainConfig, tokens: TokenSet, mixture: Mixture) 
         stage_windows=stages,
         context_tokens=context,
         global_batch_windows=batch,
+        batch_ramp=config.ramp_windows,
         attend_across_documents=config.attend_across_documents,
     )

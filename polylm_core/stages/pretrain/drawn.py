@@ -20,8 +20,8 @@ def write_drawn(path: Path, order: CurriculumOrder, languages: Sequence[str], vo
     columns: dict[str, list[object]] = {"language": [], "id": [], "count": []}
     for code in languages:
         counts = np.zeros(vocab, dtype=np.int64)
-        for windows in order.draws(code):
-            counts += np.bincount(windows[:, 1:].ravel(), minlength=vocab)
+        for windows, times in order.draws(code):
+            counts += times * np.bincount(windows[:, 1:].ravel(), minlength=vocab)
         seen = np.flatnonzero(counts)
         columns["language"] += [code] * len(seen)
         columns["id"] += seen.tolist()

@@ -23,7 +23,7 @@ from polylm_core.stages.pretrain.validation import write_validation
 from polylm_core.storage import no_space_named
 from polylm_core.training.certificate import as_table, require_certificate
 from polylm_core.training.curriculum import CurriculumOrder
-from polylm_core.training.job import AdamW, ExportPlan, ModelShape, TrainJob
+from polylm_core.training.job import AdamW, CurriculumData, ExportPlan, ModelShape, TrainJob
 from polylm_core.training.metrics import Measurement
 from polylm_core.training.order import curriculum_order
 from polylm_core.training.run import EXPORT_FOLDER, run_job, write_record
@@ -58,7 +58,7 @@ def pretrain(
         init_from=None if config.init_from is None else fetch_model(config.init_from, run.work),
         validation_file=validation,
         export=_export_plan(config, tokenizer, tokens, pieces, run),
-        schedule=_schedule(config, steps),
+        schedule=_schedule(config, data, steps),
         adamw=_adamw(config),
         precision=config.precision,
         residual_precision=config.residual_precision,
@@ -138,7 +138,7 @@ def _publish(
     run.progress.table("bits-per-byte", table, "Held-out bits per byte after the last step")
     counts = {
         "steps": last,
-        "tokens": last * config.global_batch_tokens,
+        "tokens": order.num_windows * config.model.context_tokens,
         "steps_by_stage": order.stage_steps,
         "bits_per_byte": final,
     }
@@ -156,11 +156,11 @@ def _shape(config: PretrainConfig, pieces: tokenizers.SentencePieceTokenizer) ->
     )
 
 
-def _schedule(config: PretrainConfig, num_steps: int) -> Schedule:
+def _schedule(config: PretrainConfig, data: CurriculumData, num_steps: int) -> Schedule:
     optimizer = config.optimizer
     return Schedule(
         num_steps=num_steps,
-        warmup_steps=optimizer.warmup_tokens // config.global_batch_tokens,
+        warmup_steps=data.batches.steps_for(-(-optimizer.warmup_tokens // data.context_tokens)),
         start=optimizer.warmup_start_learning_rate,
         peak=optimizer.peak_learning_rate,
         final=optimizer.peak_learning_rate * optimizer.final_learning_rate_share,

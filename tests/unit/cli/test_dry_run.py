@@ -35,6 +35,7 @@ def test_the_plan_of_the_13b_recipe_on_256_gpus() -> None:
   base: 152,111 steps, 637,999,775,744 tokens
   multilingual: 23,126 steps, 96,997,474,304 tokens
   in all: 175,237 steps, 734,997,250,048 tokens
+  8.588e+10 floating-point operations a token, 6.312e+22 in all
 
 partition of a rank: 54,323,400 to 54,323,400 parameters
   54,323,400 allocated by each
@@ -46,8 +47,11 @@ memory of a rank (gpu): 2.98 GB
   parameters that stay gathered: 0.01 GB
   buffer of gradients under way: 2.00 GB
 while it computes, beside what a block keeps for its backward pass
-  the most that is gathered at once: 2.62 GB
+  the most that is gathered at once: 2.72 GB
   the largest gradient while ranks sum it: 13.11 GB
+  the gradients of a group at its update: 0.22 GB
+  the logits of a chunk: 0.82 GB
+  the gradient of the output matrix: 2.62 GB
   the residual stream before every block: 13.42 GB
 
 a checkpoint: 166,881,484,800 bytes (12 a parameter) in 768 files""".splitlines()
@@ -90,6 +94,20 @@ def test_every_number_of_ranks_that_a_profile_allows_is_planned(tmp_path: Path) 
     ]
 
 
+def test_a_ramp_is_planned(tmp_path: Path) -> None:
+    batch = 2048 * 2048
+    ramp = [{"tokens": 100 * batch, "parts": 16}, {"tokens": 100 * batch, "parts": 4}]
+    recipe = written(tmp_path / "recipe.yaml", RECIPE, pretrain__batch_ramp=ramp)
+    fewer = written(tmp_path / "fewer.yaml", CLUSTER, training__workers=128)
+    told = dry_run.lines(recipe, PROFILES, fewer)
+    assert "  first 419,430,400 tokens in steps of 128 sequences" in told
+    assert "  next 419,430,400 tokens in steps of 512 sequences" in told
+    # The plain run has 152,111 steps there; 200 of them become 1,600 and 400.
+    assert "  base: 153,911 steps, 637,999,775,744 tokens" in told
+    assert "  in all: 177,037 steps, 734,997,250,048 tokens" in told
+    assert "a global batch of 128 sequences" in problems(recipe, CLUSTER)["training.workers"]
+
+
 def test_what_recipe_and_profile_cannot_do_together_is_told_at_once(tmp_path: Path) -> None:
     recipe = written(
         tmp_path / "recipe.yaml",
@@ -127,9 +145,7 @@ def test_a_batch_that_is_no_multiple_of_the_context_is_told(tmp_path: Path) -> N
 
 def test_offloading_and_one_whole_rank_are_told(tmp_path: Path) -> None:
     away = written(tmp_path / "away.yaml", CLUSTER, training__offload_optimizer="cpu")
-    assert "  float32 weights and moments, offloaded to cpu: 0.65 GB" in dry_run.lines(
-        RECIPE, PROFILES, away
-    )
+    assert "  float32 weights and moments, on cpu: 0.65 GB" in dry_run.lines(RECIPE, PROFILES, away)
     alone = {"sharding": "none", "workers": 1, "accelerator": "gpu"}
     whole = written(tmp_path / "whole.yaml", CLUSTER, training=alone)
     told = dry_run.lines(ROOT / "recipes/polylm-1.7b.yaml", PROFILES, whole)

@@ -5,6 +5,8 @@ import sys
 import time
 from pathlib import Path
 
+import yaml
+
 from tests.architecture.closure import ROOT
 
 PROGRAM = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from polylm_core.cli.main import main"
@@ -40,3 +42,21 @@ def test_the_doctor_lists_every_mistake_of_the_recipe(tmp_path: Path) -> None:
     assert "no profile 'laptop'" in done.stderr
     assert "data/00_sources holds no source" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_doctor_misses_the_endpoint_of_the_recipe_s_teacher(tmp_path: Path) -> None:
+    (tmp_path / "infra").mkdir()
+    (tmp_path / "infra/profiles").symlink_to(ROOT / "infra/profiles")
+    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    params["instruct"]["self_instruct"]["teacher"] = {
+        "kind": "openai",
+        "endpoint": "hosted",
+        "model": "tiny-chat",
+        "form": "chat",
+        "budget": {"max_tokens": 1000},
+        "license": "CC0-1.0",
+    }
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
+    done = polylm("doctor", folder=tmp_path)
+    assert done.returncode == 1
+    assert "does not say where the teacher 'hosted' answers (known: none)" in done.stderr

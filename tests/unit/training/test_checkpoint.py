@@ -10,11 +10,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from polylm_core.errors import TrainingError
+from polylm_core import remote_folder
+from polylm_core.errors import MachineError, TrainingError
 from polylm_core.settings import CheckpointPolicy
 from polylm_core.training import checkpoint
 from polylm_core.training.checkpoint import INDEX, CheckpointReader, read_index
-from polylm_core.training.checkpoint_store import CheckpointStore
+from polylm_core.training.checkpoint_store import MAX_FAILED_COPIES, CheckpointStore
 from polylm_core.training.engine import Part, share
 from polylm_core.training.events import Events, read_events
 from polylm_core.training.job import TrainJob
@@ -231,6 +232,49 @@ def test_the_books_of_a_lost_folder_come_back_with_its_checkpoints(
     (tmp_path / "run/skips.jsonl").write_text("more left out\n")
     make_store(tmp_path / "run", storage=storage)
     assert (tmp_path / "run/skips.jsonl").read_text() == "more left out\n"
+
+
+def test_a_storage_that_fails_for_a_while_costs_copies_and_not_the_run(
+    job: TrainJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote_folder, "FIRST_WAIT_SECONDS", 0.0)
+    storage = tmp_path / "storage"
+    store = make_store(tmp_path / "run", storage=str(storage))
+
+    def copy(step: int) -> None:
+        store.save(make_engine(job), step)
+        store.finish_copy()
+
+    copy(1)
+    (storage / "run").rename(tmp_path / "away")
+    (storage / "run").write_text("no folder")
+    for step in range(2, 1 + MAX_FAILED_COPIES):
+        copy(step)
+    events = read_events(tmp_path / "run/events.jsonl")
+    failed = [row for row in events if row["event"] == "checkpoint-not-copied"]
+    assert [row["step"] for row in failed] == list(range(2, 1 + MAX_FAILED_COPIES))
+    assert "cannot be written after" in failed[0]["error"]
+    (storage / "run").unlink()
+    (tmp_path / "away").rename(storage / "run")
+    copy(9)
+    assert (storage / "run/step-00000009" / INDEX).is_file()
+    (storage / "run").rename(tmp_path / "away")
+    (storage / "run").write_text("no folder")
+    for step in range(10, 9 + MAX_FAILED_COPIES):
+        copy(step)
+    with pytest.raises(MachineError, match="cannot be written after"):
+        copy(20)
+
+
+def test_a_storage_that_cannot_be_written_at_all_is_told_at_the_first_copy(
+    job: TrainJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote_folder, "FIRST_WAIT_SECONDS", 0.0)
+    store = make_store(tmp_path / "run", storage=str(tmp_path / "storage"))
+    (tmp_path / "storage").write_text("no folder")
+    store.save(make_engine(job), 1)
+    with pytest.raises(MachineError, match=r"storage/run/step-00000001.*cannot be written"):
+        store.finish_copy()
 
 
 def test_a_copy_without_its_index_does_not_count(job: TrainJob, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from polylm_core.token_files import TokenFile, TokenFileWriter
+from polylm_core.training.batches import BatchSizes
 from polylm_core.training.curriculum import (
     CurriculumOrder,
     StageDraw,
@@ -40,6 +41,7 @@ def make_order(
     seed: int = 3,
     fingerprint: str = "made",
     batch: int = 2,
+    ramp: tuple[tuple[int, int], ...] = (),
     attend: bool = True,
 ) -> CurriculumOrder:
     draws = stages or [{"eng_Latn": 6, "deu_Latn": 2}]
@@ -49,7 +51,7 @@ def make_order(
         fingerprint=fingerprint,
         seed=seed,
         context_tokens=CONTEXT,
-        global_batch_windows=batch,
+        batches=BatchSizes(batch, ramp),
         attend_across_documents=attend,
     )
 
@@ -102,6 +104,37 @@ def test_equal_windows_come_in_one_order_in_steps_of_any_size(
     assert firsts(make_order(streams, stages, batch=batch)) == firsts(make_order(streams, stages))
 
 
+def test_a_ramp_cuts_the_same_rows_into_smaller_steps(streams: dict[str, TokenFile]) -> None:
+    stages = [{"eng_Latn": 6, "deu_Latn": 2}, {"eng_Latn": 8}]
+    plain, ramped = (
+        make_order(streams, stages, batch=4, ramp=ramp) for ramp in ((), ((4, 1), (8, 2)))
+    )
+    # The ramp goes on into the second stage: 4 steps of 1, 4 of 2, then one of 4.
+    assert [len(ramped.batch(step).ids_BT) for step in range(ramped.num_steps)] == (
+        [1] * 4 + [2] * 4 + [4]
+    )
+    assert np.array_equal(all_rows(plain), all_rows(ramped))
+    assert ramped.stage_steps == [6, 3]
+    assert [ramped.stage_of(step) for step in range(9)] == [0] * 6 + [1] * 3
+    assert ramped.num_windows == plain.num_windows == 16
+    for step in range(ramped.num_steps):
+        for stream, first in zip(*_places(ramped, step), strict=True):
+            seen = ramped.readings(ramped.names[stream], first + 1, first + 2)
+            assert step in {reading.step for reading in seen}
+
+
+def _places(order: CurriculumOrder, step: int) -> tuple[list[int], list[int]]:
+    windows = order.windows(step)
+    return windows.streams.tolist(), windows.firsts.tolist()
+
+
+def test_a_stage_that_ends_inside_a_step_of_a_ramp_is_refused(
+    streams: dict[str, TokenFile],
+) -> None:
+    with pytest.raises(ValueError, match="stage-0 draws 5 windows and ends in a step of 2"):
+        make_order(streams, [{"eng_Latn": 5}, {"eng_Latn": 3}], batch=4, ramp=((8, 2),))
+
+
 @pytest.mark.parametrize("world", [1, 2, 3, 6])
 def test_ranks_share_a_batch_without_loss_or_overlap(
     streams: dict[str, TokenFile], world: int
@@ -146,9 +179,12 @@ def test_the_windows_a_run_draws_of_a_stream_are_those_of_its_steps(
     streams: dict[str, TokenFile],
 ) -> None:
     order = make_order(streams, [{"eng_Latn": 14, "deu_Latn": 4}])
-    drawn = np.concatenate(list(order.draws("eng_Latn")))
-    assert drawn[:, 0].tolist() == [first for first in firsts(order) if first < 100]
-    assert drawn.shape == (14, CONTEXT + 1)
+    drawn = Counter[int]()
+    for windows, times in order.draws("eng_Latn"):
+        assert windows.shape[1] == CONTEXT + 1
+        drawn.update(dict.fromkeys(windows[:, 0].tolist(), times))
+    assert drawn == Counter(first for first in firsts(order) if first < 100)
+    assert drawn.total() == 14
     assert list(order.draws("fra_Latn")) == []
 
 
@@ -200,7 +236,7 @@ def test_a_batch_keeps_documents_apart_where_params_say_so(tmp_path: Path) -> No
 
 
 def test_a_stage_that_ends_inside_a_step_is_refused(streams: dict[str, TokenFile]) -> None:
-    with pytest.raises(ValueError, match=r"stage-1 draws 3 windows, no multiple of 2"):
+    with pytest.raises(ValueError, match=r"stage-1 draws 3 windows and ends in a step of 2"):
         make_order(streams, [{"eng_Latn": 4}, {"eng_Latn": 3}])
 
 

@@ -12,6 +12,7 @@ import torch
 from torch.nn.functional import scaled_dot_product_attention
 
 from polylm_core.training import loss
+from polylm_core.training.attention import CausalAttention
 from polylm_core.training.engine import Engine
 from polylm_core.training.model import blocks
 from tests.engines import ARCHITECTURES, do_step, make_engine, make_engine_job, one_rank, random_ids
@@ -54,16 +55,21 @@ def seen(engine: Engine) -> dict[str, set[torch.dtype]]:
         note("projection", weight)
         return projected(hidden, weight, targets)
 
-    attention = torch.nn.functional.scaled_dot_product_attention
+    def watched(attention: Any) -> Any:
+        def attend(*inputs: Any, **named: Any) -> torch.Tensor:
+            output: torch.Tensor = attention(*inputs, **named)
+            note("attention", output)  # autocast narrows what comes in behind this call
+            return output
 
-    def watched(query: torch.Tensor, *others: Any, **named: Any) -> torch.Tensor:
-        output = attention(query, *others, **named)
-        note("attention", output)  # autocast narrows what comes in behind this call
-        return output
+        return attend
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loss, "summed_loss", watched_loss)
-        patch.setattr(torch.nn.functional, "scaled_dot_product_attention", watched)
+        for owner, name in (
+            (torch.nn.functional, "scaled_dot_product_attention"),
+            (CausalAttention, "apply"),
+        ):
+            patch.setattr(owner, name, watched(getattr(owner, name)))
         do_step(engine, random_ids())
     return found
 

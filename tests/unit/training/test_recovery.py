@@ -22,6 +22,7 @@ from polylm_core.training.job import CurriculumData, TrainJob
 from polylm_core.training.metrics import MetricsFile
 from polylm_core.training.skips import Skip, Skips
 from polylm_core.training.step import Gauge, StepGradient
+from polylm_core.training.throughput import Throughput
 from polylm_core.training.trace import Trace
 from tests.one_rank import OnlyRank, one_rank
 from tests.training_job import CONTEXT, STREAMS, VOCAB, make_job, weights
@@ -85,6 +86,22 @@ def test_a_clean_run_leaves_nothing_out(tmp_path: Path) -> None:
     train(job)
     assert skips_of(job) == []
     assert len([row for row in MetricsFile(job.work / "metrics.jsonl").read()]) > STEPS
+
+
+def test_the_clock_of_the_speed_stops_only_where_something_else_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stops: list[int] = []
+    pause = Throughput.pause
+
+    def counted(self: Throughput) -> None:
+        stops.append(1)
+        pause(self)
+
+    monkeypatch.setattr(Throughput, "pause", counted)
+    job = make_job(tmp_path, steps=40, checkpoint_every_steps=10, sharding="none")
+    train(job)
+    assert len(stops) == 1 + 4  # the start, and four checkpoints, the last with a validation
 
 
 def test_a_poisoned_window_is_left_out_in_its_step_with_its_documents(tmp_path: Path) -> None:

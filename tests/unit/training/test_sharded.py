@@ -96,9 +96,13 @@ def test_a_dropped_step_leaves_no_trace(offload: dict[str, Any], tmp_path: Path)
 
 @pytest.mark.slow  # DeepSpeed compiles its reader first
 @pytest.mark.timeout(1800)
+@pytest.mark.parametrize("architecture", ["gpt2", "llama"])
 @pytest.mark.parametrize("parameters", ["none", "nvme"])
-def test_state_on_a_disk_trains_and_goes_on_the_same(parameters: str, tmp_path: Path) -> None:
-    shape = make_shape(hidden_size=256, vocab_size=8192)  # less than a megabyte stays in memory
+def test_state_on_a_disk_trains_and_goes_on_the_same(
+    parameters: str, architecture: str, tmp_path: Path
+) -> None:
+    # Less than a megabyte stays in memory.
+    shape = make_shape(architecture, hidden_size=256, vocab_size=8192)
     away: dict[str, Any] = {"offload_optimizer": "nvme", "offload_parameters": parameters}
     job = make_engine_job(tmp_path, new_model=shape, nvme_folder=str(tmp_path / "nvme"), **away)
     try:

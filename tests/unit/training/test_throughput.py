@@ -6,6 +6,8 @@ import json
 import time
 from pathlib import Path
 
+import pytest
+
 from polylm_core.training.throughput import Throughput, peak_memory_bytes
 
 
@@ -13,15 +15,26 @@ def test_speed_counts_the_time_since_the_last_measurement(tmp_path: Path) -> Non
     throughput = Throughput(tmp_path / "throughput.jsonl", writes=True)
     throughput.count(1_000)
     time.sleep(0.2)
-    assert 2_000 < throughput.measure(5) <= 5_000
+    assert 2_000 < throughput.measure(5)["tokens_per_second"] <= 5_000
     time.sleep(0.2)
     throughput.pause()
     throughput.count(1_000)
     time.sleep(0.05)
-    assert 5_000 < throughput.measure(10) <= 20_000
+    assert 5_000 < throughput.measure(10)["tokens_per_second"] <= 20_000
     rows = [json.loads(line) for line in (tmp_path / "throughput.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == [5, 10]
     assert all(row["peak_memory_bytes"] > 1e6 for row in rows)
+    assert all("mfu" not in row for row in rows)
+
+
+def test_speed_is_told_as_a_share_of_the_peak_where_that_is_known(tmp_path: Path) -> None:
+    file = tmp_path / "throughput.jsonl"
+    throughput = Throughput(file, writes=True, peak_tokens_per_second=10_000)
+    throughput.count(1_000)
+    time.sleep(0.2)
+    found = throughput.measure(5)
+    assert found["mfu"] == pytest.approx(found["tokens_per_second"] / 10_000, abs=1e-4)
+    assert json.loads(file.read_text())["mfu"] == found["mfu"] <= 0.5
 
 
 def test_ranks_but_the_first_write_nothing(tmp_path: Path) -> None:

