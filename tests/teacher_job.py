@@ -11,7 +11,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from polylm_core.artifacts import InstructionSet, ShardSet
+from polylm_core.artifacts import DocumentSet, InstructionSet, ShardSet
 from polylm_core.errors import PolyLMError
 from polylm_core.progress import Progress, TerminalProgress
 from polylm_core.settings import Endpoint
@@ -21,7 +21,7 @@ from polylm_core.stages.instruct.stage import instruct
 from polylm_core.storage import fingerprint
 from tests.openai_server import MODEL
 from tests.support import TRAINING, SequentialBackend
-from tests.unit.stages.instruct_inputs import LANGUAGES, make_shards, make_sources
+from tests.unit.stages.instruct_inputs import LANGUAGES, make_documents, make_shards, make_sources
 
 KEY_VARIABLE = "TEACHER_KEY"
 WRITTEN_IN = ("eng_Latn", "deu_Latn")
@@ -126,6 +126,7 @@ def run_stage(
 ) -> InstructionSet:
     """Make the set; its work folder is of the parameters, as that of the flow."""
     shards, sources = folder / "02_shards", folder / "00_sources"
+    documents = folder / "01_documents"
     work = folder / f"work-{fingerprint(config.model_dump(mode='json'))[:16]}"
     work.mkdir(parents=True, exist_ok=True)
     endpoint = Endpoint(
@@ -149,6 +150,7 @@ def run_stage(
     )
     return instruct(
         config,
+        DocumentSet.load(documents) if documents.exists() else make_documents(documents),
         ShardSet.load(shards) if shards.exists() else make_shards(shards),
         sources if sources.exists() else make_sources(sources),
         run,
