@@ -58,7 +58,10 @@ def children(uri: str) -> list[str]:
 
 
 def remove(uri: str, *, first: str) -> None:
-    """Remove a folder of a path or an address, the file named `first` before the others."""
+    """Remove a folder of a path or an address, the file named `first` before the others.
+
+    Raises SourceError when it does not answer.
+    """
     filesystem, path = fsspec.core.url_to_fs(uri)
     try:
         if filesystem.exists(f"{path}/{first}"):
@@ -68,3 +71,5 @@ def remove(uri: str, *, first: str) -> None:
             filesystem.rm_file(f"{path}/")  # some servers keep an object for the empty folder
     except FileNotFoundError:
         return  # another has removed it
+    except Exception as error:
+        raise unreachable(uri, error, 1) from error

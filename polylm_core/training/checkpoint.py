@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from polylm_core.errors import TrainingError
@@ -177,7 +177,13 @@ class CheckpointReader:
 
     def _open(self, name: str) -> Any:
         if name not in self._opened:
-            self._opened[name] = safe_open(self._folder / name, framework="pt")
+            try:
+                self._opened[name] = safe_open(self._folder / name, framework="pt")
+            except SafetensorError as error:
+                raise TrainingError(
+                    f"{self._folder / name} is no safetensors file ({error}), although its "
+                    "checkpoint says so; delete that checkpoint's folder and run again"
+                ) from error
         return self._opened[name]
 
 

@@ -45,6 +45,10 @@ class CheckpointStore:
         self._failed_copies = MAX_FAILED_COPIES - 1  # the first one shows whether it can be done
         self._unfit: set[int] = set()
         """Steps whose checkpoints are damaged or do not count; they replace no older one."""
+        self._missing = ""
+        """What this rank last looked for in vain."""
+        self._known: set[int] = set()
+        """Steps that had a checkpoint when the run resumed."""
         if self._remote is not None and torch.distributed.get_rank() == 0:
             self._fetch_books(self._remote)
 
@@ -57,6 +61,7 @@ class CheckpointStore:
     def save(self, engine: Engine, step: int) -> None:
         """Save the state after `step` steps, and start to copy it."""
         self.finish_copy()
+        self._forget_copy(step)
         index = checkpoint.save(engine, self.folder, step)
         self._unfit.discard(step)
         if checkpoint.leads_machine():
@@ -64,6 +69,17 @@ class CheckpointStore:
         self._events.add("checkpoint", step, state=checkpoint.digest(index))
         if self._remote is not None:
             self._copying = index, self._copier.submit(self._copy, index)
+
+    def _forget_copy(self, step: int) -> None:
+        """Remove an older copy of a step that is saved again, so that its index counts no more."""
+        if step not in self._known:
+            return
+        self._known.discard(step)
+        if self._remote is not None and torch.distributed.get_rank() == 0:
+            try:
+                remove(self._folder_address(step), first=INDEX)
+            except PolyLMError as error:  # what lies there is found damaged when it is wanted
+                self._events.add("checkpoint-not-removed", step, error=str(error))
 
     def _copy(self, index: CheckpointIndex) -> None:
         folder = checkpoint.folder_of(self.folder, index.step)
@@ -122,11 +138,17 @@ class CheckpointStore:
 
         `counts` says of a step's checkpoint whether it may be gone on from.
         """
-        for step in self.steps():
-            index = self._obtain(step) if counts(step) else None
+        steps = self.steps()
+        self._known = set(steps)
+        for step in steps:
+            if not counts(step):
+                self._unfit.add(step)
+                self._events.add("checkpoint-void", step)
+                continue
+            index, why = self._obtain(step)
             if index is None:
                 self._unfit.add(step)
-                self._events.add("checkpoint-damaged" if counts(step) else "checkpoint-void", step)
+                self._events.add("checkpoint-damaged", step, why=why)
                 continue
             reader = CheckpointReader(checkpoint.folder_of(self.folder, step), index)
             engine.restore(reader.read, index.updates)
@@ -160,8 +182,9 @@ class CheckpointStore:
         torch.distributed.all_gather_object(every, sorted(known))
         return sorted({step for steps in every for step in steps}, reverse=True)
 
-    def _obtain(self, step: int) -> CheckpointIndex | None:
-        """Return the index when every rank has, or has fetched, all it needs of a checkpoint."""
+    def _obtain(self, step: int) -> tuple[CheckpointIndex | None, str]:
+        """Return the index when every rank has, or has fetched, all it needs; else why not."""
+        self._missing = ""
         folder = checkpoint.folder_of(self.folder, step)
         folder.mkdir(parents=True, exist_ok=True)
         index = checkpoint.read_index(folder) or self._fetched_index(folder, step)
@@ -172,13 +195,16 @@ class CheckpointStore:
             names = reader.files(rank, world)
             if all(self._has(folder, index, name) for name in names):
                 mine = checkpoint.digest(index)
-        every = [""] * torch.distributed.get_world_size()
-        torch.distributed.all_gather_object(every, mine)
-        return index if mine and set(every) == {mine} else None
+        every = [("", "")] * torch.distributed.get_world_size()
+        torch.distributed.all_gather_object(every, (mine, self._missing))
+        whole = mine and {digest for digest, _ in every} == {mine}
+        why = [f"rank {rank}: {missing}" for rank, (_, missing) in enumerate(every) if missing]
+        return (index if whole else None), "; ".join(why)
 
     def _has(self, folder: Path, index: CheckpointIndex, name: str) -> bool:
         if checkpoint.is_as_written(folder, index, name):
             return True
+        self._missing = f"{folder / name} is not as it was written"
         return self._fetch(folder / name, index.step, index.sha256[name])
 
     def _fetched_index(self, folder: Path, step: int) -> CheckpointIndex | None:
@@ -192,7 +218,7 @@ class CheckpointStore:
             with replacing(target) as partial:
                 fetch(file, partial)
         except SourceError as error:
-            self._events.add("checkpoint-unreadable", step, error=str(error))
+            self._missing = str(error)
             return False
         return True
 

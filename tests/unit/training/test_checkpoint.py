@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import pickle
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -192,6 +195,41 @@ def test_any_number_of_ranks_reads_its_part_of_what_another_number_wrote(
             assert torch.equal(torch.cat(pieces), full)
 
 
+class _Canary:
+    """Leaves a file behind where it is unpickled."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def __reduce__(self) -> tuple[object, tuple[Path]]:
+        return Path.touch, (self.file,)
+
+
+def test_nothing_is_unpickled_from_a_folder_of_somebody_else(job: TrainJob, tmp_path: Path) -> None:
+    sung = tmp_path / "sung"
+    canary = pickle.dumps(_Canary(sung))
+    store = make_store(tmp_path / "run", keep_last=3)
+    for step in (1, 2, 3):
+        store.save(make_engine(job), step)
+    folders = [checkpoint.folder_of(store.folder, step) for step in (1, 2, 3)]
+    for file in folders[2].iterdir():
+        file.write_bytes(canary)
+    for name in ("latest", "mp_rank_00_model_states.pt", "optimizer.pkl"):
+        (folders[1] / name).write_bytes(canary)
+    weights = folders[1] / "weight-00000.safetensors"
+    weights.write_bytes(canary)
+    index = json.loads((folders[1] / INDEX).read_text())  # as its writer would declare it
+    index["sha256"][weights.name] = hashlib.sha256(canary).hexdigest()
+    (folders[1] / INDEX).write_text(json.dumps(index))
+    with pytest.raises(TrainingError, match=r"weight-00000.safetensors is no safetensors file"):
+        make_store(tmp_path / "run").restore(make_engine(job))
+    shutil.rmtree(folders[1])
+    assert make_store(tmp_path / "run").restore(make_engine(job)) == 1
+    assert not sung.exists()
+    pickle.loads(canary)
+    assert sung.exists(), "the canary sings"
+
+
 def test_a_checkpoint_of_another_model_is_refused_by_its_shapes(
     job: TrainJob, tmp_path: Path
 ) -> None:
@@ -232,6 +270,31 @@ def test_the_books_of_a_lost_folder_come_back_with_its_checkpoints(
     (tmp_path / "run/skips.jsonl").write_text("more left out\n")
     make_store(tmp_path / "run", storage=storage)
     assert (tmp_path / "run/skips.jsonl").read_text() == "more left out\n"
+
+
+def test_the_copy_of_a_step_that_is_saved_again_does_not_count_until_it_is_whole(
+    job: TrainJob, tmp_path: Path
+) -> None:
+    storage = tmp_path / "storage"
+    store = make_store(tmp_path / "run", storage=str(storage))
+    for step in (1, 2):
+        store.save(make_engine(job), step)
+    store.finish_copy()
+    for folder in (store.folder, storage / "run"):
+        (folder / "step-00000002/weight-00000.safetensors").write_bytes(b"cut short")
+    again = make_store(tmp_path / "run", storage=str(storage))
+    assert again.restore(make_engine(job)) == 1
+    (damaged,) = (
+        row
+        for row in read_events(tmp_path / "run/events.jsonl")
+        if row["event"] == "checkpoint-damaged"
+    )
+    assert "rank 0: " in damaged["why"]
+    assert "step-00000002/weight-00000.safetensors: sha256 is" in damaged["why"]
+    again.save(make_engine(job), 2)
+    assert not (storage / "run/step-00000002" / INDEX).exists()
+    again.finish_copy()
+    assert (storage / "run/step-00000002" / INDEX).exists()
 
 
 def test_a_storage_that_fails_for_a_while_costs_copies_and_not_the_run(
