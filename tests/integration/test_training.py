@@ -181,7 +181,8 @@ def test_ranks_die_with_their_driver_and_the_next_run_goes_on(
 def test_an_error_that_a_restart_cannot_mend_is_told_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job = make_job(tmp_path, steps=4).model_copy(update={"new_model": None})
+    lost = {"new_model": None, "init_from": tmp_path / "nowhere"}
+    job = make_job(tmp_path, steps=4).model_copy(update=lost)
     backend = RayBackend(
         address=None, training_workers=2, threads_per_worker=1, use_gpu=False, private_cpus=2
     )
@@ -193,7 +194,7 @@ def test_an_error_that_a_restart_cannot_mend_is_told_at_once(
         return trainer(loop, work, size)
 
     monkeypatch.setattr(backend, "_trainer", counted)
-    with pytest.raises(TrainingError, match="neither a model to build nor a folder to load"):
+    with pytest.raises(TrainingError, match=r"nowhere has no readable config\.json"):
         train(job, backend)
     assert attempts == [2]
 
