@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import fsspec
 
-from polylm_core.errors import MachineError
+from polylm_core.errors import MachineError, PolyLMError
 from polylm_core.remote import FIRST_WAIT_SECONDS, TRIES, is_final, is_remote, unreachable
+
+Result = TypeVar("Result")
 
 
 def upload(file: Path, uri: str) -> None:
@@ -17,24 +21,23 @@ def upload(file: Path, uri: str) -> None:
     Raises MachineError when it cannot be written after `TRIES` tries.
     """
     filesystem, path = fsspec.core.url_to_fs(uri)
-    for attempt in range(TRIES):
-        try:
-            filesystem.makedirs(path.rpartition("/")[0], exist_ok=True)
-            # A reader of a file system may come between; an object store shows whole objects only.
-            partial = path if is_remote(uri) else f"{path}.partial"
-            filesystem.put_file(str(file), partial)
-            if partial != path:
-                filesystem.mv(partial, path)
-            return
-        # As in reading: the clients share no class of errors.
-        except Exception as error:
-            if attempt == TRIES - 1 or is_final(error):
-                raise MachineError(
-                    f"{uri}: cannot be written after {attempt + 1} tries "
-                    f"({type(error).__name__}: {error}); check the address, the credentials of "
-                    "this environment and the network, then run again"
-                ) from error
-            time.sleep(FIRST_WAIT_SECONDS * 2**attempt)
+
+    def put() -> None:
+        filesystem.makedirs(path.rpartition("/")[0], exist_ok=True)
+        # A reader of a file system may come between; an object store shows whole objects only.
+        partial = path if is_remote(uri) else f"{path}.partial"
+        filesystem.put_file(str(file), partial)
+        if partial != path:
+            filesystem.mv(partial, path)
+
+    def unwritable(error: Exception, tries: int) -> MachineError:
+        return MachineError(
+            f"{uri}: cannot be written after {tries} tries "
+            f"({type(error).__name__}: {error}); check the address, the credentials of "
+            "this environment and the network, then run again"
+        )
+
+    _tried(put, unwritable)
 
 
 def children(uri: str) -> list[str]:
@@ -43,18 +46,17 @@ def children(uri: str) -> list[str]:
     Raises SourceError when it does not answer after `TRIES` tries.
     """
     filesystem, path = fsspec.core.url_to_fs(uri)
-    for attempt in range(TRIES):
+
+    def listed() -> list[str]:
         try:
             filesystem.invalidate_cache()
-            listed = filesystem.ls(path, False)
-            return sorted(found.rstrip("/").rpartition("/")[2] for found in listed)
+            return sorted(
+                name.rstrip("/").rpartition("/")[2] for name in filesystem.ls(path, False)
+            )
         except FileNotFoundError:
             return []
-        except Exception as error:
-            if attempt == TRIES - 1 or is_final(error):
-                raise unreachable(uri, error, attempt + 1) from error
-            time.sleep(FIRST_WAIT_SECONDS * 2**attempt)
-    raise AssertionError("the last try returns or raises")
+
+    return _tried(listed, lambda error, tries: unreachable(uri, error, tries))
 
 
 def remove(uri: str, *, first: str) -> None:
@@ -73,3 +75,16 @@ def remove(uri: str, *, first: str) -> None:
         return  # another has removed it
     except Exception as error:
         raise unreachable(uri, error, 1) from error
+
+
+def _tried(work: Callable[[], Result], failed: Callable[[Exception, int], PolyLMError]) -> Result:
+    """Do it, `TRIES` times if need be; what breaks in the end is raised as `failed` says."""
+    for attempt in range(TRIES):
+        try:
+            return work()
+        # As in reading: the clients share no class of errors.
+        except Exception as error:
+            if attempt == TRIES - 1 or is_final(error):
+                raise failed(error, attempt + 1) from error
+            time.sleep(FIRST_WAIT_SECONDS * 2**attempt)
+    raise AssertionError("the last try returns or raises")

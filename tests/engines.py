@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
 import torch
 
 from polylm_core.settings import TrainingExecution
@@ -68,25 +64,6 @@ def make_engine_job(folder: Path, architecture: str = "gpt2", **changes: Any) ->
         "validate_every_steps": 8,
     }
     return TrainJob.model_validate(values | changes)
-
-
-@contextmanager
-def one_rank(folder: Path) -> Iterator[None]:
-    """A process group of this process alone, as a backend sets it up."""
-    patch = pytest.MonkeyPatch()
-    for name, value in (("RANK", "0"), ("LOCAL_RANK", "0"), ("WORLD_SIZE", "1")):
-        patch.setenv(name, value)
-    torch.distributed.init_process_group(
-        "gloo", init_method=f"file://{folder / 'rendezvous'}", rank=0, world_size=1
-    )
-    yield
-    comm = sys.modules.get("deepspeed.comm.comm")
-    if comm is None or comm.cdb is None:
-        torch.distributed.destroy_process_group()
-    else:  # DeepSpeed keeps groups of its own, which the next test must not find
-        comm.destroy_process_group()
-        comm.cdb = None
-    patch.undo()
 
 
 def make_engine(job: TrainJob) -> Engine:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 
 from polylm_core.artifacts import BaseModelFolder, Mixture, Tokenizer, TokenSet
@@ -21,7 +23,10 @@ from tests.support import TRAINING, SequentialBackend, make_run
 
 @contextmanager
 def one_rank(folder: Path) -> Iterator[None]:
-    """Be the only rank of a group."""
+    """Be the only rank of a group, as a backend sets it up."""
+    patch = pytest.MonkeyPatch()
+    for name, value in (("RANK", "0"), ("LOCAL_RANK", "0"), ("WORLD_SIZE", "1")):
+        patch.setenv(name, value)
     torch.set_num_threads(1)  # the steps are too small to share
     folder.mkdir(parents=True, exist_ok=True)
     rendezvous = folder / "rendezvous"
@@ -34,7 +39,13 @@ def one_rank(folder: Path) -> Iterator[None]:
         yield
     finally:
         torch.set_float32_matmul_precision(precision)  # training sets it for its process
-        torch.distributed.destroy_process_group()
+        comm = sys.modules.get("deepspeed.comm.comm")
+        if comm is None or comm.cdb is None:
+            torch.distributed.destroy_process_group()
+        else:  # DeepSpeed keeps groups of its own, which the next test must not find
+            comm.destroy_process_group()
+            comm.cdb = None
+        patch.undo()
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,9 @@ from polylm_core.training import checkpoint
 from polylm_core.training.checkpoint import INDEX, CheckpointIndex, CheckpointReader
 from polylm_core.training.engine import KINDS, Engine
 from polylm_core.training.events import Events
+from polylm_core.training.skips import SKIPS_FILE
 
-BOOKS = ("metrics.jsonl", "skips.jsonl", "events.jsonl")
+BOOKS = ("metrics.jsonl", SKIPS_FILE, "events.jsonl")
 """What a run wrote of itself and goes on from, in its folder; copied with every checkpoint."""
 
 

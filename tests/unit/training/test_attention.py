@@ -12,7 +12,8 @@ import torch
 from benchmarks.allocations import Allocations
 from polylm_core.training.attention import NAME, CausalAttention
 from polylm_core.training.batch import isolate
-from tests.engines import ARCHITECTURES, make_engine, make_engine_job, one_rank, random_ids
+from tests.engines import ARCHITECTURES, make_engine, make_engine_job, random_ids
+from tests.one_rank import one_rank
 
 LENGTHS = (1, 5, 127, 128, 129, 200, 300)
 SIZE = 16

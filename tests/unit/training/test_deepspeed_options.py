@@ -21,7 +21,8 @@ from polylm_core.training.deepspeed_options import (
     require_nvme,
 )
 from polylm_core.training.job import TrainJob
-from tests.engines import make_engine, make_engine_job, one_rank
+from tests.engines import make_engine, make_engine_job
+from tests.one_rank import one_rank
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,8 @@ from polylm_core.training import loss
 from polylm_core.training.attention import CausalAttention
 from polylm_core.training.engine import Engine
 from polylm_core.training.model import blocks
-from tests.engines import ARCHITECTURES, do_step, make_engine, make_engine_job, one_rank, random_ids
+from tests.engines import ARCHITECTURES, do_step, make_engine, make_engine_job, random_ids
+from tests.one_rank import one_rank
 
 Sharding = Literal["zero3", "none"]
 SHARDINGS: tuple[Sharding, ...] = ("none", "zero3")

@@ -18,10 +18,10 @@ from tests.engines import (
     make_engine,
     make_engine_job,
     make_shape,
-    one_rank,
     random_ids,
     state_of,
 )
+from tests.one_rank import one_rank
 
 
 @pytest.fixture(autouse=True)
