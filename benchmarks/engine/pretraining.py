@@ -7,6 +7,7 @@ same schedule, so that their losses are equal step by step up to rounding.
 from __future__ import annotations
 
 import json
+import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -179,9 +180,11 @@ def step_tokens(job: TrainJob) -> int:
 
 
 def speed(seconds: Sequence[float], step_tokens: int, warm_steps: int) -> float:
-    """Return tokens a second of the steps after the warm-up; `seconds` are those of each group."""
-    timed = seconds[warm_steps // EVERY_STEPS :]
-    return len(timed) * EVERY_STEPS * step_tokens / sum(timed)
+    """Return tokens a second of the steps after the warm-up; `seconds` are those of each group.
+
+    It is that of the median group: what else the machine does for a moment slows a few.
+    """
+    return EVERY_STEPS * step_tokens / statistics.median(seconds[warm_steps // EVERY_STEPS :])
 
 
 def peak_resident_bytes(pid: int | str) -> int:

@@ -2,8 +2,9 @@
 
 torch's fused kernel for processors multiplies tiles too small for their matrix units, in float32
 whatever `torch.set_float32_matmul_precision` says; of a small model's step it takes most. Here a
-block of queries meets all keys before its end at once. Scores and softmax are float32; they are
-computed again in the backward pass, so that memory grows with the context and not with its square.
+block of queries meets all keys before its end at once. Only the forward pass of narrow factors is
+torch's, which need not copy them. Scores and softmax are float32; they are computed again in the
+backward pass, so that memory grows with the context and not with its square.
 
 Legend: B sequences, N heads, T tokens, D size of a head, G = B x N, Q queries of a block, K keys.
 """
@@ -15,6 +16,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
+from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
@@ -40,16 +42,26 @@ class CausalAttention(torch.autograd.Function):
         mask_B1TT: torch.Tensor | None,
     ) -> torch.Tensor:
         """Return [B, T, N, D] in the precision of the queries; a mask says what else is unseen."""
+        ctx.scale = scale
+        if query_BNTD.dtype != torch.float32:
+            ctx.save_for_backward(query_BNTD, key_BNTD, value_BNTD, mask_B1TT)
+            output_BNTD = scaled_dot_product_attention(
+                query_BNTD,
+                key_BNTD,
+                value_BNTD,
+                attn_mask=mask_B1TT,
+                is_causal=mask_B1TT is None,
+                scale=scale,
+            )
+            return output_BNTD.transpose(1, 2)
+        query, key, value = _factors(query_BNTD, key_BNTD, value_BNTD, scale)
+        ctx.save_for_backward(query, key, value, mask_B1TT)
         batch, heads, length, size = query_BNTD.shape
-        query, key, value = _folded(query_BNTD), _folded(key_BNTD), _folded(value_BNTD)
-        query *= scale
         output_BTND = query_BNTD.new_empty(batch, length, heads, size)
         for begin, end in _blocks(length):
             seen_GQK = _probabilities(query, key, begin, end, mask_B1TT)
             block = torch.bmm(seen_GQK, value[:, :end])
             output_BTND[:, begin:end] = block.view(batch, heads, -1, size).transpose(1, 2)
-        ctx.save_for_backward(query, key, value, mask_B1TT)
-        ctx.scale = scale
         return output_BTND
 
     @staticmethod
@@ -57,6 +69,8 @@ class CausalAttention(torch.autograd.Function):
     def backward(ctx: Any, *grad_outputs: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         """Return the gradients of queries, keys and values."""
         query, key, value, mask_B1TT = ctx.saved_tensors
+        if query.dtype != torch.float32:
+            query, key, value = _factors(query, key, value, ctx.scale)
         batch, length, heads, size = grad_outputs[0].shape
         gradient = _folded(grad_outputs[0].transpose(1, 2))
         of_query, of_key, of_value = (torch.empty_like(query) for _ in range(3))
@@ -75,6 +89,13 @@ class CausalAttention(torch.autograd.Function):
         of_query *= ctx.scale
         shape, dtype = (batch, heads, length, size), grad_outputs[0].dtype
         return *(of.view(shape).to(dtype) for of in (of_query, of_key, of_value)), None, None
+
+
+def _factors(
+    query_BNTD: torch.Tensor, key_BNTD: torch.Tensor, value_BNTD: torch.Tensor, scale: float
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return float32 copies [G, T, D]; the queries are scaled."""
+    return _folded(query_BNTD).mul_(scale), _folded(key_BNTD), _folded(value_BNTD)
 
 
 def _folded(tensor_BNTD: torch.Tensor) -> torch.Tensor:

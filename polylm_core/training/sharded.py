@@ -57,6 +57,12 @@ class ShardedEngine:
             dist_init_required=False,
         )
         require_as_asked(options, self._engine)
+        # Left out here, parameters that stay gathered are so by their first use after an update: a
+        # module's in one message, not one message each.
+        self._engine.optimizer.persistent_parameters = []
+        self._norm: float | None = None
+        self._norms_of_groups = self._engine.optimizer._get_norm_groups
+        self._engine.optimizer._get_norm_groups = self._known_norm
         self._scale = float(torch.distributed.get_world_size() * steps)
         self._named: list[tuple[str, Any]] = [
             (name, parameter)
@@ -111,12 +117,24 @@ class ShardedEngine:
         for group in self._engine.optimizer.param_groups:
             group["lr"] = learning_rate
         skipped = self._engine.skipped_steps
+        self._norm = gradient_norm
         self._engine.step()
+        self._norm = None
         if self._engine.skipped_steps != skipped:
             raise TrainingError(
                 f"DeepSpeed left out a step whose gradient's norm is {gradient_norm:g}; run again, "
                 "it goes on from the last checkpoint"
             )
+
+    def _known_norm(self) -> list[torch.Tensor]:
+        """Return the norm that an update is given, which DeepSpeed would sum over the ranks again.
+
+        Where it has to look, it does: a gradient that is to be dropped has none that is known.
+        """
+        if self._norm is None or self._engine.optimizer.offload_optimizer:
+            norms: list[torch.Tensor] = self._norms_of_groups()
+            return norms
+        return [torch.tensor(self._norm, device=self.device)]
 
     def drop(self) -> None:
         """Forget the gradient: DeepSpeed does, and steps not, where a gradient is no number."""
