@@ -20,7 +20,7 @@ from polylm_core.artifacts import InstructionSet
 from polylm_core.errors import TeacherError
 from polylm_core.progress import NullProgress
 from polylm_core.records import Instruction, read_instructions
-from polylm_core.stages.instruct.filters import parse_answer
+from polylm_core.stages.instruct.answers import parse_answer
 from polylm_core.stages.instruct.self_instruct import OPENING, ORIGIN
 from tests.architecture.closure import ROOT
 from tests.openai_server import FAULTS, KEY, Books, prompt_of, serve_openai
