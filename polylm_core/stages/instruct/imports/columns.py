@@ -66,7 +66,7 @@ def _task(file: str, number: str, row: Row, declared: ColumnSet, columns: Column
         return Left(NOT_TEXT)
     system, instruction, entry, output = (text or "" for text in texts.values())
     if not instruction or not output:
-        return Left(EMPTY_PART)
+        return Left(EMPTY_PART, declared.language or declared.language_by_file.get(file, ""))
     language = language_of_row(row, file, output, declared, columns)
     if isinstance(language, Left):
         return language

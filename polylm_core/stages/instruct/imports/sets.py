@@ -114,11 +114,12 @@ def read_set(unit: Unit) -> Imported:
     taken: dict[str, Instruction] = {}
     funnel, broken = made.harvest.funnel, Counter[str]()
     num_rows = 0
-    for found in _found(unit, columns, broken):
+    for found in _found(unit, columns):
         num_rows += found.amount if isinstance(found, Left) else 1
         if isinstance(found, Left):
             funnel.count(unit.name, found.language, found.reason, found.amount)
-            broken[found.reason] += found.amount if found.reason in BROKEN else 0
+            if found.reason in BROKEN_ROWS:
+                broken[found.reason] += found.amount
             made.num_items += found.amount * found.is_item
             continue
         made.num_items += 1
@@ -134,7 +135,7 @@ def read_set(unit: Unit) -> Imported:
     return made
 
 
-def _found(unit: Unit, columns: Columns, broken: Counter[str]) -> Iterator[Found]:
+def _found(unit: Unit, columns: Columns) -> Iterator[Found]:
     declared = unit.declared
     read: Mapping[type[ImportedSet], Callable[..., Iterator[Found]]] = {
         ColumnSet: by_row.tasks,
@@ -143,9 +144,7 @@ def _found(unit: Unit, columns: Columns, broken: Counter[str]) -> Iterator[Found
     }
     bad: list[Left] = []
     yield from read[type(declared)](_numbered(unit, bad), declared, columns)
-    for left in bad:
-        broken[left.reason] += left.amount
-        yield left
+    yield from bad
 
 
 def _numbered(unit: Unit, bad: list[Left]) -> Iterator[tuple[str, str, rows.Row]]:
@@ -175,12 +174,6 @@ def _instruction(unit: Unit, found: Conversation) -> Instruction:
 def _require_sound(unit: Unit, columns: Columns, broken: Counter[str], num_rows: int) -> None:
     """Raise SourceError for names of columns that no row has, and for too many broken rows."""
     where = ", ".join(str(path) for _, path in islice(unit.files, 3))
-    absent = never_seen(_column_names(unit.declared), columns)
-    if absent:
-        raise SourceError(
-            f"{where}: no row has the column {', '.join(absent)} that `instruct.imports."
-            f"{unit.name}` names; correct the name, or make it null where there is none"
-        )
     most = unit.declared.max_broken_share * max(1, num_rows)
     if broken.total() > most:
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in broken.most_common())
@@ -188,6 +181,12 @@ def _require_sound(unit: Unit, columns: Columns, broken: Counter[str], num_rows:
             f"{where}: {broken.total():,} of {num_rows:,} rows are broken ({reasons}), "
             f"{int(most):,} may be; correct the form of `instruct.imports.{unit.name}`, fetch the "
             "set again, or raise its `max_broken_share`"
+        )
+    absent = never_seen(_column_names(unit.declared), columns)
+    if absent:
+        raise SourceError(
+            f"{where}: no row has the column {', '.join(absent)} that `instruct.imports."
+            f"{unit.name}` names; correct the name, or make it null where there is none"
         )
 
 
