@@ -84,7 +84,7 @@ def _grammar(language: str) -> _Grammar:
     parts = {label: part for part in FIELDS for labels in spoken for label in labels.of(part)}
     names = "|".join(re.escape(label) for label in sorted(parts, key=len, reverse=True))
     marks = "|".join(map(re.escape, file.marks))
-    number = rf"(?:[(（\[]?\d+{_SPACE}(?:{marks}){_SPACE})?"
+    number = rf"(?:[(（\[]?\d+{_SPACE}(?:{marks})\**{_SPACE})?"
     label = rf"^{_SPACE}(?:#+{_SPACE})?\**{_SPACE}{number}\**({names})\**{_SPACE}[:：]\**"
     none = "|".join(re.escape(text) for labels in spoken for text in labels.no_input)
     return _Grammar(
@@ -111,7 +111,7 @@ def parse_answer(
     grammar = _grammar(language)
     text = unicodedata.normalize("NFC", text)
     starts = list(grammar.label.finditer(text))
-    ends = [match.start() for match in starts[1:]] + [len(text)]
+    ends = [*(match.start() for match in starts[1:]), len(text)][: len(starts)]
     blocks: list[dict[str, str]] = []
     for match, end in zip(starts, ends, strict=True):
         value = text[match.end() : end].strip()
