@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -116,6 +116,9 @@ class SelfInstructConfig(StageConfig):
     """Prompts of a language's first round, where fewer (PolyLM: 10, as the pool is empty)."""
     tasks_per_prompt: int = Field(gt=0)
     """New tasks asked for at once (PolyLM: 17; a small teacher holds out for about two)."""
+    prompt_rules: Literal["short", "published"] = "short"
+    """What a prompt says beside the tasks shown: what a small teacher can follow, or the rules of
+    PolyLM's Table 6."""
     max_new_tokens: int = Field(gt=0)
     """Length limit of one answer; a task it cuts off is dropped."""
     max_demonstration_bytes: int = Field(gt=0)

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from polylm_core.errors import ParamsError, Problem
-from polylm_core.languages import get_language
 from polylm_core.records import Instruction, Message
-from polylm_core.stages.instruct.answers import NO_INPUT, Task, continued, parse_answer
+from polylm_core.stages.instruct.answers import Task, continued, parse_answer
 from polylm_core.stages.instruct.config import SelfInstructConfig
 from polylm_core.stages.instruct.filters import Sieve, masked
+from polylm_core.stages.instruct.prompts import NUM_DEMONSTRATIONS, OPENING, compose
 from polylm_core.stages.instruct.seeds import SeedTasks
 from polylm_core.stages.instruct.selection import KEPT, Harvest, draw, in_drawn_order
 from polylm_core.storage import canonical_json, fingerprint, write_atomic
@@ -27,10 +27,6 @@ from polylm_core.teachers.config import PackageTeacher
 from polylm_core.teachers.teacher import Answer, Sampling, Teacher, Usage, usage_of
 
 ORIGIN = "self-instruct"
-NUM_DEMONSTRATIONS = 3
-"""Two seeds and one task of the pool (PolyLM §4)."""
-OPENING = f"{NUM_DEMONSTRATIONS + 1}. Instruction:"
-"""Where the teacher goes on."""
 
 SEEDED_BY = {
     "teacher",
@@ -130,10 +126,7 @@ def make_tasks(unit: Unit) -> tuple[Harvest, Usage]:
 
 
 def _compose(unit: Unit, language: str, pool: list[Task], name: str) -> _Prompt:
-    """Write a list of tasks to be continued, as PolyLM's Table 6 does.
-
-    Of its rules only those are told that a small teacher can follow.
-    """
+    """Show two seeds and a task of the pool, or three seeds while there is none."""
     config = unit.config
     short = [task for task in unit.seeds[language] if _size(task) <= config.max_demonstration_bytes]
     num_seeds = NUM_DEMONSTRATIONS - bool(pool)
@@ -141,14 +134,7 @@ def _compose(unit: Unit, language: str, pool: list[Task], name: str) -> _Prompt:
         *_drawn(unit, short or list(unit.seeds[language]), f"{language}/{name}")[:num_seeds],
         *_drawn(unit, pool, f"{language}/{name}")[:1],
     ]
-    title = get_language(language).english_name
-    tasks = "".join(_write(number, task) for number, task in enumerate(shown, start=1))
-    return _Prompt(
-        language,
-        f"Come up with {len(shown) + config.tasks_per_prompt} different tasks in {title}. "
-        f"Instruction, input (or {NO_INPUT}) and output are all in {title}.\n\n"
-        f"{tasks}{OPENING}",
-    )
+    return _Prompt(language, compose(shown, language, config))
 
 
 def _drawn(unit: Unit, tasks: list[Task], name: str) -> list[Task]:
@@ -157,14 +143,6 @@ def _drawn(unit: Unit, tasks: list[Task], name: str) -> list[Task]:
 
 def _size(task: Task) -> int:
     return len(f"{task.instruction}{task.input}{task.output}".encode())
-
-
-def _write(number: int, task: Task) -> str:
-    return (
-        f"{number}. Instruction: {task.instruction}\n"
-        f"{number}. Input: {task.input or NO_INPUT}\n"
-        f"{number}. Output: {task.output}\n"
-    )
 
 
 def _answers(unit: Unit, prompts: list[_Prompt], number: int) -> list[Answer]:

@@ -13,7 +13,7 @@ from polylm_core.stages.instruct.answers import (
     load_labels,
     parse_answer,
 )
-from polylm_core.stages.instruct.self_instruct import OPENING
+from polylm_core.stages.instruct.prompts import OPENING
 
 MULTIALPACA = (
     *("arb_Arab", "deu_Latn", "spa_Latn", "fra_Latn", "ind_Latn", "jpn_Jpan", "kor_Hang"),
