@@ -12,7 +12,7 @@ import json
 import lzma
 import random
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ import pyarrow as pa
 import yaml
 
 from polylm_core.languages import get_language
-from polylm_core.stages.instruct.answers import NO_INPUT, Task, load_labels
+from polylm_core.stages.instruct.answers import NO_INPUT, Task, load_labels, parse_answer
 from tests.architecture.closure import ROOT
 
 RELEASED = {"spa_Latn": "es.jsonl.zst", "jpn_Jpan": "ja.jsonl.zst"}
@@ -43,7 +43,24 @@ _ASKED = re.compile(r"Instruction, input and output are in ([\w ]+)\.")
 
 @cache
 def recorded(language: str) -> tuple[Task, ...]:
-    """The tasks of a language, in an order that never changes; its seeds are the first ones."""
+    """The tasks of a language, in an order that never changes; its seeds are the first ones.
+
+    One with a line that begins like a part of a task would be taken for two.
+    """
+    return tuple(
+        task
+        for task in _texts(language)
+        if parse_answer(
+            "".join(_lines(task, 1, ("Instruction", "Input", "Output"))),
+            is_complete=True,
+            ends_at_blank_line=False,
+            language=language,
+        )[0]
+        == [task]
+    )
+
+
+def _texts(language: str) -> tuple[Task, ...]:
     released = SHARED / RELEASED.get(language, "none")
     if released.is_file():
         with pa.OSFile(str(released)) as file:
@@ -103,9 +120,13 @@ def seventeen_tasks(prompt: str, body: Mapping[str, Any]) -> str:
         task = chance.choice(own)
         if chance.random() < 1 / 12:
             task = _spoiled(task, language, chance)
-        cells = (task.instruction, task.input or NO_INPUT, task.output)
-        parts += [f"{number}. {name}: {cell}\n" for name, cell in zip(names, cells, strict=True)]
+        parts += _lines(task, number, names)
     return "".join(parts)
+
+
+def _lines(task: Task, number: int, names: Sequence[str]) -> list[str]:
+    cells = (task.instruction, task.input or NO_INPUT, task.output)
+    return [f"{number}. {name}: {cell}\n" for name, cell in zip(names, cells, strict=True)]
 
 
 def _spoiled(task: Task, language: str, chance: random.Random) -> Task:

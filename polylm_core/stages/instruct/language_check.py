@@ -8,6 +8,8 @@ language's script, which tells English words in Thai though the line as a whole 
 
 from __future__ import annotations
 
+import functools
+import re
 from typing import NamedTuple
 
 from polylm_core.identify import can_identify, identify, is_in_language
@@ -87,17 +89,20 @@ def _lines(text: str, language: str, config: LanguageCheckConfig) -> tuple[int, 
 
 def _words(text: str, language: str) -> tuple[int, int]:
     """Words with letters, and those of them that are in the language's script."""
-    ranges = SCRIPT_RANGES[get_language(language).script]
-    words = [
-        [ord(character) for character in word if character.isalpha()]
+    letters = _letters_of(get_language(language).script)
+    judged = [
+        word if word.isalpha() else "".join(filter(str.isalpha, word))
         for word in split_words(text, language)
+        if any(map(str.isalpha, word))
     ]
-    judged = [points for points in words if points]
-    passed = sum(
-        all(any(low <= point <= high for low, high in ranges) for point in points)
-        for points in judged
-    )
+    passed = sum(letters.fullmatch(word) is not None for word in judged)
     return len(judged), passed
+
+
+@functools.cache
+def _letters_of(script: str) -> re.Pattern[str]:
+    ranges = (f"{chr(low)}-{chr(high)}" for low, high in SCRIPT_RANGES[script])
+    return re.compile(f"[{''.join(ranges)}]+")
 
 
 def _is_surely(text: str, language: str, config: LanguageCheckConfig) -> bool:

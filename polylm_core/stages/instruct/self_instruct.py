@@ -21,7 +21,7 @@ from polylm_core.stages.instruct.config import SelfInstructConfig
 from polylm_core.stages.instruct.filters import Sieve, masked
 from polylm_core.stages.instruct.prompts import NUM_DEMONSTRATIONS, OPENING, compose
 from polylm_core.stages.instruct.seeds import SeedTasks
-from polylm_core.stages.instruct.selection import KEPT, Harvest, draw, in_drawn_order
+from polylm_core.stages.instruct.selection import KEPT, Harvest, draw, first_drawn
 from polylm_core.storage import canonical_json, fingerprint, write_atomic
 from polylm_core.teachers.config import PackageTeacher
 from polylm_core.teachers.teacher import Answer, Sampling, Teacher, Usage, usage_of
@@ -131,14 +131,14 @@ def _compose(unit: Unit, language: str, pool: list[Task], name: str) -> _Prompt:
     short = [task for task in unit.seeds[language] if _size(task) <= config.max_demonstration_bytes]
     num_seeds = NUM_DEMONSTRATIONS - bool(pool)
     shown = [
-        *_drawn(unit, short or list(unit.seeds[language]), f"{language}/{name}")[:num_seeds],
-        *_drawn(unit, pool, f"{language}/{name}")[:1],
+        *_drawn(unit, short or list(unit.seeds[language]), f"{language}/{name}", num_seeds),
+        *_drawn(unit, pool, f"{language}/{name}", 1),
     ]
     return _Prompt(language, compose(shown, language, config))
 
 
-def _drawn(unit: Unit, tasks: list[Task], name: str) -> list[Task]:
-    return in_drawn_order(tasks, unit.seed, lambda task: f"{name}/{task.instruction}")
+def _drawn(unit: Unit, tasks: list[Task], name: str, count: int) -> list[Task]:
+    return first_drawn(tasks, unit.seed, lambda task: f"{name}/{task.instruction}", count)[0]
 
 
 def _size(task: Task) -> int:
