@@ -21,7 +21,7 @@ from polylm_core.stages.instruct.answers import Task
 from polylm_core.stages.instruct.config import InstructConfig
 from polylm_core.stages.instruct.imports import sets as imported
 from polylm_core.stages.instruct.seeds import FOLDER, SeedTasks, read_seeds
-from polylm_core.stages.instruct.selection import KEPT, Harvest, count_kept, fits
+from polylm_core.stages.instruct.selection import KEPT, Funnel, Harvest, count_kept, fits
 from polylm_core.stages.instruct.templates import ENGLISH
 from polylm_core.stages.instruct.together import sift_together
 from polylm_core.storage import no_space_named
@@ -52,15 +52,11 @@ def instruct(
         harvest.add(_self_instruct(config, documents, shards, seeds, run))
         harvest.add(_taco(config, shards, seeds, run))
     published, counts_of_sets = imported.read_all(sets, run)
-    harvest.add(sift_together(published, config.import_checks, documents, shards))
+    if sets:
+        harvest.add(sift_together(published, config.import_checks, documents, shards))
     harvest.add(_cross_lingual(config, shards, run))
     train = _without_held_out(harvest, held_out)
-    partial = partial_folder(run.out)
-    with no_space_named(partial):
-        write_table(partial / "train.parquet", train, INSTRUCTION_SCHEMA)
-        write_table(partial / "held_out.parquet", held_out, INSTRUCTION_SCHEMA)
-        funnel_tables.write(partial, harvest.funnel)
-    funnel_tables.show(harvest.funnel, run.progress)
+    partial = _write(train, held_out, harvest.funnel, run)
     return run.publish(
         InstructionSet,
         partial,
@@ -72,9 +68,22 @@ def instruct(
             "held_out": len(held_out),
             "train_by_origin": count_kept(train),
             "held_out_by_language": dict(sorted(Counter(row.language for row in held_out).items())),
-            **({"imports": counts_of_sets} if counts_of_sets else {}),
+            "imports": counts_of_sets,
         },
     )
+
+
+def _write(
+    train: list[Instruction], held_out: list[Instruction], funnel: Funnel, run: StageRun
+) -> Path:
+    """Write the files of the artifact, and show people what became of everything."""
+    partial = partial_folder(run.out)
+    with no_space_named(partial):
+        write_table(partial / "train.parquet", train, INSTRUCTION_SCHEMA)
+        write_table(partial / "held_out.parquet", held_out, INSTRUCTION_SCHEMA)
+        funnel_tables.write(partial, funnel)
+    funnel_tables.show(funnel, run.progress)
+    return partial
 
 
 def _cross_lingual(config: InstructConfig, shards: ShardSet, run: StageRun) -> Harvest:
