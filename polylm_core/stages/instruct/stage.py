@@ -1,8 +1,8 @@
 """`instruct`: instructions to tune on, in every language, and held-out ones to evaluate with.
 
-In: the curated pairs and documents, the evaluation sets of `data/01_documents` and the seed tasks
-of `data/00_sources`. Out: `train.parquet`,
-`held_out.parquet` and `funnel.parquet`, which counts what became of everything looked at.
+In: the curated pairs and documents, the evaluation sets of `data/01_documents`, the seed tasks of
+`data/00_sources`, and the sets that others published, wherever they lie. Out: `train.parquet`,
+`held_out.parquet`, and what `funnel_tables` writes: what became of everything looked at.
 Three published ways meet here, each a part of the parameters that a recipe may leave out:
 translation via hub languages (BayLing 2), English in between (TaCo), and tasks that a teacher
 writes from seeds (PolyLM's MultiAlpaca). The order of the rows is that of their ids.
@@ -13,15 +13,13 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from polylm_core.artifacts import DocumentSet, InstructionSet, ShardSet, partial_folder
 from polylm_core.records import INSTRUCTION_SCHEMA, Instruction, write_table
 from polylm_core.stages.base import StageRun
-from polylm_core.stages.instruct import cross_lingual, self_instruct, taco
+from polylm_core.stages.instruct import cross_lingual, funnel_tables, self_instruct, taco
+from polylm_core.stages.instruct.answers import Task
 from polylm_core.stages.instruct.config import InstructConfig
-from polylm_core.stages.instruct.filters import Task
+from polylm_core.stages.instruct.imports import sets as imported
 from polylm_core.stages.instruct.seeds import FOLDER, SeedTasks, read_seeds
 from polylm_core.stages.instruct.selection import KEPT, Funnel, Harvest, count_kept, fits
 from polylm_core.stages.instruct.templates import ENGLISH
@@ -35,15 +33,6 @@ from polylm_core.teachers.teacher import Usage
 SEED = "seed"
 """Origin of the seed tasks when they are learned as they stand."""
 
-FUNNEL_SCHEMA = pa.schema(
-    [
-        ("origin", pa.string()),
-        ("language", pa.string()),
-        ("reason", pa.string()),
-        ("count", pa.int64()),
-    ]
-)
-
 
 def instruct(
     config: InstructConfig, documents: DocumentSet, shards: ShardSet, sources: Path, run: StageRun
@@ -56,19 +45,18 @@ def instruct(
     """
     needs_seeds = config.taco is not None or config.self_instruct is not None
     seeds = read_seeds(sources) if needs_seeds else None
+    sets = imported.locate(config.imports, sources, run, config.max_chat_bytes)
     held_out = cross_lingual.held_out_tasks(shards, run.languages, config, run.seed)
     harvest = Harvest()
     if seeds is not None:  # first, because a missing teacher should be told at once
         harvest.add(_self_instruct(config, documents, shards, seeds, run))
         harvest.add(_taco(config, shards, seeds, run))
+    published, counts_of_sets = imported.read_all(sets, run)
+    if sets:
+        harvest.add(sift_together(published, config.import_checks, documents, shards))
     harvest.add(_cross_lingual(config, shards, run))
     train = _without_held_out(harvest, held_out)
-    partial = partial_folder(run.out)
-    with no_space_named(partial):
-        write_table(partial / "train.parquet", train, INSTRUCTION_SCHEMA)
-        write_table(partial / "held_out.parquet", held_out, INSTRUCTION_SCHEMA)
-        _write_funnel(partial / "funnel.parquet", harvest.funnel)
-    _show(harvest.funnel, run)
+    partial = _write(train, held_out, harvest.funnel, run)
     return run.publish(
         InstructionSet,
         partial,
@@ -80,8 +68,22 @@ def instruct(
             "held_out": len(held_out),
             "train_by_origin": count_kept(train),
             "held_out_by_language": dict(sorted(Counter(row.language for row in held_out).items())),
+            "imports": counts_of_sets,
         },
     )
+
+
+def _write(
+    train: list[Instruction], held_out: list[Instruction], funnel: Funnel, run: StageRun
+) -> Path:
+    """Write the files of the artifact, and show people what became of everything."""
+    partial = partial_folder(run.out)
+    with no_space_named(partial):
+        write_table(partial / "train.parquet", train, INSTRUCTION_SCHEMA)
+        write_table(partial / "held_out.parquet", held_out, INSTRUCTION_SCHEMA)
+        funnel_tables.write(partial, funnel)
+    funnel_tables.show(funnel, run.progress)
+    return partial
 
 
 def _cross_lingual(config: InstructConfig, shards: ShardSet, run: StageRun) -> Harvest:
@@ -132,7 +134,7 @@ def _self_instruct(
         return harvest
     self_instruct.require_seeds(seeds, settings)
     prices = settings.teacher.prices if isinstance(settings.teacher, OpenAITeacher) else None
-    num_prompts = settings.rounds * len(settings.languages) * settings.prompts_per_round
+    num_prompts = settings.num_prompts
     with run.progress.track("self-instruct", num_prompts, "answers") as tracker:
 
         def show(usage: Usage, amount: int = 1) -> None:
@@ -183,35 +185,12 @@ def _seeds_as_they_stand(
 def _without_held_out(harvest: Harvest, held_out: list[Instruction]) -> list[Instruction]:
     """Rows to train on, by id; none has a question or an answer of a held-out prompt."""
     kept_apart = {message.content for row in held_out for message in row.messages}
-    train = []
-    for row in sorted(harvest.instructions, key=lambda row: row.id):
-        if any(message.content in kept_apart for message in row.messages):
-            harvest.funnel.count(row.origin, row.language, "held-out")
-            harvest.funnel.count(row.origin, row.language, KEPT, -1)
-        else:
-            train.append(row)
-    return train
-
-
-def _write_funnel(path: Path, funnel: Funnel) -> None:
-    rows = [
-        {"origin": origin, "language": language, "reason": reason, "count": count}
-        for (origin, language, reason), count in sorted(funnel.counts.items())
-        if count
-    ]
-    table = pa.Table.from_pylist(rows, schema=FUNNEL_SCHEMA)
-    pq.write_table(table, path, compression="zstd", compression_level=9)
-
-
-def _show(funnel: Funnel, run: StageRun) -> None:
-    totals: Counter[tuple[str, str]] = Counter()
-    for (origin, _, reason), count in funnel.counts.items():
-        totals[origin, reason] += count
-    run.progress.table(
-        "instruction-funnel",
-        [
-            {"origin": origin, "reason": reason, "count": count}
-            for (origin, reason), count in sorted(totals.items())
-        ],
-        "What became of everything that could have been an instruction",
+    harvest.instructions.sort(key=lambda row: row.id)
+    harvest.drop(
+        {
+            number: "held-out"
+            for number, row in enumerate(harvest.instructions)
+            if any(message.content in kept_apart for message in row.messages)
+        }
     )
+    return harvest.instructions
