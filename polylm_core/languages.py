@@ -201,8 +201,8 @@ def get_language(code: str) -> Language:
 def name_in(code: str, in_code: str) -> str:
     """The name of one language written in another: German in French is `allemand`.
 
-    From CLDR, or from `NAMES_WITHOUT_CLDR`; the English name where neither has it. A script that sets the language
-    apart (`ks-Deva`) is added in brackets.
+    From CLDR, or from `NAMES_WITHOUT_CLDR`; the English name where neither has it. A script that
+    sets the language apart (`ks-Deva`) is added in brackets.
     """
     language, reader = get_language(code), get_language(in_code)
     if code == in_code:

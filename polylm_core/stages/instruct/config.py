@@ -19,12 +19,23 @@ class CrossLingualConfig(StageConfig):
     """Share of these tasks whose answer is in the hub's language."""
     native_share: float = Field(ge=0, le=1)
     """Share of the tasks whose instruction is in the answer's language, not the source's."""
+    multi_turn_share: float = Field(default=0.0, ge=0, le=1)
+    """Share of the pairs that begin a chat of several turns, if pairs that follow in the document
+    fit; a turn goes in the direction of the last one or in the other."""
+    max_turns: int = Field(default=2, ge=2)
+    """Turns of a chat of several; each is one pair."""
     pairs_per_further_language: int = Field(ge=0)
-    """English pairs each language beyond the recipe's gets (BayLing 2: 100+ languages)."""
+    """Pairs with each hub that each language beyond the recipe's gets (BayLing 2: 100+)."""
     max_further_chat_bytes: int = Field(gt=0)
     """A script that the vocabulary does not know costs up to one token a byte."""
     continuations_per_language: int = Field(ge=0)
     """Texts to be continued: the answer is the next paragraph of a document."""
+    continuations_by_language: dict[str, int] = Field(default_factory=dict)
+    """Other numbers for some languages."""
+
+    def continuations_of(self, language: str) -> int:
+        """Texts to be continued that a language gets."""
+        return self.continuations_by_language.get(language, self.continuations_per_language)
 
 
 class TacoConfig(StageConfig):
