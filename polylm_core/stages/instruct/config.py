@@ -7,6 +7,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from polylm_core.stages.base import StageConfig
+from polylm_core.stages.instruct.parts_config import CompositionConfig, HeadedConfig
 from polylm_core.teachers.config import TeacherConfig
 
 
@@ -43,6 +44,10 @@ class TacoConfig(StageConfig):
 
     pairs_per_language: int = Field(ge=0)
     """Aligned pairs each language gets, beside all seed tasks that it has."""
+    headed: HeadedConfig | None = None
+    """Headings of documentation and the paragraphs under them, beside these."""
+    also_plain: bool = False
+    """Each task also without the English parts (origin `taco-plain`), to compare with."""
 
 
 class LanguageCheckConfig(StageConfig):
@@ -165,3 +170,5 @@ class InstructConfig(StageConfig):
     taco: TacoConfig | None = None
     self_instruct: SelfInstructConfig | None = None
     """With it, the seed tasks themselves are learned too."""
+    composition: CompositionConfig = CompositionConfig()
+    """Caps and shares of the whole set; without any, everything that was made stays."""

@@ -135,7 +135,7 @@ def take(
     """Make instructions of candidates, in order, until they have `most` answers.
 
     `make` returns none for an unsuitable candidate, or a word for what else became of it: both are
-    counted. Candidates beyond the cap are counted too:
+    counted, what is kept by the language of its answer. Candidates beyond the cap are counted too:
     `num_candidates` says how many there are where only the first ones are given.
     """
     harvest = Harvest()
@@ -152,7 +152,7 @@ def take(
         else:
             harvest.instructions.append(instruction)
             num_answers += sum(each.role == "assistant" for each in instruction.messages)
-            harvest.funnel.count(origin, language, KEPT)
+            harvest.funnel.count(origin, instruction.language, KEPT)
     in_all = len(candidates) if num_candidates is None else num_candidates
     harvest.funnel.count(origin, language, "over-the-cap", in_all - num_seen)
     return harvest

@@ -20,6 +20,7 @@ from polylm_core.artifacts import DocumentSet, InstructionSet, ShardSet, partial
 from polylm_core.records import INSTRUCTION_SCHEMA, Instruction, write_table
 from polylm_core.stages.base import StageRun
 from polylm_core.stages.instruct import cross_lingual, self_instruct, taco
+from polylm_core.stages.instruct.composition import compose
 from polylm_core.stages.instruct.config import InstructConfig
 from polylm_core.stages.instruct.filters import Task
 from polylm_core.stages.instruct.seeds import FOLDER, SeedTasks, read_seeds
@@ -57,18 +58,24 @@ def instruct(
     needs_seeds = config.taco is not None or config.self_instruct is not None
     seeds = read_seeds(sources) if needs_seeds else None
     held_out = cross_lingual.held_out_tasks(shards, run.languages, config, run.seed)
+    for unit in _taco_units(config, shards, seeds, run):
+        held_out += taco.held_out_tasks(unit)
     harvest = Harvest()
     if seeds is not None:  # first, because a missing teacher should be told at once
         harvest.add(_self_instruct(config, documents, shards, seeds, run))
         harvest.add(_taco(config, shards, seeds, run))
     harvest.add(_cross_lingual(config, shards, run))
-    train = _without_held_out(harvest, held_out)
+    harvest.instructions = _without_held_out(harvest, held_out)
+    harvest, division = compose(harvest, config.composition, run.seed)
+    train = sorted(harvest.instructions, key=lambda row: row.id)
     partial = partial_folder(run.out)
     with no_space_named(partial):
         write_table(partial / "train.parquet", train, INSTRUCTION_SCHEMA)
         write_table(partial / "held_out.parquet", held_out, INSTRUCTION_SCHEMA)
         _write_funnel(partial / "funnel.parquet", harvest.funnel)
     _show(harvest.funnel, run)
+    if division is not None:
+        run.progress.say(division.describe(config.composition.shares))
     return run.publish(
         InstructionSet,
         partial,
@@ -80,6 +87,7 @@ def instruct(
             "held_out": len(held_out),
             "train_by_origin": count_kept(train),
             "held_out_by_language": dict(sorted(Counter(row.language for row in held_out).items())),
+            **({} if division is None else {"composition": division.as_counts()}),
         },
     )
 
@@ -96,9 +104,22 @@ def _cross_lingual(config: InstructConfig, shards: ShardSet, run: StageRun) -> H
 
 def _taco(config: InstructConfig, shards: ShardSet, seeds: SeedTasks, run: StageRun) -> Harvest:
     harvest = Harvest()
-    if config.taco is None:
+    units = _taco_units(config, shards, seeds, run)
+    if not units:
         return harvest
-    units = [
+    with run.progress.track("TaCo tasks", len(units), "languages") as tracker:
+        for part in run.backend.map(taco.make_tasks, units):
+            harvest.add(part)
+            tracker.advance()
+    return harvest
+
+
+def _taco_units(
+    config: InstructConfig, shards: ShardSet, seeds: SeedTasks | None, run: StageRun
+) -> list[taco.Unit]:
+    if config.taco is None or seeds is None:
+        return []
+    return [
         taco.Unit(
             language=language,
             taco=config.taco,
@@ -112,11 +133,6 @@ def _taco(config: InstructConfig, shards: ShardSet, seeds: SeedTasks, run: Stage
         for language in sorted(run.languages)
         if language != ENGLISH
     ]
-    with run.progress.track("TaCo tasks", len(units), "languages") as tracker:
-        for part in run.backend.map(taco.make_tasks, units):
-            harvest.add(part)
-            tracker.advance()
-    return harvest
 
 
 def _self_instruct(
@@ -181,10 +197,12 @@ def _seeds_as_they_stand(
 
 
 def _without_held_out(harvest: Harvest, held_out: list[Instruction]) -> list[Instruction]:
-    """Rows to train on, by id; none has a question or an answer of a held-out prompt."""
-    kept_apart = {message.content for row in held_out for message in row.messages}
+    """Rows of which none has a question or an answer of a held-out prompt."""
+    kept_apart = {
+        message.content for row in held_out for message in row.messages if message.role != "system"
+    }
     train = []
-    for row in sorted(harvest.instructions, key=lambda row: row.id):
+    for row in harvest.instructions:
         if any(message.content in kept_apart for message in row.messages):
             harvest.funnel.count(row.origin, row.language, "held-out")
             harvest.funnel.count(row.origin, row.language, KEPT, -1)
