@@ -44,8 +44,8 @@ def system_line(language: str) -> str:
     """What the model is told to do."""
     title = get_language(language).english_name
     return (
-        "Translate the instruction into English, answer it in English, then translate the answer "
-        f"into {title}."
+        "Put the instruction into English, answer in English, then put the answer into "
+        f"{title}."
     )
 
 
