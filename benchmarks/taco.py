@@ -135,9 +135,9 @@ def measure(
     of_base = ask(base, questions, in_parts=True, what="base, three parts")
     of_base_plainly = ask(base, questions, in_parts=False, what="base, plainly")
     del base
-    chatter = load(run / "06_base", adapters / adapter)
+    chatter = load(run / "08_chat", adapters / adapter)
     of_taco = ask(chatter, questions, in_parts=True, what="TaCo adapter")
-    chatter = load(run / "06_base", adapters / plain_adapter)
+    chatter = load(run / "08_chat", adapters / plain_adapter)
     of_plain = ask(chatter, questions, in_parts=False, what="plain adapter")
     references = [question.reference for question in questions]
     found: dict[str, Any] = {

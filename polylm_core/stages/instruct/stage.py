@@ -57,14 +57,8 @@ def instruct(
     """
     needs_seeds = config.taco is not None or config.self_instruct is not None
     seeds = read_seeds(sources) if needs_seeds else None
-    held_out = cross_lingual.held_out_tasks(shards, run.languages, config, run.seed)
-    for unit in _taco_units(config, shards, seeds, run):
-        held_out += taco.held_out_tasks(unit)
-    harvest = Harvest()
-    if seeds is not None:  # first, because a missing teacher should be told at once
-        harvest.add(_self_instruct(config, documents, shards, seeds, run))
-        harvest.add(_taco(config, shards, seeds, run))
-    harvest.add(_cross_lingual(config, shards, run))
+    held_out = _held_out(config, shards, seeds, run)
+    harvest = _made(config, documents, shards, seeds, run)
     harvest.instructions = _without_held_out(harvest, held_out)
     harvest, division = compose(harvest, config.composition, run.seed)
     train = sorted(harvest.instructions, key=lambda row: row.id)
@@ -90,6 +84,30 @@ def instruct(
             **({} if division is None else {"composition": division.as_counts()}),
         },
     )
+
+
+def _held_out(
+    config: InstructConfig, shards: ShardSet, seeds: SeedTasks | None, run: StageRun
+) -> list[Instruction]:
+    tasks = cross_lingual.held_out_tasks(shards, run.languages, config, run.seed)
+    for unit in _taco_units(config, shards, seeds, run):
+        tasks += taco.held_out_tasks(unit)
+    return tasks
+
+
+def _made(
+    config: InstructConfig,
+    documents: DocumentSet,
+    shards: ShardSet,
+    seeds: SeedTasks | None,
+    run: StageRun,
+) -> Harvest:
+    harvest = Harvest()
+    if seeds is not None:  # first, because a missing teacher should be told at once
+        harvest.add(_self_instruct(config, documents, shards, seeds, run))
+        harvest.add(_taco(config, shards, seeds, run))
+    harvest.add(_cross_lingual(config, shards, run))
+    return harvest
 
 
 def _cross_lingual(config: InstructConfig, shards: ShardSet, run: StageRun) -> Harvest:

@@ -43,10 +43,7 @@ def label_of(language: str) -> str:
 def system_line(language: str) -> str:
     """What the model is told to do."""
     title = get_language(language).english_name
-    return (
-        "Put the instruction into English, answer in English, then put the answer into "
-        f"{title}."
-    )
+    return f"Put the instruction into English, answer in English, then put the answer into {title}."
 
 
 def in_taco_form(aligned: Aligned) -> Instruction:
