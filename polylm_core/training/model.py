@@ -7,6 +7,7 @@ et al. 2023, Ainslie et al. 2023). Both have their weights from `initialise.py`.
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +109,7 @@ def configuration(job: TrainJob) -> PreTrainedConfig:
             "start from a Hugging Face folder"
         ) from error
     if stated is not None:
-        _require_same(stated, found, job.init_from)
+        require_same(stated, found, job.init_from)
         for name in ("vocab_size", "bos_token_id", "eos_token_id", "pad_token_id"):
             setattr(found, name, getattr(stated, name))
     for name, value in {**NO_DROPOUT, "use_cache": False}.items():
@@ -117,7 +118,13 @@ def configuration(job: TrainJob) -> PreTrainedConfig:
     return found
 
 
-def _require_same(stated: PreTrainedConfig, found: PreTrainedConfig, folder: Path) -> None:
+def require_same(
+    stated: PreTrainedConfig,
+    found: PreTrainedConfig,
+    folder: Path,
+    *,
+    field: str = "pretrain.model",
+) -> None:
     """Raise TrainingError with every difference between the params and a folder's model."""
     there, here = _described(found), _described(stated)
     if there["architecture"] != here["architecture"]:
@@ -125,7 +132,7 @@ def _require_same(stated: PreTrainedConfig, found: PreTrainedConfig, folder: Pat
     problems = [
         f"{name} is {there[name]} there and {value} in the params"
         for name, value in here.items()
-        if there[name] != value
+        if there[name] != value and not _is_near(there[name], value)
     ]
     if stated.max_position_embeddings > found.max_position_embeddings:
         problems.append(
@@ -133,7 +140,13 @@ def _require_same(stated: PreTrainedConfig, found: PreTrainedConfig, folder: Pat
             f"{stated.max_position_embeddings}"
         )
     if problems:
-        raise TrainingError(f"{folder}: {'; '.join(problems)}; correct pretrain.model")
+        raise TrainingError(f"{folder}: {'; '.join(problems)}; correct {field}")
+
+
+def _is_near(one: Any, other: Any) -> bool:
+    """Whether two figures differ by rounding to float32, as some formats do."""
+    both = isinstance(one, float) and isinstance(other, float)
+    return both and math.isclose(one, other, rel_tol=1e-6)
 
 
 def _described(config: PreTrainedConfig) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import math
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 from safetensors import safe_open
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, PretrainedConfig
 from transformers.utils import logging as transformers_logging
 
 from polylm_core.errors import TrainingError
@@ -60,7 +60,25 @@ class Reference:
 
 def reference_logits(engine: Engine, sample: Sample) -> Reference:
     """Return the logits of the training model in evaluation; every rank must call it."""
-    config = engine.model.config
+    engine.train(False)
+    reference = _reference(
+        engine.model.config, sample, lambda ids_NT: engine.logits(ids_NT.to(engine.device))
+    )
+    engine.train(True)
+    return reference
+
+
+def logits_of(model: Any, sample: Sample) -> Reference:
+    """Return the logits of a model that `transformers` has opened."""
+    with quiet():
+        return _reference(
+            model.config, sample, lambda ids_NT: model(input_ids=ids_NT, use_cache=False).logits
+        )
+
+
+def _reference(
+    config: PretrainedConfig, sample: Sample, compute: Callable[[torch.Tensor], torch.Tensor]
+) -> Reference:
     fits = MAX_LOGITS // (config.vocab_size * len(sample.texts))
     length = max(1, min(MAX_POSITIONS, config.max_position_embeddings, fits))
     rows = [text.ids[:length] for text in sample.texts]
@@ -69,10 +87,8 @@ def reference_logits(engine: Engine, sample: Sample) -> Reference:
     for number, row in enumerate(rows):
         ids_NT[number, : len(row)] = torch.tensor(row)
         counted_NT[number, : len(row)] = True
-    engine.train(False)
     with torch.no_grad(), _exact_products():
-        logits_NTV = engine.logits(ids_NT.to(engine.device)).cpu().float()
-    engine.train(True)
+        logits_NTV = compute(ids_NT).cpu().float()
     return Reference(ids_NT, counted_NT, logits_NTV)
 
 
@@ -90,7 +106,7 @@ def certify(
     """
     tolerance = TOLERANCE[precision]
     parameters, problems = _compare_weights(folder, weights)
-    with _quiet(), _opened(folder) as (model, tokenizer), torch.no_grad(), _exact_products():
+    with quiet(), opened(folder) as (model, tokenizer), torch.no_grad(), _exact_products():
         logits_NTV = model(input_ids=reference.ids_NT, use_cache=False).logits
         compared = list(_compare(sample, reference, logits_NTV))
         del logits_NTV
@@ -148,7 +164,7 @@ def _same_bits(one: torch.Tensor, other: torch.Tensor) -> bool:
 
 
 @contextmanager
-def _opened(folder: Path) -> Iterator[tuple[Any, Any]]:
+def opened(folder: Path) -> Iterator[tuple[Any, Any]]:
     """Open a folder as its users do: model and tokenizer, with nothing from elsewhere."""
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".offload-") as scratch:
         try:
@@ -226,7 +242,7 @@ def _exact_products() -> Iterator[None]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep libraries from telling that weights are read from disk, as they are meant to be."""
     dispatch = logging.getLogger("accelerate.big_modeling")
     levels = dispatch.level, transformers_logging.get_verbosity()
