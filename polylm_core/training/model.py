@@ -24,6 +24,7 @@ from transformers import (
 from transformers.initialization import no_init_weights
 
 from polylm_core.errors import TrainingError
+from polylm_core.training.adapter import adapter_values, inject
 from polylm_core.training.engine import Part
 from polylm_core.training.initialise import FolderValues, Values, random_values
 from polylm_core.training.job import ModelShape, TrainJob
@@ -42,8 +43,16 @@ def build_model(shape: ModelShape, *, seed: int) -> PreTrainedModel:
 
 def build(job: TrainJob) -> PreTrainedModel:
     """Return a job's model, whole on this rank, with the weights it starts with."""
-    model = empty_model(configuration(job))
+    model = empty_for(job)
     _fill(model, initial_values(job, model))
+    return model
+
+
+def empty_for(job: TrainJob, dtype: torch.dtype = torch.float32) -> PreTrainedModel:
+    """Return a job's model, with its adapters if it has any, before anybody has written to it."""
+    model = empty_model(configuration(job), dtype)
+    if job.lora is not None:
+        inject(model, job.lora, job.seed)
     return model
 
 
@@ -62,7 +71,7 @@ def initial_values(job: TrainJob, model: PreTrainedModel) -> Values:
         return _drawn(model.config, job.seed)
     untyped: Any = model
     embeddings = (untyped.get_input_embeddings(), untyped.get_output_embeddings())
-    return FolderValues(
+    stored = FolderValues(
         job.init_from,
         vocabulary={
             name
@@ -71,6 +80,7 @@ def initial_values(job: TrainJob, model: PreTrainedModel) -> Values:
         },
         prefix=f"{model.base_model_prefix}.",
     )
+    return stored if job.lora is None else adapter_values(stored, job.seed)
 
 
 def _drawn(config: PreTrainedConfig, seed: int) -> Values:

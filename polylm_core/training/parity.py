@@ -12,7 +12,7 @@ import logging
 import math
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,43 +92,6 @@ def _reference(
     return Reference(ids_NT, counted_NT, logits_NTV)
 
 
-def certify(
-    folder: Path,
-    sample: Sample,
-    reference: Reference,
-    weights: Iterable[tuple[str, torch.Tensor]],
-    *,
-    precision: str,
-) -> Certificate:
-    """Return the certificate of an exported folder.
-
-    Raises TrainingError that names all that does not hold, with the figures.
-    """
-    tolerance = TOLERANCE[precision]
-    parameters, problems = _compare_weights(folder, weights)
-    with quiet(), opened(folder) as (model, tokenizer), torch.no_grad(), _exact_products():
-        logits_NTV = model(input_ids=reference.ids_NT, use_cache=False).logits
-        compared = list(_compare(sample, reference, logits_NTV))
-        del logits_NTV
-        problems += _logit_faults(compared, tolerance)
-        problems += [*tokenizer_faults(tokenizer, sample), *end_faults(model, tokenizer, sample)]
-        architecture = type(model).__name__
-    if problems:
-        raise TrainingError(
-            f"{folder} is not the model that trained, and is not published:\n"
-            + "\n".join(f"  {problem}" for problem in problems)
-        )
-    return Certificate(
-        architecture=architecture,
-        parameters=parameters,
-        precision=precision,
-        logit_tolerance=tolerance,
-        eos_id=sample.eos_id,
-        languages=tuple(row for row, _ in compared),
-        sha256=digests(folder),
-    )
-
-
 def _logit_faults(
     compared: Iterable[tuple[LanguageParity, float]], tolerance: float
 ) -> Iterator[str]:
@@ -164,7 +127,7 @@ def _same_bits(one: torch.Tensor, other: torch.Tensor) -> bool:
 
 
 @contextmanager
-def opened(folder: Path) -> Iterator[tuple[Any, Any]]:
+def opened(folder: Path, tokenizer_folder: Path | None = None) -> Iterator[tuple[Any, Any]]:
     """Open a folder as its users do: model and tokenizer, with nothing from elsewhere."""
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".offload-") as scratch:
         try:
@@ -176,7 +139,9 @@ def opened(folder: Path) -> Iterator[tuple[Any, Any]]:
                 device_map={"": "disk"},
                 offload_folder=scratch,
             )
-            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+            tokenizer = AutoTokenizer.from_pretrained(
+                tokenizer_folder or folder, local_files_only=True
+            )
         except (OSError, ValueError, KeyError, RuntimeError) as error:
             raise TrainingError(
                 f"{folder} does not open in transformers, and is not published: {error}"
@@ -188,6 +153,45 @@ def opened(folder: Path) -> Iterator[tuple[Any, Any]]:
                 f"published: {info}"
             )
         yield model.eval(), tokenizer
+
+
+def certify(
+    folder: Path,
+    sample: Sample,
+    reference: Reference,
+    weights: Iterable[tuple[str, torch.Tensor]],
+    *,
+    precision: str,
+    open_as: Callable[[Path], AbstractContextManager[tuple[Any, Any]]] = opened,
+) -> Certificate:
+    """Return the certificate of an exported folder.
+
+    `open_as` opens it, where it is no whole model. Raises TrainingError that names all that does
+    not hold, with the figures.
+    """
+    tolerance = TOLERANCE[precision]
+    parameters, problems = _compare_weights(folder, weights)
+    with quiet(), open_as(folder) as (model, tokenizer), torch.no_grad(), _exact_products():
+        logits_NTV = model(input_ids=reference.ids_NT, use_cache=False).logits
+        compared = list(_compare(sample, reference, logits_NTV))
+        del logits_NTV
+        problems += _logit_faults(compared, tolerance)
+        problems += [*tokenizer_faults(tokenizer, sample), *end_faults(model, tokenizer, sample)]
+        architecture = type(model).__name__
+    if problems:
+        raise TrainingError(
+            f"{folder} is not the model that trained, and is not published:\n"
+            + "\n".join(f"  {problem}" for problem in problems)
+        )
+    return Certificate(
+        architecture=architecture,
+        parameters=parameters,
+        precision=precision,
+        logit_tolerance=tolerance,
+        eos_id=sample.eos_id,
+        languages=tuple(row for row, _ in compared),
+        sha256=digests(folder),
+    )
 
 
 def _compare(

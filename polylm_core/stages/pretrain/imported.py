@@ -84,8 +84,8 @@ def _require_described(config: ImportedBaseConfig, adopted: Adopted) -> None:
 
     described = config.imported.model
     if described is not None:
-        ids = {"bos_id": 0, "eos_id": adopted.eos_id, "pad_id": 0}
-        require_described(adopted, ModelShape(**described.model_dump(), **ids))
+        shape = ModelShape(**described.model_dump(), bos_id=0, eos_id=adopted.eos_id, pad_id=0)
+        require_described(adopted, shape)
 
 
 def _drawn(
