@@ -13,6 +13,7 @@ from polylm_core.errors import MachineError, ParamsError, Problem, TrainingError
 from polylm_core.params import Params, load_params
 from polylm_core.settings import Profile, load_profile
 from polylm_core.stages.pretrain.config import PretrainConfig
+from polylm_core.stages.pretrain.imported_config import ImportedBaseConfig
 from polylm_core.training.batches import BatchSizes
 
 if TYPE_CHECKING:
@@ -56,7 +57,9 @@ def _problems(params: Params, profile: Profile) -> list[Problem]:
     """What recipe and profile cannot do together."""
     from polylm_core.training.plan import steps_of
 
-    config, problems = params.pretrain, []
+    config, problems = params.pretrain, list[Problem]()
+    if isinstance(config, ImportedBaseConfig):
+        return problems
     batch, context = config.global_batch_tokens, config.model.context_tokens
     if params.vocab.vocab_size is None:
         message = "is not known before the vocabulary is imported; state vocab_size to plan"
