@@ -66,7 +66,7 @@ class Size:
     bootstrap_samples: int
 
 
-WHOLE = Size(held_out=200, tatoeba=150, perplexity_tokens=24_576, bootstrap_samples=1000)
+WHOLE = Size(held_out=200, tatoeba=200, perplexity_tokens=24_576, bootstrap_samples=1000)
 QUICK = Size(held_out=6, tatoeba=3, perplexity_tokens=512, bootstrap_samples=50)
 
 
@@ -78,7 +78,8 @@ def _limits(chatter: Chatter, items: Sequence[Item]) -> list[int]:
 def tuned_answers(chatter: Chatter, items: Sequence[Item], what: str) -> list[str]:
     """What the tuned model says."""
     prompts = [chatter.prompt([{"role": "user", "content": item.prompt}]) for item in items]
-    found = answer(chatter, prompts, _limits(chatter, items), what=f"tuned, {what}")
+    limits = _limits(chatter, items)
+    found = answer(chatter, prompts, limits, what=f"tuned, {what}", is_enough=cleaned)
     return [cleaned(text) for text in found]
 
 
@@ -92,7 +93,8 @@ def base_answers(chatter: Chatter, items: Sequence[Item], what: str) -> list[lis
             text = template.format(language=name, text=item.text)
             is_chat = template is not COMPLETION
             prompts.append(chatter.prompt([{"role": "user", "content": text}]) if is_chat else text)
-        said = answer(chatter, prompts, _limits(chatter, items), what=f"base {number}, {what}")
+        limits = _limits(chatter, items)
+        said = answer(chatter, prompts, limits, what=f"base {number}, {what}", is_enough=cleaned)
         found.append([cleaned(text) for text in said])
     return found
 

@@ -6,7 +6,7 @@ Greedy, in padded batches of prompts of about the same length, on all cores.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,23 +55,39 @@ def load(folder: Path, adapter: Path | None = None) -> Chatter:
 
 
 def answer(
-    chatter: Chatter, prompts: Sequence[str], max_new_tokens: Sequence[int], *, what: str
+    chatter: Chatter,
+    prompts: Sequence[str],
+    max_new_tokens: Sequence[int],
+    *,
+    what: str,
+    is_enough: Callable[[str], object] = lambda text: False,
 ) -> list[str]:
-    """Continue each prompt greedily, by at most its number of tokens."""
+    """Continue each prompt greedily, by at most its number of tokens.
+
+    An answer whose whole lines are enough is not gone on with.
+    """
     encoded = [chatter.tokenizer.encode(text, add_special_tokens=False) for text in prompts]
     order = sorted(range(len(prompts)), key=lambda n: (len(encoded[n]), n))
     answers = [""] * len(prompts)
     for begin in tqdm(range(0, len(order), BATCH), desc=what):
         members = order[begin : begin + BATCH]
         texts = _continued(
-            chatter, [encoded[n] for n in members], [max_new_tokens[n] for n in members]
+            chatter,
+            [encoded[n] for n in members],
+            [max_new_tokens[n] for n in members],
+            is_enough,
         )
         for number, text in zip(members, texts, strict=True):
             answers[number] = text
     return answers
 
 
-def _continued(chatter: Chatter, prompts: Sequence[list[int]], most: Sequence[int]) -> list[str]:
+def _continued(
+    chatter: Chatter,
+    prompts: Sequence[list[int]],
+    most: Sequence[int],
+    is_enough: Callable[[str], object],
+) -> list[str]:
     eos = int(chatter.tokenizer.eos_token_id)
     width = max(map(len, prompts))
     ids_BT = torch.tensor([[eos] * (width - len(ids)) + ids for ids in prompts])
@@ -79,9 +95,24 @@ def _continued(chatter: Chatter, prompts: Sequence[list[int]], most: Sequence[in
     settings = GenerationConfig(  # type: ignore[no-untyped-call]
         max_new_tokens=max(most), do_sample=False, eos_token_id=eos, pad_token_id=eos
     )
+
+    def has_ended(out_BT: torch.Tensor, scores: object, **others: object) -> torch.Tensor:
+        del scores, others
+        written = out_BT.shape[1] - width
+        texts = chatter.tokenizer.batch_decode(out_BT[:, width:], skip_special_tokens=True)
+        return torch.tensor(
+            [
+                written >= limit or bool(is_enough(text.rpartition("\n")[0]))
+                for text, limit in zip(texts, most, strict=True)
+            ]
+        )
+
     with torch.inference_mode():
         out_BT = chatter.model.generate(
-            input_ids=ids_BT, attention_mask=mask_BT, generation_config=settings
+            input_ids=ids_BT,
+            attention_mask=mask_BT,
+            generation_config=settings,
+            stopping_criteria=[has_ended],
         )
     found = []
     for row, limit in zip(out_BT[:, width:].tolist(), most, strict=True):

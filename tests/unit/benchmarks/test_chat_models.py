@@ -108,6 +108,22 @@ def test_answers_come_in_the_order_of_the_prompts_and_padding_changes_none(run: 
     assert len(set(together)) > 1
 
 
+def test_an_answer_ends_with_the_line_that_is_enough(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chatter = chat_models.load(run / "08_chat")
+    whole = chat_models.answer(chatter, ["Say"], [6], what="x")[0]
+    monkeypatch.setattr(
+        chatter.tokenizer,
+        "batch_decode",
+        lambda rows, skip_special_tokens: ["one line\nand" if len(row) > 2 else "" for row in rows],
+    )
+    cut = chat_models.answer(chatter, ["Say"], [6], what="x", is_enough=len)[0]
+    assert cut
+    assert whole.startswith(cut)
+    assert len(chatter.tokenizer.encode(cut)) < len(chatter.tokenizer.encode(whole))
+
+
 def test_an_adapter_changes_what_its_model_says(run: Path) -> None:
     prompts = [f"<|user|>\n{text}\n<|assistant|>\n" for text in ENGLISH]
     plain = chat_models.load(run / "08_chat")
