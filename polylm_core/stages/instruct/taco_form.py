@@ -35,6 +35,29 @@ class Aligned:
     answer: str
 
 
+def align(english: Instruction, other: Instruction) -> Aligned | None:
+    """The same task in English and in a language; none unless each is one question and answer.
+
+    What the user says in English is the English instruction, whole; system lines are left out.
+    """
+    chats = [
+        [message for message in task.messages if message.role != "system"]
+        for task in (english, other)
+    ]
+    if any([message.role for message in chat] != ["user", "assistant"] for chat in chats):
+        return None
+    (ours, answer), (theirs, their_answer) = chats
+    return Aligned(
+        name=other.id,
+        language=other.language,
+        license=other.license,
+        english_instruction=ours.content,
+        english_response=answer.content,
+        question=theirs.content,
+        answer=their_answer.content,
+    )
+
+
 def label_of(language: str) -> str:
     """The label of the third part: `Response in Spanish:`."""
     return f"Response in {get_language(language).english_name}:"

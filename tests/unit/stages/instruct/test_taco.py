@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from polylm_core.artifacts import ShardSet, partial_folder, publish
-from polylm_core.records import DOCUMENT_SCHEMA, PAIR_SCHEMA, Document, Instruction, Pair
+from polylm_core.records import DOCUMENT_SCHEMA, PAIR_SCHEMA, Document, Instruction, Message, Pair
 from polylm_core.records import write_parts as write
 from polylm_core.stages.instruct.config import InstructConfig
 from polylm_core.stages.instruct.stage import instruct
 from polylm_core.stages.instruct.taco_form import (
     Aligned,
     Parts,
+    align,
     in_plain_form,
     in_taco_form,
     parts_of,
@@ -60,6 +62,28 @@ def test_the_parts_of_an_answer_are_read_back() -> None:
     assert parts_of(answer, "spa_Latn") == Parts(
         "Name two colours.", "Red and blue.", "Rojo y azul."
     )
+
+
+def chat(language: str, *turns: tuple[Any, str]) -> Instruction:
+    messages = tuple(Message(role, content) for role, content in turns)
+    return Instruction(f"set/{language}", language, language, "set", "CC0-1.0", messages)
+
+
+def test_any_english_set_and_its_translation_become_taco_tasks() -> None:
+    english = chat(
+        "eng_Latn",
+        ("system", "Be brief."),
+        ("user", "Name two colours."),
+        ("assistant", "Red and blue."),
+    )
+    spanish = chat("spa_Latn", ("user", COLOURS.question), ("assistant", COLOURS.answer))
+    assert align(english, spanish) == replace(COLOURS, name="set/spa_Latn")
+
+
+def test_a_chat_of_several_turns_has_no_taco_form() -> None:
+    one = chat("eng_Latn", ("user", "a"), ("assistant", "b"))
+    two = chat("spa_Latn", ("user", "a"), ("assistant", "b"), ("user", "c"), ("assistant", "d"))
+    assert align(one, two) is None
 
 
 @pytest.mark.parametrize(
