@@ -90,9 +90,9 @@ class TableTranslator(_Section):
 
     kind: Literal["table"]
     """`table`."""
-    source: str | None = None
-    """Name of a TSV or JSONL file, whose columns or keys are language codes; the profile says
-    where it lies (`source_locations`). Without one, the pairs of `curate` are the table."""
+    source: str = ""
+    """Name of a TSV or JSONL file, whose first line or keys are language codes; the profile says
+    where it lies (`source_locations`). Empty: the pairs of `curate` are the table."""
     sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
     """Pins the file."""
     license: str
@@ -100,7 +100,7 @@ class TableTranslator(_Section):
 
     @model_validator(mode="after")
     def _file_is_pinned(self) -> Self:
-        if (self.source is None) != (self.sha256 is None):
+        if bool(self.source) != (self.sha256 is not None):
             raise ValueError("`source` and `sha256` need each other; leave out both for the pairs")
         return self
 
