@@ -34,6 +34,15 @@ class AlignedSet:
     refused: Counter[tuple[str, str]] = field(default_factory=Counter)
     """Chats by language and reason."""
 
+    def known(self, language: str) -> dict[str, str]:
+        """Each text and its translation, for a round trip."""
+        return {
+            ours.content: theirs.content
+            for row in self.rows
+            if row.translated.language == language
+            for ours, theirs in zip(row.english.messages, row.translated.messages, strict=True)
+        }
+
 
 def translate_instructions(
     rows: Sequence[Instruction], languages: Sequence[str], bureau: Bureau
