@@ -52,7 +52,7 @@ class Seq2SeqTranslator(_Section):
     fingerprint: str = Field(pattern=r"^[0-9a-f]{64}$")
     """Pins every file of the folder; the error for another one says what it is."""
     num_beams: int = Field(default=4, ge=1)
-    """Beams of the search, as in NLLB's evaluation (arXiv 2207.04672 §8)."""
+    """Beams of the search."""
     max_new_tokens: int = Field(default=256, gt=0)
     """Length limit of one line; a text with a line that it cuts off is refused."""
     lines_per_batch: int = Field(default=16, gt=0)

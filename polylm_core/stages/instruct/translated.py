@@ -16,8 +16,8 @@ from polylm_core.errors import ParamsError, Problem, SourceError
 from polylm_core.stages.base import StageRun
 from polylm_core.stages.instruct.config import InstructConfig
 from polylm_core.stages.instruct.seeds import Seed, SeedTasks, read_seeds
-from polylm_core.stages.instruct.self_instruct import require_seeds
 from polylm_core.stages.instruct.selection import Funnel
+from polylm_core.stages.instruct.self_instruct import require_seeds
 from polylm_core.stages.instruct.templates import ENGLISH
 from polylm_core.storage import write_atomic
 from polylm_core.teachers.opening import Surroundings
