@@ -114,7 +114,7 @@ TranslatorConfig = Annotated[
 class ProtectionConfig(_Section):
     """How code, placeholders, addresses and tags get through a translator unharmed."""
 
-    markers: tuple[str, ...] = ("[[{number}]]", "#{number}#")
+    markers: tuple[str, ...] = ("[[{number}]]", "{{number}}")
     """What stands for a protected part while a text is translated, tried in this order until all
     of a text come back exactly once."""
     max_pieces: int = Field(default=8, ge=0)

@@ -144,9 +144,11 @@ def _translate_segments(
 
 def _with_markers(work: _Work, ask: Ask, marker: str) -> None:
     masked: list[Masked] = [mask(segment, marker) for segment in work.pending]
-    answers = ask([each.text for each in masked])
+    texts = list(dict.fromkeys(each.text for each in masked))
+    known = dict(zip(texts, ask(texts), strict=True))
     asked, work.pending = work.pending, []
-    for segment, each, answer in zip(asked, masked, answers, strict=True):
+    for segment, each in zip(asked, masked, strict=True):
+        answer = known[each.text]
         restored = None if answer.refusal else each.restore(answer.text)
         if answer.refusal:
             work.done[segment] = answer
