@@ -132,8 +132,8 @@ def _finish(folder: Path, vocab_size: int, *, ends: bool = True) -> Seq2SeqTrans
     return declared(folder)
 
 
-def _sizes() -> dict[str, int]:
+def _sizes() -> dict[str, Any]:
     layers = {"encoder_layers": 1, "decoder_layers": 1, "d_model": 16}
     heads = {"encoder_attention_heads": 2, "decoder_attention_heads": 2}
     feed_forward = {"encoder_ffn_dim": 32, "decoder_ffn_dim": 32}
-    return {**layers, **heads, **feed_forward, "init_std": 1}  # large: what is read decides
+    return {**layers, **heads, **feed_forward, "init_std": 1.0}  # large: what is read decides
