@@ -43,13 +43,19 @@ def translate_guarded(
         return [_not_empty(answer) for answer in answers]
 
     if translator.scope == "exact":
-        return [_unharmed(text, made) for text, made in zip(texts, ask(texts), strict=True)]
+        return _translate_exactly(texts, ask)
     plans = [_plan(text, translator.scope) for text in texts]
     segments = dict.fromkeys(
         piece for plan in plans for piece in plan if not isinstance(piece, str)
     )
     done = _translate_segments(list(segments), ask, protection)
     return [_assembled(plan, done) for plan in plans]
+
+
+def _translate_exactly(texts: Sequence[str], ask: Ask) -> list[Translation]:
+    wanted = [text for text in texts if text.strip()]
+    known = dict(zip(wanted, ask(wanted), strict=True))
+    return [_unharmed(text, known.get(text, Translation(text))) for text in texts]
 
 
 def _not_empty(made: Translation) -> Translation:

@@ -43,7 +43,7 @@ class Table:
     def translate(self, texts: Sequence[str], source: str, target: str) -> list[Translation]:
         """Look all texts up."""
         known = _load(self.path, source, target)
-        return [_found(known.get(_normal(text))) if text else Translation("") for text in texts]
+        return [_found(known.get(_normal(text))) for text in texts]
 
 
 def find_table(config: TableTranslator, locations: Mapping[str, str], shards: Path) -> Table:

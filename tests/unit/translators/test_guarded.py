@@ -10,7 +10,7 @@ import pytest
 from polylm_core.translators.config import ProtectionConfig
 from polylm_core.translators.guarded import translate_guarded
 from polylm_core.translators.protection import spans_of
-from polylm_core.translators.translator import EMPTY, PART_LOST, Translation
+from polylm_core.translators.translator import EMPTY, PART_LOST, Scope, Translation
 from tests.unit.translators import doubles
 from tests.unit.translators.doubles import MISBEHAVING, Double, shout
 from tests.unit.translators.test_protection import PROTECTED, WORDS
@@ -84,9 +84,13 @@ def test_lines_margins_and_code_stay_where_they_are(scope: str) -> None:
     assert len(double.asked) == (3 if scope == "line" else 1)
 
 
-@pytest.mark.parametrize("text", ["", " \n", "42 + 1 = 43", "{a} %s", "```\ncode\n```", "?!"])
-def test_what_holds_no_word_is_not_asked_for(text: str) -> None:
-    double = Double()
+@pytest.mark.parametrize(
+    ("scope", "text"),
+    [("line", text) for text in ("", " \n", "42 + 1 = 43", "{a} %s", "```\ncode\n```", "?!")]
+    + [("exact", ""), ("exact", " \n")],
+)
+def test_what_holds_no_word_is_not_asked_for(scope: Scope, text: str) -> None:
+    double = Double(scope=scope)
     assert through(double, text) == [Translation(text)]
     assert double.asked == []
 
