@@ -49,11 +49,11 @@ class Apertium:
         mode = find_mode(self.command, source, target)
         names = f"{get_language(source).english_name} into {get_language(target).english_name}"
         if not mode:
-            codes = [apertium_codes(code)[0] for code in (source, target)]
+            a, b = (apertium_codes(code)[0] for code in (source, target))
             return (
-                f"apertium has no pair from {names} ({pair}); `apt-get install "
-                f"apertium-{'-'.join(sorted(codes))}` where Debian has it, or see `apt-cache "
-                "search apertium-` and https://wiki.apertium.org"
+                f"apertium has no pair from {names} ({pair}); install the package apertium-{a}-{b} "
+                f"or apertium-{b}-{a}, if `apt-cache search apertium-` or "
+                "https://wiki.apertium.org names one"
             )
         seen = mode_fingerprint(self.command, mode)
         declared = self.config.fingerprints.get(pair, "nothing")

@@ -23,7 +23,7 @@ APERTIUM = {
     "uzn_Latn": ("uzb",),
     "khk_Cyrl": ("khk", "mon"),
     "als_Latn": ("sqi",),
-    "srp_Cyrl": ("srp", "hbs"),
+    "srp_Cyrl": ("srp",),  # the pairs of `hbs` write Latin letters
     "hrv_Latn": ("hrv", "hbs_HR"),
     "bos_Latn": ("bos", "hbs_BS"),
     "zho_Hans": ("zho",),

@@ -76,7 +76,7 @@ def test_a_pair_is_found_under_its_old_name_too(stand_in: Path) -> None:
 def test_a_missing_pair_says_what_to_install(stand_in: Path) -> None:
     problem = make_apertium().problem("eng_Latn", "kat_Geor")
     assert "no pair from English into Georgian (eng_Latn-kat_Geor)" in problem
-    assert "apt-get install apertium-eng-kat" in problem
+    assert "install the package apertium-eng-kat or apertium-kat-eng" in problem
 
 
 def test_the_data_of_a_pair_is_pinned(stand_in: Path, tmp_path: Path) -> None:
