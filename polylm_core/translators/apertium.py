@@ -78,7 +78,7 @@ class Apertium:
                 f"{COMMAND} {mode} gave {len(made)} paragraphs for {len(lines)}; try the command "
                 "on a text by hand"
             )
-        return [Translation(line.strip()) for line in made]
+        return [Translation(" ".join(line.split())) for line in made]
 
 
 def find_apertium(config: ApertiumTranslator) -> Apertium:
