@@ -17,6 +17,7 @@ from polylm_core.params import load_params
 from polylm_core.pipeline import SOURCES, check_sources, require_sources, sources_fingerprint
 from polylm_core.settings import load_profile
 from polylm_core.teachers.places import require_place
+from polylm_core.translators.places import require_translator
 
 PARAMS = Path("params.yaml")
 PROFILES = Path("infra/profiles")
@@ -162,6 +163,9 @@ def _recipe_problems(root: Path) -> list[str]:
         written = recipe.instruct.self_instruct
         if written is not None:
             tried(lambda: require_place(written.teacher, profile))
+        translate = recipe.instruct.translate
+        if translate is not None:
+            tried(lambda: require_translator(translate.translator, profile))
     return problems
 
 

@@ -21,7 +21,8 @@ from polylm_core.params import Params
 HEAD = """# Parameters
 
 Made from the code by `polylm params > docs/params.md`; edit the docstrings of
-`polylm_core/stages/*/config.py` and `polylm_core/teachers/config.py` instead of this file.
+`polylm_core/stages/*/config.py`, `polylm_core/teachers/config.py` and
+`polylm_core/translators/config.py` instead of this file.
 
 Everything here changes the identity of a result. Where and how wide a run is executed is in a
 profile (`infra/profiles/`).

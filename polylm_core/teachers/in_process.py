@@ -15,7 +15,7 @@ from polylm_core.storage import fingerprint, sha256_file
 from polylm_core.teachers.config import FolderTeacher, PackageTeacher
 from polylm_core.teachers.generation import Loaded, continue_batch, load_folder, load_gguf
 from polylm_core.teachers.packaged import packaged_file
-from polylm_core.teachers.places import folder_of
+from polylm_core.teachers.places import PinnedFolder, folder_of
 from polylm_core.teachers.teacher import Answer, Sampling
 
 
@@ -85,6 +85,11 @@ class ModelFolder:
 
 def find_folder(config: FolderTeacher, locations: Mapping[str, str]) -> ModelFolder:
     """Find the folder and verify it; raises TeacherError saying where it was looked for."""
+    return ModelFolder(pinned_folder(config, locations), config)
+
+
+def pinned_folder(config: PinnedFolder, locations: Mapping[str, str]) -> Path:
+    """Find a model's folder and verify all of its files; raises TeacherError."""
     path = folder_of(config, locations)
     seen = folder_fingerprint(path)
     if seen != config.fingerprint:
@@ -92,7 +97,7 @@ def find_folder(config: FolderTeacher, locations: Mapping[str, str]) -> ModelFol
             f"{path}: the fingerprint is {seen}, params say {config.fingerprint}; put the declared "
             "model there, or declare this one"
         )
-    return ModelFolder(path, config)
+    return path
 
 
 def folder_fingerprint(path: Path) -> str:

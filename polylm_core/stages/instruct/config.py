@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from polylm_core.stages.base import StageConfig
 from polylm_core.stages.instruct.parts_config import CompositionConfig, HeadedConfig
 from polylm_core.teachers.config import TeacherConfig
+from polylm_core.translators.config import TranslateConfig
 
 
 class CrossLingualConfig(StageConfig):
@@ -172,3 +173,10 @@ class InstructConfig(StageConfig):
     """With it, the seed tasks themselves are learned too."""
     composition: CompositionConfig = CompositionConfig()
     """Caps and shares of the whole set; without any, everything that was made stays."""
+    translate: TranslateConfig | None = None
+
+    @model_validator(mode="after")
+    def _translations_are_used(self) -> Self:
+        if self.translate is not None and self.taco is None and self.self_instruct is None:
+            raise ValueError("`translate` is for seed tasks, which `taco` and `self_instruct` use")
+        return self

@@ -19,14 +19,15 @@ import pyarrow.parquet as pq
 from polylm_core.artifacts import DocumentSet, InstructionSet, ShardSet, partial_folder
 from polylm_core.records import INSTRUCTION_SCHEMA, Instruction, write_table
 from polylm_core.stages.base import StageRun
-from polylm_core.stages.instruct import cross_lingual, self_instruct, taco
+from polylm_core.stages.instruct import cross_lingual, self_instruct, taco, translated
 from polylm_core.stages.instruct.composition import compose
 from polylm_core.stages.instruct.config import InstructConfig
 from polylm_core.stages.instruct.filters import Task
-from polylm_core.stages.instruct.seeds import FOLDER, SeedTasks, read_seeds
+from polylm_core.stages.instruct.seeds import FOLDER, SeedTasks
 from polylm_core.stages.instruct.selection import KEPT, Funnel, Harvest, count_kept, fits
 from polylm_core.stages.instruct.templates import ENGLISH
 from polylm_core.stages.instruct.together import sift_together
+from polylm_core.stages.instruct.translated import obtain_seeds
 from polylm_core.storage import no_space_named
 from polylm_core.teachers.config import OpenAITeacher
 from polylm_core.teachers.endpoint import EndpointTeacher
@@ -55,10 +56,11 @@ def instruct(
     Raises StageError, SourceError, MachineError or TeacherError when pairs, seed tasks or the
     teacher are not what the parameters ask for.
     """
-    needs_seeds = config.taco is not None or config.self_instruct is not None
-    seeds = read_seeds(sources) if needs_seeds else None
+    found = obtain_seeds(config, sources, shards, run, _surroundings(run))
+    seeds = found.seeds
     held_out = _held_out(config, shards, seeds, run)
-    harvest = _made(config, documents, shards, seeds, run)
+    harvest = Harvest(funnel=found.refused)
+    harvest.add(_made(config, documents, shards, seeds, run))
     harvest.instructions = _without_held_out(harvest, held_out)
     harvest, division = compose(harvest, config.composition, run.seed)
     train = sorted(harvest.instructions, key=lambda row: row.id)
@@ -67,6 +69,7 @@ def instruct(
         write_table(partial / "train.parquet", train, INSTRUCTION_SCHEMA)
         write_table(partial / "held_out.parquet", held_out, INSTRUCTION_SCHEMA)
         _write_funnel(partial / "funnel.parquet", harvest.funnel)
+        found.write_quality(partial)
     _show(harvest.funnel, run)
     if division is not None:
         run.progress.say(division.describe(config.composition.shares))
@@ -145,7 +148,7 @@ def _taco_units(
             shards=shards.path,
             seeds=seeds.by_language.get(language, ()),
             english_seeds=seeds.by_language.get(ENGLISH, ()),
-            seed_license=seeds.license,
+            seed_license=seeds.license_of(language),
             seed=run.seed,
         )
         for language in sorted(run.languages)
@@ -164,7 +167,6 @@ def _self_instruct(
     harvest = Harvest()
     if settings is None:
         return harvest
-    self_instruct.require_seeds(seeds, settings)
     prices = settings.teacher.prices if isinstance(settings.teacher, OpenAITeacher) else None
     num_prompts = settings.rounds * len(settings.languages) * settings.prompts_per_round
     with run.progress.track("self-instruct", num_prompts, "answers") as tracker:
@@ -200,16 +202,17 @@ def _seeds_as_they_stand(
 ) -> Harvest:
     harvest = Harvest()
     for language in languages:
+        origin = translated.ORIGIN if language in seeds.translated else SEED
         for seed in seeds.by_language[language]:
             row = self_instruct.as_instruction(
                 Task(seed.instruction, seed.input, seed.output),
-                f"{SEED}/{language}/{seed.id}",
-                SEED,
+                f"{origin}/{language}/{seed.id}",
+                origin,
                 language,
-                seeds.license,
+                seeds.license_of(language),
             )
             is_short = fits(row, config.max_chat_bytes)
-            harvest.funnel.count(SEED, language, KEPT if is_short else "too-long")
+            harvest.funnel.count(origin, language, KEPT if is_short else "too-long")
             harvest.instructions += [row] if is_short else []
     return harvest
 
