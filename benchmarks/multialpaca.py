@@ -26,8 +26,9 @@ import yaml
 
 from benchmarks.results import tell
 from polylm_core.records import Instruction
+from polylm_core.stages.instruct.answers import Task
 from polylm_core.stages.instruct.config import InstructConfig, SelfInstructConfig
-from polylm_core.stages.instruct.filters import PUBLISHED, Sieve, Task, masked, rouge_l
+from polylm_core.stages.instruct.filters import PUBLISHED, Sieve, masked, rouge_l
 from polylm_core.stages.instruct.language_check import is_in, line_pass_rate, word_pass_rate
 from polylm_core.stages.instruct.self_instruct import as_instruction
 from polylm_core.stages.instruct.together import near_duplicates
@@ -148,7 +149,7 @@ def measure(tasks: Sequence[Task], language: str, config: SelfInstructConfig) ->
         "input_emptied": found.emptied,
         "language_check": check_language(found, language, config),
         "near_duplicates": len(near_rows),
-        "personal_data_masked": sum(masked(task, language) != task for _, task in found.kept),
+        "personal_data_masked": sum(bool(masked(task, language)[1]) for _, task in found.kept),
     }
 
 

@@ -264,7 +264,8 @@ class BaseModelFolder(Artifact):
 class InstructionSet(Artifact):
     """`07_instructions`: `train.parquet` and `held_out.parquet` (records.INSTRUCTION_SCHEMA).
 
-    `funnel.parquet` counts what each filter kept, by origin, language and reason.
+    `funnel.parquet` counts what each filter kept, by origin, language, round and reason;
+    `measures.parquet` what the checks measured on the way, by origin and language.
     """
 
     stage = "instruct"

@@ -84,12 +84,16 @@ def load_params(path: Path) -> Params:
 
 
 def _source_problems(params: Params) -> list[Problem]:
-    """Return a problem for each source that `curate` names and `ingest` does not declare."""
+    """Return a problem for each name of a source that stands for none, or for two."""
     named = {"curate.held_out.share_by_source": tuple(params.curate.held_out.share_by_source)}
     for language, config in params.curate.quality.by_language.items():
         named[f"curate.quality.by_language.{language}.trusted"] = config.trusted
     declared = ", ".join(sorted(params.ingest.sources))
+    shared = sorted(params.ingest.sources.keys() & params.instruct.imports.keys())
     return [
+        Problem(f"instruct.imports.{name}", "is a source of `ingest` too; give it another name")
+        for name in shared
+    ] + [
         Problem(place, f"no source of `ingest.sources` has this name ({declared})", source)
         for place, sources in named.items()
         for source in sources

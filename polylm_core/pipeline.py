@@ -19,6 +19,7 @@ from polylm_core.params import Params
 from polylm_core.stages.base import StageConfig
 from polylm_core.stages.ingest.config import PackageSource, declared_languages
 from polylm_core.stages.ingest.declared import FileSource
+from polylm_core.stages.instruct.imports.places import count_missing, fetch_command, location_of
 from polylm_core.storage import fingerprint, sha256_file
 
 DATA = Path("data")
@@ -188,6 +189,7 @@ def check_sources(
             message = f"no such package in {folder.parent}; known: {', '.join(known) or 'none'}"
             problems.append(Problem(f"ingest.sources.{name}", message, name))
     problems += _missing_files(sources, params, locations or {})
+    problems += _missing_imports(sources, params, locations or {})
     problems += _foreign_languages(params)
     declared = params.ingest.document_languages()
     if not problems and declared is not None:
@@ -219,6 +221,17 @@ def _missing_files(sources: Path, params: Params, locations: Mapping[str, str]) 
                     "`source_locations`"
                 )
                 problems.append(Problem(f"ingest.sources.{name}.files", message))
+    return problems
+
+
+def _missing_imports(sources: Path, params: Params, locations: Mapping[str, str]) -> list[Problem]:
+    """Problems of imported instruction sets that should lie on this machine and do not."""
+    problems = []
+    for name, declared in params.instruct.imports.items():
+        missing = count_missing(declared, location_of(name, declared, sources, locations))
+        if missing:
+            message = f"{missing}; {fetch_command(name, declared)}"
+            problems.append(Problem(f"instruct.imports.{name}", message))
     return problems
 
 

@@ -20,7 +20,7 @@ from urllib.parse import quote
 import fsspec
 
 from polylm_core.errors import SourceError
-from polylm_core.storage import HASH_CHUNK_BYTES, no_space_named
+from polylm_core.storage import HASH_CHUNK_BYTES, no_space_named, replacing, sha256_file
 
 TRIES = 5
 FIRST_WAIT_SECONDS = 0.5
@@ -195,6 +195,24 @@ def fetch(file: InputFile, target: Path) -> str:
         while chunk := stream.read(HASH_CHUNK_BYTES):
             copy.write(chunk)
         return stream.finish()
+
+
+def fetch_once(file: InputFile, target: Path) -> Path:
+    """Copy a file to this machine unless it is there; raises SourceError as InputStream."""
+    if target.is_file() and file.sha256 in (None, sha256_file(target)):
+        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(target) as partial:
+        fetch(file, partial)
+    return target
+
+
+def verified(file: InputFile) -> Path:
+    """The path of a file of this machine; raises SourceError for another than declared."""
+    if file.sha256 is not None:
+        with InputStream(file) as stream:
+            stream.finish()
+    return file.path
 
 
 @contextmanager

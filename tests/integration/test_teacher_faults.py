@@ -20,8 +20,9 @@ from polylm_core.artifacts import InstructionSet
 from polylm_core.errors import TeacherError
 from polylm_core.progress import NullProgress
 from polylm_core.records import Instruction, read_instructions
-from polylm_core.stages.instruct.filters import parse_answer
-from polylm_core.stages.instruct.self_instruct import OPENING, ORIGIN
+from polylm_core.stages.instruct.answers import parse_answer
+from polylm_core.stages.instruct.prompts import OPENING
+from polylm_core.stages.instruct.self_instruct import ORIGIN
 from tests.architecture.closure import ROOT
 from tests.openai_server import FAULTS, KEY, Books, prompt_of, serve_openai
 from tests.teacher_job import KEY_VARIABLE, NUM_PROMPTS, make_config, run_stage, two_tasks

@@ -12,7 +12,7 @@ from typing import Any
 
 from fastwarc.warc import ArchiveIterator, WarcRecordType
 
-from polylm_core.stages.ingest.lines import CHUNK_BYTES, MAX_RECORD_BYTES, Readable
+from polylm_core.lines import CHUNK_BYTES, MAX_RECORD_BYTES, Readable
 
 START = b"\r\nWARC/1."
 MAX_HELD_BYTES = 2 * MAX_RECORD_BYTES

@@ -12,14 +12,9 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from polylm_core.languages import ENGLISH
+from polylm_core.pinned_files import SourceName, known_code
 from polylm_core.stages.base import StageConfig
-from polylm_core.stages.ingest.declared import (
-    Columns,
-    Declared,
-    FileSource,
-    SourceName,
-    known_code,
-)
+from polylm_core.stages.ingest.declared import Columns, Declared, FileSource
 
 
 class PackageSource(StageConfig):

@@ -3,37 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import Field, StringConstraints, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from polylm_core.errors import UnknownLanguageError
-from polylm_core.languages import get_language
+from polylm_core.pinned_files import FileList, PinnedFiles, known_code
 from polylm_core.stages.base import StageConfig
-
-Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-SourceName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][\w.-]*$")]
-FileName = Annotated[str, StringConstraints(pattern=r"^[^/\s][^\t\n]*$")]
-
-
-def known_code(code: str) -> str:
-    """Return a code of the registry; raises ValueError, which pydantic tells with its place."""
-    try:
-        get_language(code)
-    except UnknownLanguageError as error:
-        raise ValueError(str(error)) from error
-    return code
-
-
-class FileList(StageConfig):
-    """A file that lists the files, such as Common Crawl's `wet.paths.gz`."""
-
-    path: FileName
-    """The list, below the source's location; a name a line."""
-    sha256: Sha256
-    """Of the list as it lies there."""
-    first: int | None = Field(default=None, ge=1)
-    """Take so many files from its start; null for all of them."""
 
 
 class Declared(StageConfig):
@@ -54,26 +29,18 @@ class Declared(StageConfig):
     stage fails and names one."""
 
 
-class FileSource(Declared):
+class FileSource(Declared, PinnedFiles):
     """A source of files with names: each pinned by its sha256, or all by a version."""
 
-    version: str | None = None
-    """Version of the source, such as `20260901` or `CC-MAIN-2026-30`; needed where a file has no
-    sha256."""
-    files: Mapping[FileName, Sha256 | None] = Field(default_factory=dict)
-    """The files below the source's location with their sha256 (`sha256sum FILE`), or null where
-    the version has to do."""
     file_list: FileList | None = None
     """The files by a list instead, for sources of many thousands of them."""
 
     @model_validator(mode="after")
-    def _pinned(self) -> FileSource:
+    def _one_kind_of_files(self) -> FileSource:
         if bool(self.files) == (self.file_list is not None):
             raise ValueError("declare either `files` or `file_list`")
-        unpinned = [name for name, sha256 in self.files.items() if sha256 is None]
-        if self.version is None and (unpinned or self.file_list):
-            what = unpinned[0] if unpinned else "a `file_list`"
-            raise ValueError(f"{what} has no sha256 of its files: declare the `version`")
+        if self.file_list and self.version is None:
+            raise ValueError("a `file_list` has no sha256 of its files: declare the `version`")
         return self
 
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from polylm_core.languages import ENGLISH, UNDETERMINED
+from polylm_core.lines import BrokenFileError, Decompressed
 from polylm_core.records import Document, Pair
 from polylm_core.remote import InputFile, InputStream
 from polylm_core.stages.ingest import skipped
 from polylm_core.stages.ingest.config import PairSource
-from polylm_core.stages.ingest.lines import BrokenFileError, Decompressed
 from polylm_core.stages.ingest.skipped import Skips
 
 IDENTICAL = "identical-sides"

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from polylm_core.errors import SourceError
 from polylm_core.languages import ENGLISH
+from polylm_core.lines import CODECS, BrokenFileError, Decompressed, iter_lines
 from polylm_core.remote import InputFile, InputStream, below, is_remote
 from polylm_core.stages.base import StageRun
 from polylm_core.stages.ingest.config import (
@@ -20,7 +21,6 @@ from polylm_core.stages.ingest.config import (
 )
 from polylm_core.stages.ingest.declared import FileSource
 from polylm_core.stages.ingest.hub import list_files
-from polylm_core.stages.ingest.lines import CODECS, BrokenFileError, Decompressed, iter_lines
 from polylm_core.stages.ingest.package import Package, open_package
 from polylm_core.stages.ingest.translations import ZIP
 from polylm_core.stages.ingest.unit import PackagePart, Unit

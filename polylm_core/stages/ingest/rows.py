@@ -10,12 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from polylm_core.languages import load_languages
+from polylm_core.lines import BrokenFileError, iter_lines
 from polylm_core.records import Document
 from polylm_core.remote import InputFile, on_disk
 from polylm_core.stages.ingest import skipped
 from polylm_core.stages.ingest.declared import Columns
 from polylm_core.stages.ingest.job import Job, key_of
-from polylm_core.stages.ingest.lines import BrokenFileError, iter_lines
 
 BATCH_BYTES = 1 << 25
 """Plain bytes of the rows of a Parquet file that are in memory at once."""

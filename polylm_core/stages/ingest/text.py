@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from polylm_core.records import Document
-from polylm_core.remote import InputFile
-from polylm_core.stages.ingest import skipped
-from polylm_core.stages.ingest.config import TextSource
-from polylm_core.stages.ingest.job import Job
-from polylm_core.stages.ingest.lines import (
+from polylm_core.lines import (
     CHUNK_BYTES,
     MAX_RECORD_BYTES,
     Readable,
     iter_blocks,
     iter_lines,
 )
+from polylm_core.records import Document
+from polylm_core.remote import InputFile
+from polylm_core.stages.ingest import skipped
+from polylm_core.stages.ingest.config import TextSource
+from polylm_core.stages.ingest.job import Job
 
 
 def read_text(job: Job, file: InputFile, declared: TextSource) -> Iterator[Document]:

@@ -9,12 +9,12 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+from polylm_core.lines import BrokenFileError, Decompressed, Readable, iter_lines
 from polylm_core.records import Pair
 from polylm_core.remote import InputFile, on_disk
 from polylm_core.stages.ingest import skipped
 from polylm_core.stages.ingest.config import MosesSource, TmxSource, TsvSource
 from polylm_core.stages.ingest.job import Job
-from polylm_core.stages.ingest.lines import BrokenFileError, Decompressed, Readable, iter_lines
 from polylm_core.stages.ingest.xml import elements
 
 XML_LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"

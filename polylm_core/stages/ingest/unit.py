@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+from polylm_core.lines import BrokenFileError
 from polylm_core.records import Document, Pair, part_file
 from polylm_core.remote import InputFile
 from polylm_core.restart import read_marker, write_marker
@@ -33,7 +34,6 @@ from polylm_core.stages.ingest.config import (
 from polylm_core.stages.ingest.declared import Declared
 from polylm_core.stages.ingest.hub import is_table
 from polylm_core.stages.ingest.job import Job
-from polylm_core.stages.ingest.lines import BrokenFileError
 from polylm_core.stages.ingest.package import Package, read_package
 from polylm_core.stages.ingest.skipped import BROKEN, BROKEN_FILE, Skipped, Skips
 from polylm_core.stages.ingest.tables import KINDS, Tables

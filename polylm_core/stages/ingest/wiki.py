@@ -17,12 +17,12 @@ import mwparserfromhell
 from mwparserfromhell.nodes import Heading, Node, Tag, Text, Wikilink
 from mwparserfromhell.parser import ParserError
 
+from polylm_core.lines import MAX_RECORD_BYTES, BrokenFileError
 from polylm_core.records import Document
 from polylm_core.remote import InputFile
 from polylm_core.stages.ingest import skipped
 from polylm_core.stages.ingest.config import WikipediaSource
 from polylm_core.stages.ingest.job import Job
-from polylm_core.stages.ingest.lines import MAX_RECORD_BYTES, BrokenFileError
 from polylm_core.stages.ingest.xml import elements
 
 ARTICLES = "0"

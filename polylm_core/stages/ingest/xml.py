@@ -7,7 +7,7 @@ from typing import Any
 
 from lxml import etree
 
-from polylm_core.stages.ingest.lines import BrokenFileError, Readable
+from polylm_core.lines import BrokenFileError, Readable
 
 
 def elements(stream: Readable, names: tuple[str, ...]) -> Iterator[Any]:

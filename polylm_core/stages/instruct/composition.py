@@ -16,7 +16,7 @@ from polylm_core.errors import StageError
 from polylm_core.records import Instruction
 from polylm_core.rounding import largest_remainder
 from polylm_core.stages.instruct.parts_config import CROSS_LINGUAL, CompositionConfig
-from polylm_core.stages.instruct.selection import KEPT, Funnel, Harvest, in_drawn_order
+from polylm_core.stages.instruct.selection import Harvest, in_drawn_order
 
 OVER_THE_CAP = "over-the-language-cap"
 IN_NO_SHARE = "in-no-share"
@@ -58,18 +58,19 @@ def compose(
 
     Raises StageError for a share of something of which there is nothing.
     """
-    funnel = Funnel()
-    funnel.add(harvest.funnel)
-    rows = _capped(harvest.instructions, config, seed, funnel)
+    made = Harvest()
+    made.add(harvest)
+    made.drop(_over_the_caps(made.instructions, config, seed))
     if not config.shares:
-        return Harvest(rows, funnel), None
-    parts: dict[str, list[Instruction]] = {name: [] for name in config.shares}
-    for row in rows:
+        return made, None
+    parts: dict[str, list[int]] = {name: [] for name in config.shares}
+    dropped: dict[int, str] = {}
+    for number, row in enumerate(made.instructions):
         part = CROSS_LINGUAL if row.origin == CROSS_LINGUAL else row.language
         if part in parts:
-            parts[part].append(row)
+            parts[part].append(number)
         else:
-            _drop(row, IN_NO_SHARE, funnel)
+            dropped[number] = IN_NO_SHARE
     available = {name: len(members) for name, members in parts.items()}
     for name, number in available.items():
         if not number:
@@ -78,14 +79,12 @@ def compose(
                 "is no instruction; make some, or leave it out of the shares"
             )
     division = divide(available, config.shares, config.share_tolerance)
-    reason = f"limited-by-{division.limited_by}"
-    kept: list[Instruction] = []
     for name, members in parts.items():
-        drawn = in_drawn_order(members, seed, lambda row: row.id)
-        kept += drawn[: division.rows[name]]
-        for row in drawn[division.rows[name] :]:
-            _drop(row, reason, funnel)
-    return Harvest(kept, funnel), division
+        drawn = in_drawn_order(members, seed, lambda number: made.instructions[number].id)
+        for number in drawn[division.rows[name] :]:
+            dropped[number] = f"limited-by-{division.limited_by}"
+    made.drop(dropped)
+    return made, division
 
 
 def divide(available: Mapping[str, int], shares: Mapping[str, float], tolerance: float) -> Division:
@@ -147,23 +146,17 @@ def _filled(
     return rows
 
 
-def _capped(
-    rows: Sequence[Instruction], config: CompositionConfig, seed: int, funnel: Funnel
-) -> list[Instruction]:
-    if config.max_per_language is None and not config.max_by_language:
-        return list(rows)
-    kept: list[Instruction] = []
+def _over_the_caps(
+    rows: Sequence[Instruction], config: CompositionConfig, seed: int
+) -> dict[int, str]:
+    """Numbers of the rows beyond what their language may have."""
+    over: dict[int, str] = {}
     taken: Counter[str] = Counter()
-    for row in in_drawn_order(rows, seed, lambda row: row.id):
-        most = config.max_by_language.get(row.language, config.max_per_language)
-        if most is not None and taken[row.language] >= most:
-            _drop(row, OVER_THE_CAP, funnel)
+    for number in in_drawn_order(range(len(rows)), seed, lambda number: rows[number].id):
+        language = rows[number].language
+        most = config.max_by_language.get(language, config.max_per_language)
+        if most is not None and taken[language] >= most:
+            over[number] = OVER_THE_CAP
         else:
-            taken[row.language] += 1
-            kept.append(row)
-    return kept
-
-
-def _drop(row: Instruction, reason: str, funnel: Funnel) -> None:
-    funnel.count(row.origin, row.language, reason)
-    funnel.count(row.origin, row.language, KEPT, -1)
+            taken[language] += 1
+    return over

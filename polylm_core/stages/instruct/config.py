@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from polylm_core.stages.base import StageConfig
+from polylm_core.stages.instruct.imports.config import Imports
 from polylm_core.stages.instruct.parts_config import CompositionConfig, HeadedConfig
 from polylm_core.teachers.config import TeacherConfig
 from polylm_core.translators.config import TranslateConfig
+
+ORIGINS = {
+    "self-instruct",
+    "seed",
+    "seed-translated",
+    "cross-lingual",
+    "continuation",
+    "taco",
+    "taco-plain",
+}
+"""Origins of instructions that are made here; an imported set has another name."""
 
 
 class CrossLingualConfig(StageConfig):
@@ -92,7 +104,14 @@ class HeldOutTextConfig(StageConfig):
     """Shorter held-out lines give nothing away: "Yes." is the answer to many tasks."""
 
 
-class ChecksConfig(StageConfig):
+class TogetherConfig(StageConfig):
+    """What is judged of the instructions of all languages together; null leaves a check out."""
+
+    near_duplicates: NearTasksConfig | None = NearTasksConfig()
+    held_out_text: HeldOutTextConfig | None = HeldOutTextConfig()
+
+
+class ChecksConfig(TogetherConfig):
     """What the published recipe (PolyLM §4) does not check."""
 
     answers_end_at_blank_line: bool = False
@@ -102,8 +121,6 @@ class ChecksConfig(StageConfig):
     language: LanguageCheckConfig | None = LanguageCheckConfig()
     mask_personal_data: bool = True
     """E-mail addresses, IP addresses and telephone numbers become placeholders."""
-    near_duplicates: NearTasksConfig | None = NearTasksConfig()
-    held_out_text: HeldOutTextConfig | None = HeldOutTextConfig()
 
 
 class SelfInstructConfig(StageConfig):
@@ -120,8 +137,13 @@ class SelfInstructConfig(StageConfig):
     """Budget over all languages and rounds; the number of prompts follows from it."""
     rounds: int = Field(gt=0)
     """Rounds per language, each showing tasks of the ones before (PolyLM: 10)."""
+    first_round_prompts: int | None = Field(default=None, gt=0)
+    """Prompts of a language's first round, where fewer (PolyLM: 10, as the pool is empty)."""
     tasks_per_prompt: int = Field(gt=0)
     """New tasks asked for at once (PolyLM: 17; a small teacher holds out for about two)."""
+    prompt_rules: Literal["short", "published"] = "short"
+    """What a prompt says beside the tasks shown: what a small teacher can follow, or the rules of
+    PolyLM's Table 6."""
     max_new_tokens: int = Field(gt=0)
     """Length limit of one answer; a task it cuts off is dropped."""
     max_demonstration_bytes: int = Field(gt=0)
@@ -142,6 +164,18 @@ class SelfInstructConfig(StageConfig):
         """Prompts of one round of one language that the budget allows."""
         rounds = self.rounds * len(self.languages)
         return self.max_generated_tokens // (rounds * self.max_new_tokens)
+
+    def prompts_of_round(self, number: int) -> int:
+        """Prompts of a language in a round, counted from 1."""
+        if number == 1 and self.first_round_prompts is not None:
+            return min(self.first_round_prompts, self.prompts_per_round)
+        return self.prompts_per_round
+
+    @property
+    def num_prompts(self) -> int:
+        """Prompts of all languages and rounds."""
+        rounds = range(1, self.rounds + 1)
+        return len(self.languages) * sum(map(self.prompts_of_round, rounds))
 
     @model_validator(mode="after")
     def _budget_allows_a_prompt(self) -> Self:
@@ -173,6 +207,12 @@ class InstructConfig(StageConfig):
     """With it, the seed tasks themselves are learned too."""
     composition: CompositionConfig = CompositionConfig()
     """Caps and shares of the whole set; without any, everything that was made stays."""
+    imports: Imports = Field(default_factory=dict)
+    """Instruction sets that others published, by name. Profiles say where each lies
+    (`source_locations`); otherwise in `data/00_sources/<name>`, or at its own `uri`."""
+    import_checks: TogetherConfig = TogetherConfig()
+    """Near duplicates among the imported sets, and held-out text in them."""
+
     translate: TranslateConfig | None = None
 
     @model_validator(mode="after")
@@ -180,3 +220,11 @@ class InstructConfig(StageConfig):
         if self.translate is not None and self.taco is None and self.self_instruct is None:
             raise ValueError("`translate` is for seed tasks, which `taco` and `self_instruct` use")
         return self
+
+    @field_validator("imports")
+    @classmethod
+    def _names_are_free(cls, imports: Imports) -> Imports:
+        taken = sorted(imports.keys() & ORIGINS)
+        if taken:
+            raise ValueError(f"{', '.join(taken)} is the origin of what this stage makes")
+        return imports

@@ -1,81 +1,35 @@
-"""What of a teacher's answer becomes a task, and why the rest does not.
+"""Which tasks of a teacher's answer are kept, and why the rest is not.
 
 The published filters are MultiAlpaca's (PolyLM §4): the answer is split on its numbered labels, its
 last task dropped if it hit the length limit, and all three parts required (`cut-off`,
-`incomplete`); then `link`, `redundant-input` and `not-novel`, in `RULES` with what the paper lacks:
-an answer must not echo, must not loop, and must be in the language.
+`incomplete`: `answers`); then `link`, `redundant-input` and `not-novel`, in `RULES` with what the
+paper lacks: an answer must not echo, must not loop, and must be in the language.
 """
 
 from __future__ import annotations
 
 import functools
 import re
-import unicodedata
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from rouge_score.rouge_scorer import RougeScorer
 
 from polylm_core import pii
+from polylm_core.stages.instruct.answers import Task
 from polylm_core.stages.instruct.config import SelfInstructConfig
-from polylm_core.stages.instruct.language_check import is_in
+from polylm_core.stages.instruct.language_check import measure
 from polylm_core.stages.instruct.novelty import NoveltyIndex
 from polylm_core.stages.instruct.words import split_words, wording
 
-NO_INPUT = "<noinput>"
-FIELDS = ("Instruction", "Input", "Output")
-
+TASKS_MASKED = "tasks with personal data"
 MIN_WORDS_TO_LOOP = 8
 """Shorter answers may repeat their words."""
 PUBLISHED = ("incomplete", "link", "redundant-input", "not-novel")
 """Reasons of the filters of PolyLM §4, beside `cut-off` of an answer's last task."""
 
-_LABEL = re.compile(r"^[ \t]*(?:\d+\.[ \t]*)?(Instruction|Input|Output):", re.MULTILINE)
-_NO_INPUT = re.compile(r"\W*no ?input\W*", re.IGNORECASE)
 _LINK = re.compile(r"https?://|www\.", re.IGNORECASE)
-_BLANK_LINE = re.compile(r"\n[ \t]*\n")
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """One task: a seed, or what a teacher wrote."""
-
-    instruction: str
-    input: str
-    output: str
-
-
-def parse_answer(
-    text: str, *, is_complete: bool, ends_at_blank_line: bool
-) -> tuple[list[Task], list[str]]:
-    """Split an answer on its labels into whole tasks, and the reasons of those that are not.
-
-    An answer cut off by the length limit loses its last task. With `ends_at_blank_line`, what
-    follows a blank line within a part is talk.
-    """
-    starts = list(_LABEL.finditer(text))
-    ends = [match.start() for match in starts[1:]] + [len(text)]
-    blocks: list[dict[str, str]] = []
-    for match, end in zip(starts, ends, strict=True):
-        value = text[match.end() : end].strip()
-        if ends_at_blank_line:
-            value = _BLANK_LINE.split(value, maxsplit=1)[0].strip()
-        label = match.group(1)
-        if label == FIELDS[0] or not blocks or label in blocks[-1]:
-            blocks.append({})
-        blocks[-1][label] = unicodedata.normalize("NFC", value)
-    reasons = []
-    if not is_complete and blocks:
-        blocks.pop()
-        reasons.append("cut-off")
-    tasks = []
-    for block in blocks:
-        if tuple(block) == FIELDS and all(block.values()):
-            entry = "" if _NO_INPUT.fullmatch(block["Input"]) else block["Input"]
-            tasks.append(Task(block["Instruction"], entry, block["Output"]))
-        else:
-            reasons.append("incomplete")
-    return tasks, reasons
 
 
 class Sieve:
@@ -90,6 +44,8 @@ class Sieve:
     ) -> None:
         """Take the instructions known; with `reasons`, apply only the rules that give them."""
         self.language, self.config = language, config
+        self.measures = Counter[str]()
+        """What the language check measured of the tasks that came to it."""
         self._novelty = NoveltyIndex(config.max_similarity)
         applied = RULES if reasons is None else frozenset(reasons)
         self._rules = [(reason, fails) for reason, fails in RULES.items() if reason in applied]
@@ -111,12 +67,18 @@ class Sieve:
         return self._novelty.nearest(split_words(instruction, self.language))
 
 
-def masked(task: Task, language: str) -> Task:
-    """The task with placeholders for personal data."""
+def masked(task: Task, language: str) -> tuple[Task, Counter[str]]:
+    """The task with placeholders for personal data, and how many of each, by their measure."""
     regions = pii.regions_of(language)
-    return Task(
-        *(pii.mask(text, regions)[0] for text in (task.instruction, task.input, task.output))
-    )
+    found = Counter[str]()
+    texts = []
+    for text in (task.instruction, task.input, task.output):
+        shown, counts = pii.mask(text, regions)
+        texts.append(shown)
+        found.update({f"{placeholder} masked": count for placeholder, count in counts.items()})
+    if found:
+        found[TASKS_MASKED] += 1
+    return Task(*texts), found
 
 
 def _is_incomplete(_: Sieve, task: Task) -> bool:
@@ -147,7 +109,11 @@ def _is_redundant(sieve: Sieve, task: Task) -> bool:
 
 def _is_in_another_language(sieve: Sieve, task: Task) -> bool:
     check = sieve.config.checks.language
-    return check is not None and not is_in(sieve.language, task.instruction, task.output, check)
+    if check is None:
+        return False
+    found = measure(sieve.language, task.instruction, task.output, check)
+    sieve.measures.update(found.counts())
+    return not found.is_in
 
 
 def _is_known(sieve: Sieve, task: Task) -> bool:

@@ -10,7 +10,7 @@ import hashlib
 import heapq
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -29,17 +29,28 @@ UNSUITABLE = "unsuitable"
 
 @dataclass
 class Funnel:
-    """How many items met each end, by origin, language and reason (`kept` among them)."""
+    """How many items met each end, and what was measured of them on the way."""
 
-    counts: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    counts: Counter[tuple[str, str, int, str]] = field(default_factory=Counter)
+    """By origin, language, round (0 outside of rounds) and reason, `kept` among them."""
+    measures: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    """By origin, language and what is counted: lines that were identified, data masked."""
 
-    def count(self, origin: str, language: str, reason: str, amount: int = 1) -> None:
+    def count(
+        self, origin: str, language: str, reason: str, amount: int = 1, *, round: int = 0
+    ) -> None:
         """Count items that ended for a reason."""
-        self.counts[origin, language, reason] += amount
+        self.counts[origin, language, round, reason] += amount
+
+    def measure(self, origin: str, language: str, found: Mapping[str, int]) -> None:
+        """Add what was counted of items that have not ended."""
+        for measure, amount in found.items():
+            self.measures[origin, language, measure] += amount
 
     def add(self, other: Funnel) -> None:
         """Add the counts of another funnel."""
         self.counts.update(other.counts)
+        self.measures.update(other.measures)
 
 
 @dataclass
@@ -48,11 +59,25 @@ class Harvest:
 
     instructions: list[Instruction] = field(default_factory=list)
     funnel: Funnel = field(default_factory=Funnel)
+    rounds: dict[str, int] = field(default_factory=dict)
+    """The round of each instruction that was made in one, by its id."""
 
     def add(self, other: Harvest) -> None:
         """Append another harvest."""
         self.instructions += other.instructions
         self.funnel.add(other.funnel)
+        self.rounds |= other.rounds
+
+    def drop(self, rows: Mapping[int, str]) -> None:
+        """Take back what was kept: the numbers of instructions, and why."""
+        for number, reason in rows.items():
+            row = self.instructions[number]
+            at = self.rounds.get(row.id, 0)
+            self.funnel.count(row.origin, row.language, KEPT, -1, round=at)
+            self.funnel.count(row.origin, row.language, reason, round=at)
+        self.instructions = [
+            row for number, row in enumerate(self.instructions) if number not in rows
+        ]
 
 
 def draw(seed: int, *names: object) -> float:

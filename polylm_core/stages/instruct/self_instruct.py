@@ -15,21 +15,18 @@ from pathlib import Path
 from typing import Any
 
 from polylm_core.errors import ParamsError, Problem
-from polylm_core.languages import get_language
 from polylm_core.records import Instruction, Message
+from polylm_core.stages.instruct.answers import Task, continued, parse_answer
 from polylm_core.stages.instruct.config import SelfInstructConfig
-from polylm_core.stages.instruct.filters import NO_INPUT, Sieve, Task, masked, parse_answer
+from polylm_core.stages.instruct.filters import Sieve, masked
+from polylm_core.stages.instruct.prompts import NUM_DEMONSTRATIONS, OPENING, compose
 from polylm_core.stages.instruct.seeds import SeedTasks
-from polylm_core.stages.instruct.selection import KEPT, Harvest, draw, in_drawn_order
+from polylm_core.stages.instruct.selection import KEPT, Harvest, draw, first_drawn
 from polylm_core.storage import canonical_json, fingerprint, write_atomic
 from polylm_core.teachers.config import PackageTeacher
 from polylm_core.teachers.teacher import Answer, Sampling, Teacher, Usage, usage_of
 
 ORIGIN = "self-instruct"
-NUM_DEMONSTRATIONS = 3
-"""Two seeds and one task of the pool (PolyLM §4)."""
-OPENING = f"{NUM_DEMONSTRATIONS + 1}. Instruction:"
-"""Where the teacher goes on."""
 
 SEEDED_BY = {
     "teacher",
@@ -116,51 +113,36 @@ def make_tasks(unit: Unit) -> tuple[Harvest, Usage]:
         prompts = [
             _compose(unit, language, pools[language], f"{number}/{index}")
             for language in unit.seeds
-            for index in range(unit.config.prompts_per_round)
+            for index in range(unit.config.prompts_of_round(number))
         ]
         answers = _answers(unit, prompts, number)
         usage += usage_of(answers)
         for prompt, answer in zip(prompts, answers, strict=True):
-            _sift(unit, sieves[prompt.language], answer, pools[prompt.language], harvest)
+            sieve = sieves[prompt.language]
+            _sift(unit, sieve, answer, number, pools[prompt.language], harvest)
+    for language, sieve in sieves.items():
+        harvest.funnel.measure(ORIGIN, language, sieve.measures)
     return harvest, usage
 
 
 def _compose(unit: Unit, language: str, pool: list[Task], name: str) -> _Prompt:
-    """Write a list of tasks to be continued, as PolyLM's Table 6 does.
-
-    Of its rules only those are told that a small teacher can follow.
-    """
+    """Show two seeds and a task of the pool, or three seeds while there is none."""
     config = unit.config
     short = [task for task in unit.seeds[language] if _size(task) <= config.max_demonstration_bytes]
     num_seeds = NUM_DEMONSTRATIONS - bool(pool)
     shown = [
-        *_drawn(unit, short or list(unit.seeds[language]), f"{language}/{name}")[:num_seeds],
-        *_drawn(unit, pool, f"{language}/{name}")[:1],
+        *_drawn(unit, short or list(unit.seeds[language]), f"{language}/{name}", num_seeds),
+        *_drawn(unit, pool, f"{language}/{name}", 1),
     ]
-    title = get_language(language).english_name
-    tasks = "".join(_write(number, task) for number, task in enumerate(shown, start=1))
-    return _Prompt(
-        language,
-        f"Come up with {len(shown) + config.tasks_per_prompt} different tasks in {title}. "
-        f"Instruction, input (or {NO_INPUT}) and output are all in {title}.\n\n"
-        f"{tasks}{OPENING}",
-    )
+    return _Prompt(language, compose(shown, language, config))
 
 
-def _drawn(unit: Unit, tasks: list[Task], name: str) -> list[Task]:
-    return in_drawn_order(tasks, unit.seed, lambda task: f"{name}/{task.instruction}")
+def _drawn(unit: Unit, tasks: list[Task], name: str, count: int) -> list[Task]:
+    return first_drawn(tasks, unit.seed, lambda task: f"{name}/{task.instruction}", count)[0]
 
 
 def _size(task: Task) -> int:
     return len(f"{task.instruction}{task.input}{task.output}".encode())
-
-
-def _write(number: int, task: Task) -> str:
-    return (
-        f"{number}. Instruction: {task.instruction}\n"
-        f"{number}. Input: {task.input or NO_INPUT}\n"
-        f"{number}. Output: {task.output}\n"
-    )
 
 
 def _answers(unit: Unit, prompts: list[_Prompt], number: int) -> list[Answer]:
@@ -196,35 +178,36 @@ def _decisive(config: SelfInstructConfig) -> dict[str, Any]:
     )
 
 
-def _sift(unit: Unit, sieve: Sieve, answer: Answer, pool: list[Task], harvest: Harvest) -> None:
+def _sift(
+    unit: Unit, sieve: Sieve, answer: Answer, number: int, pool: list[Task], harvest: Harvest
+) -> None:
     """Move the good tasks of one answer into the pool and the harvest, and count all."""
-    language, checks = sieve.language, unit.config.checks
+    language, checks, funnel = sieve.language, unit.config.checks, harvest.funnel
     if answer.failure:
-        harvest.funnel.count(ORIGIN, language, answer.failure)
+        funnel.count(ORIGIN, language, answer.failure, round=number)
         return
     tasks, reasons = parse_answer(
-        _continued(answer.text),
+        continued(answer.text, OPENING, language),
         is_complete=answer.is_complete,
         ends_at_blank_line=checks.answers_end_at_blank_line,
+        language=language,
     )
     for reason in reasons:
-        harvest.funnel.count(ORIGIN, language, reason)
-    for written in tasks:
-        shown = masked(written, language) if checks.mask_personal_data else written
-        task, drop = sieve.judge(shown)
-        harvest.funnel.count(ORIGIN, language, drop or KEPT)
+        funnel.count(ORIGIN, language, reason, round=number)
+    for task in tasks:
+        if checks.mask_personal_data:
+            task, found = masked(task, language)
+            funnel.measure(ORIGIN, language, found)
+        task, drop = sieve.judge(task)
+        funnel.count(ORIGIN, language, drop or KEPT, round=number)
         if drop is None:
             pool.append(task)
             sieve.learn(task.instruction)
             name = f"{ORIGIN}/{language}/{len(pool):04d}"
+            harvest.rounds[name] = number
             harvest.instructions.append(
                 as_instruction(task, name, ORIGIN, language, unit.config.teacher.license)
             )
-
-
-def _continued(text: str) -> str:
-    """The list from `OPENING` on, which models that chat often write once more."""
-    return text if text.lstrip().startswith(OPENING) else OPENING + text
 
 
 def as_instruction(task: Task, name: str, origin: str, language: str, license: str) -> Instruction:

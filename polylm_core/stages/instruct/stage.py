@@ -1,8 +1,8 @@
 """`instruct`: instructions to tune on, in every language, and held-out ones to evaluate with.
 
-In: the curated pairs and documents, the evaluation sets of `data/01_documents` and the seed tasks
-of `data/00_sources`. Out: `train.parquet`,
-`held_out.parquet` and `funnel.parquet`, which counts what became of everything looked at.
+In: the curated pairs and documents, the evaluation sets of `data/01_documents`, the seed tasks of
+`data/00_sources`, and the sets that others published, wherever they lie. Out: `train.parquet`,
+`held_out.parquet`, and what `funnel_tables` writes: what became of everything looked at.
 Three published ways meet here, each a part of the parameters that a recipe may leave out:
 translation via hub languages (BayLing 2), English in between (TaCo), and tasks that a teacher
 writes from seeds (PolyLM's MultiAlpaca). The order of the rows is that of their ids.
@@ -13,16 +13,20 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from polylm_core.artifacts import DocumentSet, InstructionSet, ShardSet, partial_folder
 from polylm_core.records import INSTRUCTION_SCHEMA, Instruction, write_table
 from polylm_core.stages.base import StageRun
-from polylm_core.stages.instruct import cross_lingual, self_instruct, taco, translated
+from polylm_core.stages.instruct import (
+    cross_lingual,
+    funnel_tables,
+    self_instruct,
+    taco,
+    translated,
+)
+from polylm_core.stages.instruct.answers import Task
 from polylm_core.stages.instruct.composition import compose
 from polylm_core.stages.instruct.config import InstructConfig
-from polylm_core.stages.instruct.filters import Task
+from polylm_core.stages.instruct.imports import sets as imported
 from polylm_core.stages.instruct.seeds import FOLDER, SeedTasks
 from polylm_core.stages.instruct.selection import KEPT, Funnel, Harvest, count_kept, fits
 from polylm_core.stages.instruct.templates import ENGLISH
@@ -37,15 +41,6 @@ from polylm_core.teachers.teacher import Usage
 SEED = "seed"
 """Origin of the seed tasks when they are learned as they stand."""
 
-FUNNEL_SCHEMA = pa.schema(
-    [
-        ("origin", pa.string()),
-        ("language", pa.string()),
-        ("reason", pa.string()),
-        ("count", pa.int64()),
-    ]
-)
-
 
 def instruct(
     config: InstructConfig, documents: DocumentSet, shards: ShardSet, sources: Path, run: StageRun
@@ -58,19 +53,18 @@ def instruct(
     """
     found = obtain_seeds(config, sources, shards, run, _surroundings(run))
     seeds = found.seeds
+    sets = imported.locate(config.imports, sources, run, config.max_chat_bytes)
     held_out = _held_out(config, shards, seeds, run)
     harvest = Harvest(funnel=found.refused)
     harvest.add(_made(config, documents, shards, seeds, run))
-    harvest.instructions = _without_held_out(harvest, held_out)
+    published, counts_of_sets = imported.read_all(sets, run)
+    if sets:
+        harvest.add(sift_together(published, config.import_checks, documents, shards))
+    harvest = _without_held_out(harvest, held_out)
     harvest, division = compose(harvest, config.composition, run.seed)
     train = sorted(harvest.instructions, key=lambda row: row.id)
-    partial = partial_folder(run.out)
-    with no_space_named(partial):
-        write_table(partial / "train.parquet", train, INSTRUCTION_SCHEMA)
-        write_table(partial / "held_out.parquet", held_out, INSTRUCTION_SCHEMA)
-        _write_funnel(partial / "funnel.parquet", harvest.funnel)
-        found.write_quality(partial)
-    _show(harvest.funnel, run)
+    partial = _write(train, held_out, harvest.funnel, run)
+    found.write_quality(partial)
     if division is not None:
         run.progress.say(division.describe(config.composition.shares))
     return run.publish(
@@ -84,6 +78,7 @@ def instruct(
             "held_out": len(held_out),
             "train_by_origin": count_kept(train),
             "held_out_by_language": dict(sorted(Counter(row.language for row in held_out).items())),
+            "imports": counts_of_sets,
             **({} if division is None else {"composition": division.as_counts()}),
         },
     )
@@ -111,6 +106,19 @@ def _made(
         harvest.add(_taco(config, shards, seeds, run))
     harvest.add(_cross_lingual(config, shards, run))
     return harvest
+
+
+def _write(
+    train: list[Instruction], held_out: list[Instruction], funnel: Funnel, run: StageRun
+) -> Path:
+    """Write the files of the artifact, and show people what became of everything."""
+    partial = partial_folder(run.out)
+    with no_space_named(partial):
+        write_table(partial / "train.parquet", train, INSTRUCTION_SCHEMA)
+        write_table(partial / "held_out.parquet", held_out, INSTRUCTION_SCHEMA)
+        funnel_tables.write(partial, funnel)
+    funnel_tables.show(funnel, run.progress)
+    return partial
 
 
 def _cross_lingual(config: InstructConfig, shards: ShardSet, run: StageRun) -> Harvest:
@@ -168,7 +176,7 @@ def _self_instruct(
     if settings is None:
         return harvest
     prices = settings.teacher.prices if isinstance(settings.teacher, OpenAITeacher) else None
-    num_prompts = settings.rounds * len(settings.languages) * settings.prompts_per_round
+    num_prompts = settings.num_prompts
     with run.progress.track("self-instruct", num_prompts, "answers") as tracker:
 
         def show(usage: Usage, amount: int = 1) -> None:
@@ -217,40 +225,18 @@ def _seeds_as_they_stand(
     return harvest
 
 
-def _without_held_out(harvest: Harvest, held_out: list[Instruction]) -> list[Instruction]:
-    """Rows of which none has a question or an answer of a held-out prompt."""
+def _without_held_out(harvest: Harvest, held_out: list[Instruction]) -> Harvest:
+    """The rows of which none has a question or an answer of a held-out prompt."""
     kept_apart = {
         message.content for row in held_out for message in row.messages if message.role != "system"
     }
-    train = []
-    for row in harvest.instructions:
-        if any(message.content in kept_apart for message in row.messages):
-            harvest.funnel.count(row.origin, row.language, "held-out")
-            harvest.funnel.count(row.origin, row.language, KEPT, -1)
-        else:
-            train.append(row)
-    return train
-
-
-def _write_funnel(path: Path, funnel: Funnel) -> None:
-    rows = [
-        {"origin": origin, "language": language, "reason": reason, "count": count}
-        for (origin, language, reason), count in sorted(funnel.counts.items())
-        if count
-    ]
-    table = pa.Table.from_pylist(rows, schema=FUNNEL_SCHEMA)
-    pq.write_table(table, path, compression="zstd", compression_level=9)
-
-
-def _show(funnel: Funnel, run: StageRun) -> None:
-    totals: Counter[tuple[str, str]] = Counter()
-    for (origin, _, reason), count in funnel.counts.items():
-        totals[origin, reason] += count
-    run.progress.table(
-        "instruction-funnel",
-        [
-            {"origin": origin, "reason": reason, "count": count}
-            for (origin, reason), count in sorted(totals.items())
-        ],
-        "What became of everything that could have been an instruction",
+    apart = Harvest()
+    apart.add(harvest)
+    apart.drop(
+        {
+            number: "held-out"
+            for number, row in enumerate(apart.instructions)
+            if any(message.content in kept_apart for message in row.messages)
+        }
     )
+    return apart

@@ -20,8 +20,8 @@ from polylm_core.contamination import build_index
 from polylm_core.languages import ENGLISH
 from polylm_core.minhash import jaccard, shingles, signatures
 from polylm_core.records import Instruction, read_documents, read_pairs
-from polylm_core.stages.instruct.config import ChecksConfig, HeldOutTextConfig, NearTasksConfig
-from polylm_core.stages.instruct.selection import KEPT, Funnel, Harvest
+from polylm_core.stages.instruct.config import HeldOutTextConfig, NearTasksConfig, TogetherConfig
+from polylm_core.stages.instruct.selection import Harvest
 from polylm_core.tokens import tokenise
 
 NEAR_DUPLICATE = "near-duplicate"
@@ -29,7 +29,7 @@ BATCH_LINES = 10_000
 
 
 def sift_together(
-    harvest: Harvest, checks: ChecksConfig, documents: DocumentSet, shards: ShardSet
+    harvest: Harvest, checks: TogetherConfig, documents: DocumentSet, shards: ShardSet
 ) -> Harvest:
     """The harvest without near duplicates and without tasks that give an evaluation away.
 
@@ -44,11 +44,10 @@ def sift_together(
         left = [number for number in range(len(rows)) if number not in dropped]
         near = near_duplicates([rows[number] for number in left], checks.near_duplicates)
         dropped |= {left[place]: NEAR_DUPLICATE for place in near}
-    funnel = Funnel(harvest.funnel.counts.copy())
-    for number, reason in dropped.items():
-        funnel.count(rows[number].origin, rows[number].language, KEPT, -1)
-        funnel.count(rows[number].origin, rows[number].language, reason)
-    return Harvest([row for number, row in enumerate(rows) if number not in dropped], funnel)
+    sifted = Harvest()
+    sifted.add(harvest)
+    sifted.drop(dropped)
+    return sifted
 
 
 def near_duplicates(rows: Sequence[Instruction], config: NearTasksConfig) -> list[int]:

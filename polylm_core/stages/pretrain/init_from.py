@@ -9,9 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from polylm_core.errors import SourceError
-from polylm_core.remote import InputFile, below, fetch
+from polylm_core.remote import InputFile, below, fetch_once
 from polylm_core.stages.pretrain.config import InitFromConfig
-from polylm_core.storage import replacing, sha256_file
 
 
 def fetch_model(config: InitFromConfig, work: Path) -> Path:
@@ -27,13 +26,8 @@ def fetch_files(uri: str, files: Mapping[str, str], folder: Path, *, field: str)
     folder = folder.absolute()
     folder.mkdir(parents=True, exist_ok=True)
     for name, sha256 in files.items():
-        file = folder / name
-        if file.is_file() and sha256_file(file) == sha256:
-            continue
-        declared = InputFile(name, below(uri, name), sha256)
         try:
-            with replacing(file) as partial:
-                fetch(declared, partial)
+            fetch_once(InputFile(name, below(uri, name), sha256), folder / name)
         except SourceError as error:
             raise SourceError(f"{field}: {error}") from error
     return folder

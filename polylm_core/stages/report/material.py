@@ -82,6 +82,8 @@ class Material:
     chat_curves: list[Row]
     scores: list[Row]
     funnel: list[Row]
+    measures: list[Row]
+    """origin, language, measure, count; none where nothing was measured."""
     answers: list[Row]
     lineage: list[Row]
     """artifact, folder, stage, fingerprint, inputs (stage, fingerprint), bytes."""
@@ -108,7 +110,8 @@ SCORE_COLUMNS = (
     *("model", "suite", "metric", "language"),
     *("value", "low", "high", "items", "baseline"),
 )
-FUNNEL_COLUMNS = ("origin", "language", "reason", "count")
+FUNNEL_COLUMNS = ("origin", "language", "round", "reason", "count")
+MEASURE_COLUMNS = ("origin", "language", "measure", "count")
 ANSWER_COLUMNS = (
     *("id", "language", "prompt_language", "prompt", "reference", "answer"),
     *("stopped", "identified_label", "in_language"),
@@ -128,6 +131,7 @@ def read_material(inputs: Inputs, languages: Sequence[str]) -> Material:
         chat_curves=_rows(inputs.chat, "curves.parquet", CURVE_COLUMNS),
         scores=_rows(inputs.scores, "scores.parquet", SCORE_COLUMNS),
         funnel=_rows(inputs.instructions, "funnel.parquet", FUNNEL_COLUMNS),
+        measures=_table(inputs.instructions, "measures.parquet", MEASURE_COLUMNS).to_pylist(),
         answers=_rows(inputs.scores, "predictions/answers.parquet", ANSWER_COLUMNS),
         parameters=_parameters(inputs.base),
         context_tokens=_context_tokens(inputs.base),

@@ -29,7 +29,7 @@ from polylm_core.artifacts import (
 )
 from polylm_core.languages import get_language
 from polylm_core.stages.base import StageRun
-from polylm_core.stages.report import curves, sections, summary
+from polylm_core.stages.report import curves, sections, summary, teaching
 from polylm_core.stages.report import scores as score_charts
 from polylm_core.stages.report.blocks import Table
 from polylm_core.stages.report.config import ReportConfig
@@ -140,5 +140,7 @@ def _page(config: ReportConfig, material: Material, languages: Sequence[str]) ->
         "learning_rate": curves.learning_rate(material),
         "bits_over_steps": curves.bits_over_steps(material, languages),
         "funnel": sections.funnel(material),
+        "rounds": teaching.rounds(material),
+        "checks": teaching.checks(material),
         "samples": summary.samples(material, languages, config.samples_per_language),
     }

@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from polylm_core.errors import SourceError, StageError
-from polylm_core.remote import InputFile, fetch
+from polylm_core.remote import InputFile, fetch_once
 from polylm_core.stages.vocab.config import ImportedConfig
-from polylm_core.storage import replacing, sha256_file
 from polylm_core.tokenizer import (
     BOS_PIECE,
     CHAT_PIECES,
@@ -33,13 +32,10 @@ def import_model(config: ImportedConfig, work: Path) -> bytes:
     keeps it from being used.
     """
     file = work / f"imported-{config.sha256[:16]}.model"
-    if not file.is_file() or sha256_file(file) != config.sha256:
-        declared = InputFile(config.uri, config.uri, config.sha256)
-        try:
-            with replacing(file) as partial:
-                fetch(declared, partial)
-        except SourceError as error:
-            raise SourceError(f"vocab.imported.uri: {error}") from error
+    try:
+        fetch_once(InputFile(config.uri, config.uri, config.sha256), file)
+    except SourceError as error:
+        raise SourceError(f"vocab.imported.uri: {error}") from error
     content = file.read_bytes()
     if _is_json(content):
         raise StageError(

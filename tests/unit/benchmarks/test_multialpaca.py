@@ -12,8 +12,8 @@ import yaml
 
 from benchmarks.multialpaca import RECIPE, check_language, measure, read_tasks, replay
 from benchmarks.novelty import altered, first_similar
+from polylm_core.stages.instruct.answers import Task
 from polylm_core.stages.instruct.config import InstructConfig, SelfInstructConfig
-from polylm_core.stages.instruct.filters import Task
 
 WINTER = "En invierno hace mucho frío y los días son muy cortos."
 GOOD = Task("Describe el tiempo que hace en invierno.", "", WINTER)

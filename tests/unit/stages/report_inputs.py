@@ -178,17 +178,39 @@ def _model(folder: Path, steps: int, first: float, last: float) -> None:
 
 
 def _instructions(folder: Path) -> None:
+    taught = ("eng_Latn", "spa_Latn", "fra_Latn", "deu_Latn")
     rows = [
-        {"origin": "self-instruct", "language": code, "reason": reason, "count": 2 + n + m}
-        for n, code in enumerate(("eng_Latn", "spa_Latn", "fra_Latn", "deu_Latn"))
+        _end("self-instruct", code, number, reason, 2 + n + m)
+        for n, code in enumerate(taught)
+        for number in (1, 2)
         for m, reason in enumerate(("kept", "malformed", "not-new", "other-language"))
     ]
     rows += [
-        {"origin": "cross-lingual", "language": code, "reason": reason, "count": count}
+        _end("cross-lingual", code, 0, reason, count)
         for code in FOREIGN
         for reason, count in (("kept", 240), ("over-the-cap", 9000), ("unsuitable", 300))
     ]
     _write(folder / "funnel.parquet", rows)
+    measures = {"tasks checked": 40, "lines checked": 80, "lines in the language": 60}
+    measures |= {"words checked": 500, "words in the script": 499, "tasks with personal data": 3}
+    _write(
+        folder / "measures.parquet",
+        [
+            {"origin": "self-instruct", "language": code, "measure": measure, "count": count}
+            for code in taught
+            for measure, count in measures.items()
+        ],
+    )
+
+
+def _end(origin: str, language: str, number: int, reason: str, count: int) -> dict[str, Any]:
+    return {
+        "origin": origin,
+        "language": language,
+        "round": number,
+        "reason": reason,
+        "count": count,
+    }
 
 
 Figure = Callable[[int], tuple[float, float, float | None]]  # value, half interval, baseline

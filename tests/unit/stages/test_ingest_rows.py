@@ -16,9 +16,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from polylm_core import lines
 from polylm_core.errors import SourceError
-from polylm_core.stages.ingest import lines, rows
-from polylm_core.stages.ingest.lines import iter_blocks, iter_lines
+from polylm_core.lines import iter_blocks, iter_lines
+from polylm_core.stages.ingest import rows
 from tests.support import make_run
 from tests.unit.stages.ingest_inputs import (
     documents_of,

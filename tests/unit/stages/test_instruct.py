@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -152,7 +153,10 @@ def rows_of(instructions: InstructionSet, file: str = "train") -> list[Instructi
 
 def funnel_of(instructions: InstructionSet) -> dict[tuple[str, str, str], int]:
     rows = pq.read_table(instructions.path / "funnel.parquet").to_pylist()
-    return {(row["origin"], row["language"], row["reason"]): row["count"] for row in rows}
+    sums: Counter[tuple[str, str, str]] = Counter()
+    for row in rows:
+        sums[row["origin"], row["language"], row["reason"]] += row["count"]
+    return sums
 
 
 def texts_of(rows: Sequence[Instruction]) -> Iterator[str]:

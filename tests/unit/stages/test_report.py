@@ -113,7 +113,18 @@ def test_every_chart_has_words_and_numbers(elements: _Elements) -> None:
     data = {a.get("data-chart") for a in elements.attributes("script")} - {None}
     assert data == {a["id"] for a in charts}
     assert len(elements.attributes("figcaption")) == len(charts)
-    assert len(elements.attributes("details")) == len(charts)
+    assert len([a for a in elements.attributes("details") if not a.get("class")]) == len(charts)
+
+
+def test_the_funnel_is_shown_by_round_and_the_checks_by_language(page: str) -> None:
+    by_round = page.split("By language and round</summary>")[1].split("</details>")[0]
+    rows = re.findall(r"<tr>(.*?)</tr>", by_round, re.DOTALL)
+    assert len(rows) == 1 + 4 * 2
+    cells = re.findall(r"<t[dh][^>]*>([^<]*)</t[dh]>", rows[1])
+    assert cells == ["German", "1", "5", "6", "7", "8"]
+    checked = page.split("personal data masked</summary>")[1].split("</details>")[0]
+    assert "75.0" in checked
+    assert "99.8" in checked
 
 
 def test_every_link_of_the_contents_leads_somewhere(elements: _Elements) -> None:
@@ -183,7 +194,8 @@ def test_the_model_card_opens_with_metadata_the_hub_reads(made: Report) -> None:
         ("shards", "attrition.parquet", "reason"),
         ("tokenizer", "fertility.parquet", "parity"),
         ("base", "curves.parquet", "metric"),
-        ("instructions", "funnel.parquet", "count"),
+        ("instructions", "funnel.parquet", "round"),
+        ("instructions", "measures.parquet", "measure"),
         ("scores", "scores.parquet", "baseline"),
         ("scores", "predictions/answers.parquet", "stopped"),
     ],

@@ -45,9 +45,9 @@ def test_the_set_is_the_largest_that_keeps_the_shares_of_bayling_2() -> None:
     assert division is not None
     assert division.limited_by == "zho_Hans"
     funnel = made.funnel.counts
-    assert funnel["seed", "eng_Latn", "limited-by-zho_Hans"] == 900 - 262
-    assert funnel["cross-lingual", "deu_Latn", "limited-by-zho_Hans"] == 5000 - 306
-    assert funnel["cross-lingual", "deu_Latn", KEPT] == 306
+    assert funnel["seed", "eng_Latn", 0, "limited-by-zho_Hans"] == 900 - 262
+    assert funnel["cross-lingual", "deu_Latn", 0, "limited-by-zho_Hans"] == 5000 - 306
+    assert funnel["cross-lingual", "deu_Latn", 0, KEPT] == 306
     assert "zho_Hans 432 of 432 rows (43.2%; share 43.2%)" in division.describe(BAYLING)
     assert division.describe(BAYLING).endswith("limited by zho_Hans")
 
@@ -65,8 +65,8 @@ def test_rows_of_no_share_are_left_out_and_counted() -> None:
     harvest = harvest_of(rows(10, "eng_Latn"), rows(7, "spa_Latn"))
     made, _ = compose(harvest, CompositionConfig(shares={"eng_Latn": 1.0}), seed=1)
     assert {row.language for row in made.instructions} == {"eng_Latn"}
-    assert made.funnel.counts["seed", "spa_Latn", "in-no-share"] == 7
-    assert made.funnel.counts["seed", "spa_Latn", KEPT] == 0
+    assert made.funnel.counts["seed", "spa_Latn", 0, "in-no-share"] == 7
+    assert made.funnel.counts["seed", "spa_Latn", 0, KEPT] == 0
 
 
 @pytest.mark.parametrize("tolerance", [0.0, 0.02, 0.1])
@@ -108,7 +108,7 @@ def test_a_language_has_no_more_rows_than_its_cap() -> None:
         "spa_Latn": 4,
         "deu_Latn": 3,
     }
-    assert made.funnel.counts["seed", "spa_Latn", "over-the-language-cap"] == 5
+    assert made.funnel.counts["seed", "spa_Latn", 0, "over-the-language-cap"] == 5
     assert division is None
 
 

@@ -109,7 +109,7 @@ def test_later_turns_go_in_both_directions_in_the_language_of_the_first(shards: 
 def test_every_pair_looked_at_is_in_the_funnel(shards: ShardSet) -> None:
     harvest = make_chats(shards, make_config())
     reasons: dict[str, int] = {}
-    for (origin, _, reason), count in harvest.funnel.counts.items():
+    for (origin, _, _, reason), count in harvest.funnel.counts.items():
         if origin != TRANSLATION:
             continue
         reasons[reason] = reasons.get(reason, 0) + count

@@ -4,15 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from polylm_core.stages.instruct.answers import Task, parse_answer
 from polylm_core.stages.instruct.config import SelfInstructConfig
-from polylm_core.stages.instruct.filters import (
-    PUBLISHED,
-    Sieve,
-    Task,
-    masked,
-    parse_answer,
-    rouge_l,
-)
+from polylm_core.stages.instruct.filters import PUBLISHED, Sieve, masked, rouge_l
 from polylm_core.stages.instruct.selection import (
     draw,
     first_drawn,
@@ -146,7 +140,9 @@ def test_the_published_filters_alone_ask_for_no_language() -> None:
 def test_personal_data_is_masked_in_every_part() -> None:
     task = Task("Write to ann@example.org.", "ann@example.org", "I wrote to ann@example.org.")
     expected = Task("Write to <EMAIL>.", "<EMAIL>", "I wrote to <EMAIL>.")
-    assert masked(task, "eng_Latn") == expected
+    found = {"<EMAIL> masked": 3, "tasks with personal data": 1}
+    assert masked(task, "eng_Latn") == (expected, found)
+    assert masked(TASK, "eng_Latn") == (TASK, {})
 
 
 def test_letters_and_their_marks_are_letters() -> None:

@@ -78,8 +78,8 @@ def test_a_task_with_a_held_out_line_is_contaminated_and_counted(
     ]
     sifted = sift_together(harvest_of(rows), ChecksConfig(), documents, shards)
     assert [each.id for each in sifted.instructions] == ["b"]
-    assert sifted.funnel.counts["self-instruct", "deu_Latn", "contaminated"] == 1
-    assert sifted.funnel.counts["self-instruct", "deu_Latn", KEPT] == 1
+    assert sifted.funnel.counts["self-instruct", "deu_Latn", 0, "contaminated"] == 1
+    assert sifted.funnel.counts["self-instruct", "deu_Latn", 0, KEPT] == 1
     unchecked = ChecksConfig(held_out_text=None, near_duplicates=None)
     assert sift_together(harvest_of(rows), unchecked, documents, shards).instructions == rows
 

@@ -1,0 +1,1 @@
+"""Instruction sets that others published, as rows of this pipeline."""
