@@ -56,6 +56,9 @@ class PhaseConfig(StageConfig):
     """Tokens of one optimizer step over all ranks; accumulation is derived."""
     context_tokens: int | None = Field(default=None, gt=1)
     """Length of the rows that examples are packed into; without it the model's context."""
+    expected_tokens: int | None = Field(default=None, gt=0)
+    """Tokens of its examples, as far as they are known beforehand, for `polylm dry-run` to plan
+    with; a run counts its own."""
 
 
 class FinetuneConfig(StageConfig):
