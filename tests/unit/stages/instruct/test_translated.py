@@ -143,7 +143,7 @@ def test_what_is_kept_as_it_is_is_not_translated(tmp_path: Path) -> None:
             "input": "HELLO",
             "output": "BYE",
         }
-        assert found.refused.counts["seed-translated", language, EMPTY] == 1
+        assert found.refused.counts["seed-translated", language, 0, EMPTY] == 1
         assert found.seeds.license_of(language) == "Apache-2.0 AND CC0-1.0"
     assert found.seeds.license_of("eng_Latn") == "Apache-2.0"
     assert found.seeds.by_language["eng_Latn"] == seeds.by_language["eng_Latn"]
