@@ -5,6 +5,7 @@ The model is built on torch's meta device, where tensors have shapes and no memo
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
@@ -70,6 +71,7 @@ class Sizes:
         return sum(map(prod, self.trained_shapes.values()))
 
 
+@functools.cache
 def sizes_of(
     shape: ModelShape, *, lora: LoraShape | None = None, row_tokens: int | None = None
 ) -> Sizes:

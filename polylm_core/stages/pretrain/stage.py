@@ -51,6 +51,13 @@ def pretrain(
     mixture.require_made_from("encode", tokens)
     if isinstance(config, ImportedBaseConfig):
         return publish_imported(config, tokenizer, tokens, mixture, run)
+    return _train(config, tokenizer, tokens, mixture, run)
+
+
+def _train(
+    config: PretrainConfig, tokenizer: Tokenizer, tokens: TokenSet, mixture: Mixture, run: StageRun
+) -> BaseModelFolder:
+    """Train and publish."""
     pieces = tokenizers.load(tokenizer.path / tokenizers.MODEL_FILE)
     data = curriculum_data(config, tokens, mixture)
     order = curriculum_order(data, run.seed)
