@@ -7,7 +7,7 @@ evaluation sets.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, pairwise
 from pathlib import Path
 
@@ -17,9 +17,9 @@ from polylm_core.artifacts import DocumentSet, ShardSet
 from polylm_core.characters import Texts, from_strings
 from polylm_core.contamination import REASON as CONTAMINATED
 from polylm_core.contamination import build_index
-from polylm_core.languages import ENGLISH
+from polylm_core.evaluation_text import evaluation_texts, held_out_texts
 from polylm_core.minhash import jaccard, shingles, signatures
-from polylm_core.records import Instruction, read_documents, read_pairs
+from polylm_core.records import Instruction
 from polylm_core.stages.instruct.config import HeldOutTextConfig, NearTasksConfig, TogetherConfig
 from polylm_core.stages.instruct.selection import Harvest
 from polylm_core.tokens import tokenise
@@ -80,14 +80,18 @@ def _contaminated(
     numbers: dict[str, list[int]] = {}
     for number, row in enumerate(rows):
         numbers.setdefault(row.language, []).append(number)
-    evaluation = _evaluation_texts(documents, numbers.keys())
     for language, own in numbers.items():
         texts = chain(
-            _held_out_texts(shards.path / "held_out", language), evaluation.get(language, ())
+            held_out_texts(shards.path / "held_out", language),
+            evaluation_texts(
+                _parts(documents, "evaluation/documents/"),
+                _parts(documents, "evaluation/pairs/"),
+                language,
+            ),
         )
         index = build_index(
             language,
-            _batches(_long_lines(texts, config.min_line_letters)),
+            _batches(_long_lines(chain.from_iterable(texts), config.min_line_letters)),
             ngram_words=config.ngram_words,
             ngram_characters=config.ngram_characters,
         )
@@ -103,35 +107,9 @@ def _long_lines(texts: Iterable[str], min_letters: int) -> Iterator[str]:
                 yield line
 
 
-def _evaluation_texts(documents: DocumentSet, languages: Collection[str]) -> dict[str, list[str]]:
-    """The recipe's evaluation sets by language; one that does not say its language is in each."""
-    found: dict[str, list[str]] = {language: [] for language in languages}
-    for name in sorted(documents.manifest.files):
-        if name.startswith("evaluation/documents/"):
-            for document in read_documents(documents.path / name):
-                for language in {document.language or code for code in languages} & found.keys():
-                    found[language].append(document.text)
-        elif name.startswith("evaluation/pairs/"):
-            for pair in read_pairs(documents.path / name):
-                for language, text in (
-                    (pair.language_a, pair.text_a),
-                    (pair.language_b, pair.text_b),
-                ):
-                    if language in found:
-                        found[language].append(text)
-    return found
-
-
-def _held_out_texts(folder: Path, language: str) -> Iterator[str]:
-    documents = folder / "documents" / language
-    if documents.is_dir():
-        for document in read_documents(documents):
-            yield document.text
-    pairs = folder / "pairs"
-    with_pairs = sorted(part.name for part in pairs.iterdir()) if pairs.is_dir() else []
-    for other in with_pairs if language == ENGLISH else set(with_pairs) & {language}:
-        for pair in read_pairs(pairs / other):
-            yield pair.text_a if language == ENGLISH else pair.text_b
+def _parts(documents: DocumentSet, folder: str) -> list[Path]:
+    names = sorted(name for name in documents.manifest.files if name.startswith(folder))
+    return [documents.path / name for name in names]
 
 
 def _batches(lines: Iterator[str]) -> Iterator[Texts]:
