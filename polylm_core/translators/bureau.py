@@ -13,14 +13,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from polylm_core.compute.backend import Backend
-from polylm_core.errors import TranslatorError
 from polylm_core.progress import Progress
 from polylm_core.restart import code_identity, read_marker, write_marker
 from polylm_core.storage import fingerprint
 from polylm_core.teachers.teacher import Usage
 from polylm_core.translators.config import OpenAITranslator, ProtectionConfig, TranslateConfig
 from polylm_core.translators.guarded import translate_guarded
-from polylm_core.translators.translator import Translation, Translator
+from polylm_core.translators.translator import Translation, Translator, require_none
 
 REMOTE_TEXTS_PER_UNIT = 1024
 """Texts handed to an endpoint at once, so that its places are used; no part of the result."""
@@ -54,11 +53,7 @@ class Bureau:
 
     def require(self, pairs: Sequence[tuple[str, str]]) -> None:
         """Raise TranslatorError with every pair of languages that cannot be translated."""
-        problems = [self.translator.problem(source, target) for source, target in pairs]
-        found = list(dict.fromkeys(filter(None, problems)))
-        if found:
-            lines = "\n".join(f"  {problem}" for problem in found)
-            raise TranslatorError(f"the translator cannot do what is asked of it:\n{lines}")
+        require_none(self.translator.problem(source, target) for source, target in pairs)
 
     def translate(self, texts: Sequence[str], source: str, target: str) -> list[Translation]:
         """Translate all texts; raises TranslatorError or TeacherError.

@@ -11,6 +11,7 @@ from polylm_core.translators.config import (
     Seq2SeqTranslator,
     TranslatorConfig,
 )
+from polylm_core.translators.translator import require_none
 
 
 def require_translator(config: TranslatorConfig, profile: Profile) -> None:
@@ -20,6 +21,7 @@ def require_translator(config: TranslatorConfig, profile: Profile) -> None:
     elif isinstance(config, Seq2SeqTranslator):
         folder_of(config, profile.source_locations)
     elif isinstance(config, ApertiumTranslator):
-        find_apertium(config)
+        found = find_apertium(config)
+        require_none(found.problem(*pair.split("-")) for pair in config.fingerprints)
     elif config.source:
         place_of(config, profile.source_locations)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
+
+from polylm_core.errors import TranslatorError
 
 CUT_OFF = "translation-cut-off"
 EMPTY = "translation-empty"
@@ -25,6 +27,14 @@ class Translation:
     text: str
     refusal: str = ""
     """A reason for the funnel, where there is no translation; empty where there is one."""
+
+
+def require_none(problems: Iterable[str]) -> None:
+    """Raise TranslatorError with every problem of a translator, where there is one."""
+    found = list(dict.fromkeys(filter(None, problems)))
+    if found:
+        lines = "\n".join(f"  {problem}" for problem in found)
+        raise TranslatorError(f"the translator cannot do what is asked of it:\n{lines}")
 
 
 class Translator(Protocol):

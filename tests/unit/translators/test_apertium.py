@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from polylm_core.errors import TranslatorError
+from polylm_core.settings import Profile
 from polylm_core.translators.apertium import (
     DATA_VARIABLE,
     Apertium,
@@ -20,6 +21,7 @@ from polylm_core.translators.apertium import (
 from polylm_core.translators.codes import apertium_codes
 from polylm_core.translators.config import ApertiumTranslator, ProtectionConfig
 from polylm_core.translators.guarded import translate_guarded
+from polylm_core.translators.places import require_translator
 from polylm_core.translators.translator import Translation
 
 STAND_IN = """#!/bin/sh
@@ -88,6 +90,13 @@ def test_the_data_of_a_pair_is_pinned(stand_in: Path, tmp_path: Path) -> None:
     assert "params say nothing" in make_apertium(spa_Latn__eng_Latn=seen).problem(
         "eng_Latn", "spa_Latn"
     )
+
+
+def test_doctor_tells_of_each_pair_what_is_wrong(stand_in: Path) -> None:
+    config = make_apertium(eng_Latn__spa_Latn="?", eng_Latn__kat_Geor="?").config
+    seen = mode_fingerprint(stand_in, "en-es")
+    with pytest.raises(TranslatorError, match=rf"(?s){seen}, params say \?.*English into Georgian"):
+        require_translator(config, Profile())
 
 
 def test_the_same_data_elsewhere_is_the_same_pair(stand_in: Path, tmp_path: Path) -> None:
