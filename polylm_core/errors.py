@@ -10,6 +10,7 @@ PolyLMError
 │   └── MismatchedArtifactError  two artifacts that do not belong together
 ├── StageError             a stage cannot reach what its parameters ask for
 ├── TeacherError           a teacher cannot be asked, or its budget is spent
+├── TranslatorError        a translator lacks a language, or is not the declared one
 ├── TrainingError          a step or a checkpoint is not usable
 ├── PromptTooLongError     a prompt does not fit the model's context
 ├── MachineError           the machine lacks something (compiler, port, disk, accelerator)
@@ -100,6 +101,10 @@ class StageError(PolyLMError):
 
 class TeacherError(PolyLMError):
     """A teacher cannot be asked any more: its endpoint says no, or the budget is spent."""
+
+
+class TranslatorError(PolyLMError):
+    """A translator cannot translate what it is asked to."""
 
 
 class TrainingError(PolyLMError):

@@ -126,6 +126,34 @@ SCRIPT_RANGES: Mapping[str, CodePointRanges] = types.MappingProxyType(
 Simplified and traditional Han share their blocks, so no range tells them apart."""
 
 
+NAMES_WITHOUT_CLDR: Mapping[str, Mapping[str, str]] = types.MappingProxyType(
+    {
+        "zho_Hans": types.MappingProxyType(
+            {
+                "acm_Arab": "美索不达米亚阿拉伯语",
+                "acq_Arab": "塔伊兹-亚丁阿拉伯语",
+                "aeb_Arab": "突尼斯阿拉伯语",
+                "ajp_Arab": "南黎凡特阿拉伯语",
+                "apc_Arab": "北黎凡特阿拉伯语",
+                "ary_Arab": "摩洛哥阿拉伯语",
+                "arz_Arab": "埃及阿拉伯语",
+                "azb_Arab": "南阿塞拜疆语",
+                "bjn_Arab": "班贾尔语 (阿拉伯文)",
+                "bjn_Latn": "班贾尔语",
+                "cjk_Latn": "乔克维语",
+                "hne_Deva": "恰蒂斯加尔语",
+                "kbp_Latn": "卡比耶语",
+                "ltg_Latn": "拉特加莱语",
+                "taq_Latn": "塔马舍克语",
+                "taq_Tfng": "塔马舍克语 (提非纳文)",
+            }
+        ),
+    }
+)
+"""Names that CLDR (as of Babel 2.18) does not have, by the language they are written in: that of a
+hub of cross-lingual instructions, which name every language."""
+
+
 class Language(BaseModel):
     """One row of `languages.tsv`."""
 
@@ -173,14 +201,16 @@ def get_language(code: str) -> Language:
 def name_in(code: str, in_code: str) -> str:
     """The name of one language written in another: German in French is `allemand`.
 
-    From CLDR; the English name where CLDR has not translated it. A script that sets the language
-    apart (`ks-Deva`) is added in brackets.
+    From CLDR, or from `NAMES_WITHOUT_CLDR`; the English name where neither has it. A script that
+    sets the language apart (`ks-Deva`) is added in brackets.
     """
     language, reader = get_language(code), get_language(in_code)
     if code == in_code:
         return language.native_name
     if reader.bcp47 == "en":
         return language.english_name
+    if code in (own := NAMES_WITHOUT_CLDR.get(in_code, {})):
+        return own[code]
     locale = _cldr_locale(reader.bcp47)
     if locale is None:
         return language.english_name

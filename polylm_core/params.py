@@ -21,7 +21,7 @@ from polylm_core.stages.finetune.config import FinetuneConfig
 from polylm_core.stages.ingest.config import IngestConfig
 from polylm_core.stages.instruct.config import InstructConfig
 from polylm_core.stages.mix.config import MixConfig
-from polylm_core.stages.pretrain.config import PretrainConfig
+from polylm_core.stages.pretrain.imported_config import PretrainSection
 from polylm_core.stages.report.config import ReportConfig
 from polylm_core.stages.vocab.config import VocabConfig
 from polylm_core.yaml_files import describe_validation, read_yaml
@@ -43,7 +43,7 @@ class Params(BaseModel):
     vocab: VocabConfig
     encode: EncodeConfig
     mix: MixConfig
-    pretrain: PretrainConfig
+    pretrain: PretrainSection
     instruct: InstructConfig
     finetune: FinetuneConfig
     evaluate: EvaluateConfig

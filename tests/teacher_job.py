@@ -68,6 +68,25 @@ def two_tasks(prompt: str, body: dict[str, Any]) -> str:
     )
 
 
+def translate_or_write(prompt: str, body: dict[str, Any]) -> str:
+    """Do what either a translator or a teacher is asked for."""
+    if prompt.startswith("Translate "):
+        return "译：" + prompt.split("\n---\n", 1)[1]
+    return two_tasks(prompt, body)
+
+
+def translating(config: InstructConfig) -> InstructConfig:
+    """With the seed tasks in Chinese too, as the endpoint translates them."""
+    teacher = config.model_dump()["self_instruct"]["teacher"]
+    translate = {
+        "translator": {**teacher, "max_new_tokens": 60},
+        "languages": ["zho_Hans"],
+        "round_trip_samples": 4,
+    }
+    changes = {"taco": {"pairs_per_language": 0}, "translate": translate}
+    return InstructConfig.model_validate(config.model_dump() | changes)
+
+
 def make_config(max_tokens: int = 1_000_000) -> InstructConfig:
     """Settings of a set in which a teacher writes in two languages."""
     return InstructConfig.model_validate(
@@ -157,10 +176,11 @@ def run_stage(
     )
 
 
-def main(folder: str, address: str, max_tokens: str = "1000000") -> int:
+def main(folder: str, address: str, kind: str = "") -> int:
     """Make the set of a folder; tell of an error more than the flow does."""
+    config = make_config()
     try:
-        run_stage(Path(folder), address, make_config(int(max_tokens)))
+        run_stage(Path(folder), address, translating(config) if kind == "translating" else config)
     except PolyLMError as error:
         seen = traceback.TracebackException.from_exception(error, capture_locals=True)
         print(*seen.format(), f"error: {error}", sep="\n", file=sys.stderr)

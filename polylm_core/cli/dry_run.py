@@ -1,4 +1,4 @@
-"""`polylm dry-run`: what a pretraining run would be, or everything that keeps it from being one.
+"""`polylm dry-run`: what training a recipe would be, or everything that keeps it from being so.
 
 What computes is imported where it is called, so that the other commands do not pay for it.
 """
@@ -9,15 +9,24 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from polylm_core.cli import finetune_plan
+from polylm_core.cli.plan_lines import (
+    of_checkpoints,
+    of_memory,
+    of_model,
+    of_partitions,
+    of_shares,
+)
 from polylm_core.errors import MachineError, ParamsError, Problem, TrainingError
 from polylm_core.params import Params, load_params
 from polylm_core.settings import Profile, load_profile
-from polylm_core.stages.pretrain.config import PretrainConfig
+from polylm_core.stages.pretrain.config import ModelConfig, PretrainConfig
+from polylm_core.stages.pretrain.imported_config import ImportedBaseConfig
 from polylm_core.training.batches import BatchSizes
 
 if TYPE_CHECKING:
     from polylm_core.training.job import ModelShape
-    from polylm_core.training.plan import Memory, Partitions, Sizes, Step
+    from polylm_core.training.plan import Sizes, Step
 
 
 def lines(recipe: Path, profiles: Path, profile: Path | None) -> list[str]:
@@ -56,7 +65,14 @@ def _problems(params: Params, profile: Profile) -> list[Problem]:
     """What recipe and profile cannot do together."""
     from polylm_core.training.plan import steps_of
 
-    config, problems = params.pretrain, []
+    config, problems = params.pretrain, list[Problem]()
+    if isinstance(config, ImportedBaseConfig):
+        described = config.imported.model
+        problems += finetune_plan.imported_problems(config)
+        if described is not None:
+            problems += finetune_plan.problems_of(params, described.context_tokens)
+        return problems
+    problems += finetune_plan.problems_of(params, config.model.context_tokens)
     batch, context = config.global_batch_tokens, config.model.context_tokens
     if params.vocab.vocab_size is None:
         message = "is not known before the vocabulary is imported; state vocab_size to plan"
@@ -78,6 +94,32 @@ def _problems(params: Params, profile: Profile) -> list[Problem]:
 
 
 def _described(params: Params, profile: Profile) -> list[str]:
+    config = params.pretrain
+    if isinstance(config, ImportedBaseConfig):
+        return _of_imported(params, config, profile)
+    shape = _shape(config.model, params.vocab.vocab_size or 0)
+    return [
+        *_of_pretraining(params, config, shape, profile),
+        *finetune_plan.lines_of(params, shape, profile),
+    ]
+
+
+def _of_imported(params: Params, config: ImportedBaseConfig, profile: Profile) -> list[str]:
+    from polylm_core.training.plan import sizes_of
+
+    described = config.imported.model
+    assert described is not None
+    shape = _shape(described, described.vocab_size)
+    return [
+        *of_model(sizes_of(shape), shape),
+        *finetune_plan.lines_of(params, shape, profile),
+        *finetune_plan.pins_of(config),
+    ]
+
+
+def _of_pretraining(
+    params: Params, config: PretrainConfig, shape: ModelShape, profile: Profile
+) -> list[str]:
     from polylm_core.training.plan import (
         Precision,
         memory_of,
@@ -86,22 +128,21 @@ def _described(params: Params, profile: Profile) -> list[str]:
         steps_of,
     )
 
-    config, execution = params.pretrain, profile.training
-    shape = _shape(config, params.vocab.vocab_size or 0)
+    execution = profile.training
     sizes = sizes_of(shape)
     steps = steps_of(_batches(config), execution)
     step = steps[0]
     precision = Precision(config.precision, config.residual_precision)
     return [
-        *_of_model(sizes, shape),
+        *of_model(sizes, shape),
         "",
-        *_of_steps(params, sizes, steps),
+        *_of_steps(params, config, sizes, steps),
         "",
-        *_of_partitions(partitions_of(sizes, step.world_size)),
+        *of_partitions(partitions_of(sizes, step.world_size)),
         "",
-        *_of_memory(memory_of(sizes, shape, step, execution, precision), execution.accelerator),
+        *of_memory(memory_of(sizes, shape, step, execution, precision), execution.accelerator),
         "",
-        *_of_checkpoints(sizes, step),
+        *of_checkpoints(sizes, step),
     ]
 
 
@@ -110,12 +151,12 @@ def _batches(config: PretrainConfig) -> BatchSizes:
     return BatchSizes(full, config.ramp_windows)
 
 
-def _shape(config: PretrainConfig, vocab_size: int) -> ModelShape:
+def _shape(config: ModelConfig, vocab_size: int) -> ModelShape:
     from polylm_core.tokenizer import BOS_ID, EOS_ID, PAD_ID
     from polylm_core.training.job import ModelShape
 
     return ModelShape(
-        **config.model.model_dump(),
+        **config.model_dump(exclude={"vocab_size"}),
         vocab_size=vocab_size,
         bos_id=BOS_ID,
         eos_id=EOS_ID,
@@ -123,21 +164,12 @@ def _shape(config: PretrainConfig, vocab_size: int) -> ModelShape:
     )
 
 
-def _of_model(sizes: Sizes, shape: ModelShape) -> Iterable[str]:
-    yield f"{sizes.parameters:,} parameters, {shape.architecture}"
-    yield f"  {sizes.num_blocks} blocks of {sizes.block:,}"
-    for name, count in sizes.outside_blocks.items():
-        yield f"  {name} {count:,}"
-
-
-def _of_steps(params: Params, sizes: Sizes, steps: list[Step]) -> Iterable[str]:
-    config = params.pretrain
+def _of_steps(
+    params: Params, config: PretrainConfig, sizes: Sizes, steps: list[Step]
+) -> Iterable[str]:
     yield f"{steps[0].sequences:,} sequences a step"
     for step in steps:
-        yield (
-            f"  {step.micro_batch} in a micro-batch x {step.accumulation_steps} accumulated x "
-            f"{step.world_size} ranks"
-        )
+        yield of_shares(step)
     batches, context = _batches(config), config.model.context_tokens
     for number, (windows, size) in enumerate(config.ramp_windows):
         which = "next" if number else "first"
@@ -153,33 +185,3 @@ def _of_steps(params: Params, sizes: Sizes, steps: list[Step]) -> Iterable[str]:
     yield f"  in all: {done:,} steps, {tokens:,} tokens"
     flops = sizes.flops_per_token
     yield f"  {flops:.3e} floating-point operations a token, {flops * tokens:.3e} in all"
-
-
-def _of_partitions(partitions: Partitions) -> Iterable[str]:
-    least, most = min(partitions.elements), max(partitions.elements)
-    yield f"partition of a rank: {least:,} to {most:,} parameters"
-    yield f"  {partitions.padded:,} allocated by each"
-
-
-def _of_memory(memory: Memory, accelerator: str) -> Iterable[str]:
-    yield f"memory of a rank ({accelerator}): {_gigabytes(sum(memory.held.values()))}"
-    yield from (f"  {what}: {_gigabytes(size)}" for what, size in memory.held.items())
-    if memory.offloaded:
-        yield f"offloaded by a rank: {_gigabytes(sum(memory.offloaded.values()))}"
-        yield from (f"  {what}: {_gigabytes(size)}" for what, size in memory.offloaded.items())
-    yield "while it computes, beside what a block keeps for its backward pass"
-    yield from (f"  {what}: {_gigabytes(size)}" for what, size in memory.passing.items())
-
-
-def _of_checkpoints(sizes: Sizes, step: Step) -> Iterable[str]:
-    from polylm_core.training.plan import STATE_BYTES, STATE_FILES
-
-    size = STATE_BYTES * sizes.parameters
-    yield (
-        f"a checkpoint: {size:,} bytes ({STATE_BYTES} a parameter) in "
-        f"{STATE_FILES * step.world_size:,} files"
-    )
-
-
-def _gigabytes(size: int) -> str:
-    return f"{size / 1e9:,.2f} GB"

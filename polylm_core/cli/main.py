@@ -11,12 +11,18 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from polylm_core.cli import calibration, dry_run, machine, reference, summary, trace
+from polylm_core.cli import calibration, dry_run, machine, merge, reference, summary, trace
 from polylm_core.errors import MachineError, PolyLMError
 from polylm_core.params import load_params
 from polylm_core.pipeline import SOURCES, check_sources, require_sources, sources_fingerprint
 from polylm_core.settings import load_profile
+from polylm_core.stages.pretrain.imported_config import (
+    ImportedBaseConfig,
+    ImportedFolder,
+    unpinned_problem,
+)
 from polylm_core.teachers.places import require_place
+from polylm_core.translators.places import require_translator
 
 PARAMS = Path("params.yaml")
 PROFILES = Path("infra/profiles")
@@ -72,6 +78,16 @@ def dry_run_command(
 ) -> None:
     """Print what pretraining a recipe would be: sizes, steps, shares and bytes of each rank."""
     print("\n".join(dry_run.lines(recipe, PROFILES, profile)))
+
+
+@app.command(name="merge-adapter")
+def merge_adapter(
+    chat: Annotated[Path, typer.Argument(help="A chat model's folder, such as data/08_chat.")],
+    phase: Annotated[str, typer.Argument(help="The phase of finetune that made the adapter.")],
+    out: Annotated[Path, typer.Argument(help="A new folder for the merged model.")],
+) -> None:
+    """Write a chat model and one of its adapters as one model, and hold it against the two."""
+    print("\n".join(merge.merged(chat, phase, out)))
 
 
 @app.command()
@@ -162,6 +178,13 @@ def _recipe_problems(root: Path) -> list[str]:
         written = recipe.instruct.self_instruct
         if written is not None:
             tried(lambda: require_place(written.teacher, profile))
+        translate = recipe.instruct.translate
+        if translate is not None:
+            tried(lambda: require_translator(translate.translator, profile))
+        base = recipe.pretrain
+        if isinstance(base, ImportedBaseConfig) and isinstance(base.imported, ImportedFolder):
+            unpinned = unpinned_problem(base.imported)
+            problems += [] if unpinned is None else [f"pretrain.imported.sha256: {unpinned}"]
     return problems
 
 

@@ -21,7 +21,8 @@ from polylm_core.params import Params
 HEAD = """# Parameters
 
 Made from the code by `polylm params > docs/params.md`; edit the docstrings of
-`polylm_core/stages/*/config.py` and `polylm_core/teachers/config.py` instead of this file.
+`polylm_core/stages/*/config.py`, `polylm_core/teachers/config.py` and
+`polylm_core/translators/config.py` instead of this file.
 
 Everything here changes the identity of a result. Where and how wide a run is executed is in a
 profile (`infra/profiles/`).
@@ -31,13 +32,20 @@ SIGNS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
 
 def markdown() -> str:
     """Return the whole reference."""
-    top = [(name, field) for name, field in Params.model_fields.items() if not _model(field)]
+    top = [
+        (name, field)
+        for name, field in Params.model_fields.items()
+        if not _model(field) and not _alternatives(field.annotation)
+    ]
     parts = [HEAD, "## All stages\n", _table([_row(name, field) for name, field in top])]
     for name, field in Params.model_fields.items():
         model = _model(field)
         if model is not None:
             parts += [f"## `{name}`\n", _summary(model) + "\n", _table(list(_rows(model, "")))]
             parts += _choices(name, model)
+        for number, choice in enumerate(_alternatives(field.annotation)):
+            parts += [f"## `{name}`{', or' if number else ''}\n", _summary(choice) + "\n"]
+            parts += [_table(list(_rows(choice, ""))), *_choices(name, choice)]
     return "\n".join(part for part in parts if part)
 
 
@@ -107,10 +115,17 @@ def _alternatives(annotation: Any) -> list[type[BaseModel]]:
     origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is typing.Annotated:
         return _alternatives(inner[0])
-    models = [each for each in inner if isinstance(each, type) and issubclass(each, BaseModel)]
+    members = [_bare(each) for each in inner]
+    models = [each for each in members if isinstance(each, type) and issubclass(each, BaseModel)]
     if origin in (typing.Union, types.UnionType) and len(models) > 1:
         return models
     return [model for each in inner for model in _alternatives(each)]
+
+
+def _bare(annotation: Any) -> Any:
+    """Return a type without what is annotated of it."""
+    is_annotated = typing.get_origin(annotation) is typing.Annotated
+    return typing.get_args(annotation)[0] if is_annotated else annotation
 
 
 def _type(field: FieldInfo) -> str:

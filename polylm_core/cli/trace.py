@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from polylm_core.artifacts import BaseModelFolder, Mixture, TokenSet
-from polylm_core.errors import CorruptArtifactError, MissingArtifactError
+from polylm_core.errors import CorruptArtifactError, MissingArtifactError, ParamsError, Problem
 from polylm_core.params import Params
 from polylm_core.pipeline import STAGES
+from polylm_core.stages.pretrain.config import PretrainConfig
+from polylm_core.stages.pretrain.imported_config import ImportedBaseConfig
 
 if TYPE_CHECKING:
     from polylm_core.training.trace import Trace
@@ -75,22 +77,30 @@ def _trace(recipe: Params, tokens: TokenSet, mixture: Mixture) -> Trace:
     from polylm_core.stages.pretrain.data import curriculum_data
     from polylm_core.training.trace import Trace
 
-    data = curriculum_data(recipe.pretrain, tokens, mixture)
+    data = curriculum_data(_trained(recipe), tokens, mixture)
     return Trace(data, recipe.seed, tokens=tokens.path)
+
+
+def _trained(recipe: Params) -> PretrainConfig:
+    """Return how the base is trained; raises ParamsError for one that is imported."""
+    if isinstance(recipe.pretrain, ImportedBaseConfig):
+        message = "the base model is imported: no step here saw a document"
+        raise ParamsError("params.yaml", [Problem("pretrain.imported", message)])
+    return recipe.pretrain
 
 
 def _remark(
     root: Path, recipe: Params, tokens: TokenSet, mixture: Mixture, steps: Iterable[int]
 ) -> list[str]:
     """Say which of these steps the run left out, or that the base model there is of another run."""
-    declared = recipe.pretrain.skip_steps
+    declared = _trained(recipe).skip_steps
     path = root / STAGES["pretrain"].out
     try:
         base = BaseModelFolder.open(path).manifest
     except (MissingArtifactError, CorruptArtifactError):  # a trace does not need it
         return _left_out(path, declared, steps)
     params = {"seed": recipe.seed, "languages": list(recipe.languages)}
-    same = base.params == {**params, **recipe.pretrain.model_dump(mode="json")} and all(
+    same = base.params == {**params, **_trained(recipe).model_dump(mode="json")} and all(
         base.inputs.get(name) == artifact.fingerprint
         for name, artifact in (("encode", tokens), ("mix", mixture))
     )

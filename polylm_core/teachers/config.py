@@ -7,7 +7,7 @@ and how fast it may be asked is the profile's (`endpoints`), as is where a folde
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -62,6 +62,9 @@ class Budget(_Section):
 class OpenAITeacher(_Section):
     """Any endpoint that speaks OpenAI's protocol: vLLM, a hosted model."""
 
+    role: ClassVar[str] = "teacher"
+    """What messages call it, and the section of the params it stands in."""
+
     kind: Literal["openai"]
     """`openai`."""
     endpoint: str = Field(min_length=1)
@@ -99,6 +102,8 @@ class FolderTeacher(_Section):
     It is computed in this process, in float32 on the CPU; for a large model start a server such as
     vLLM and ask it as `openai`.
     """
+
+    role: ClassVar[str] = "teacher"
 
     kind: Literal["folder"]
     """`folder`."""

@@ -43,7 +43,8 @@ class EndpointTeacher:
     ) -> None:
         """`num_prompts` will be asked in all; `on_answer` hears of what was used after each."""
         self._config = config
-        self._num_prompts = num_prompts
+        self.num_prompts = num_prompts
+        """Prompts that will have been asked in all."""
         self._on_answer = on_answer
         self._exchange = Exchange(config, endpoint, key_of(config, endpoint))
         self._store = AnswerStore(answers)
@@ -174,20 +175,20 @@ class EndpointTeacher:
 
     def _require_few_failures(self, last: str) -> None:
         self._num_failed += 1
-        most = self._config.max_failed_share * self._num_prompts
+        most = self._config.max_failed_share * self.num_prompts
         if self._num_failed > most:
             self._stop(
                 TeacherError(
-                    f"{self._config.endpoint} left {self._num_failed} of {self._num_prompts} "
+                    f"{self._config.endpoint} left {self._num_failed} of {self.num_prompts} "
                     f"prompts without an answer, {int(most)} may be; the last: {last}. Mend the "
-                    "endpoint or raise `teacher.max_failed_share`, and run again: what was "
-                    "answered is kept and not asked again"
+                    f"endpoint or raise `{self._config.role}.max_failed_share`, and run again: "
+                    "what was answered is kept and not asked again"
                 )
             )
 
     def _budget_is_spent(self) -> TeacherError:
         spent, prices = self._account.spent, self._config.prices
-        missing = self._num_prompts - spent.answers
+        missing = self.num_prompts - spent.answers
         budget = self._config.budget
         allowed = [f"{budget.max_tokens:,} tokens"] if budget.max_tokens is not None else []
         allowed += [f"{budget.max_money:,.4f}"] if budget.max_money is not None else []
@@ -196,7 +197,8 @@ class EndpointTeacher:
         return TeacherError(
             f"the budget of {' and '.join(allowed)} does not cover another request to "
             f"{self._config.endpoint}: {spent.answers:,} answers took {spent.describe(prices)}; "
-            f"{missing:,} of {self._num_prompts:,} prompts are without an answer, by the mean so "
-            f"far {spent.tokens * share:,.0f} tokens{money}{self.doubt}. Raise `teacher.budget` "
-            "and run again: what was answered is kept and not asked again"
+            f"{missing:,} of {self.num_prompts:,} prompts are without an answer, by the mean so "
+            f"far {spent.tokens * share:,.0f} tokens{money}{self.doubt}. Raise "
+            f"`{self._config.role}.budget` and run again: what was answered is kept and not asked "
+            "again"
         )

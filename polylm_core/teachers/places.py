@@ -5,12 +5,33 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Protocol
 
 from pydantic import SecretStr
 
 from polylm_core.errors import MachineError, TeacherError
 from polylm_core.settings import Endpoint, Profile
 from polylm_core.teachers.config import FolderTeacher, OpenAITeacher, TeacherConfig
+
+
+class Placed(Protocol):
+    """Whoever lies where the profile says."""
+
+    @property
+    def role(self) -> str:
+        """What messages call it."""
+
+    @property
+    def source(self) -> str:
+        """Its name in `source_locations`."""
+
+
+class PinnedFolder(Placed, Protocol):
+    """A folder whose files are pinned."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Of every file."""
 
 
 def require_place(config: TeacherConfig, profile: Profile) -> None:
@@ -26,7 +47,7 @@ def endpoint_of(config: OpenAITeacher, endpoints: Mapping[str, Endpoint]) -> End
     if config.endpoint not in endpoints:
         known = ", ".join(sorted(endpoints)) or "none"
         raise TeacherError(
-            f"the profile does not say where the teacher {config.endpoint!r} answers (known: "
+            f"the profile does not say where the {config.role} {config.endpoint!r} answers (known: "
             f"{known}); add its address to `endpoints`"
         )
     return endpoints[config.endpoint]
@@ -51,18 +72,23 @@ def key_of(config: OpenAITeacher, endpoint: Endpoint) -> SecretStr | None:
     return key
 
 
-def folder_of(config: FolderTeacher, locations: Mapping[str, str]) -> Path:
+def folder_of(config: Placed, locations: Mapping[str, str]) -> Path:
     """Look a model's folder up in the profile; raises TeacherError saying where to name it."""
-    location = locations.get(config.source)
-    if location is None:
-        raise TeacherError(
-            f"the profile does not say where the teacher {config.source!r} lies; "
-            "add its folder to `source_locations`"
-        )
-    path = Path(location.removeprefix("file://")).expanduser().absolute()
+    path = place_of(config, locations)
     if not (path / "config.json").is_file():
         raise TeacherError(
-            f"{location}: no folder of a Hugging Face model (config.json); correct "
+            f"{locations[config.source]}: no folder of a Hugging Face model (config.json); correct "
             f"`source_locations.{config.source}` in the profile, or copy the model there"
         )
     return path
+
+
+def place_of(config: Placed, locations: Mapping[str, str]) -> Path:
+    """Where something lies; raises TeacherError saying where to name it."""
+    location = locations.get(config.source)
+    if location is None:
+        raise TeacherError(
+            f"the profile does not say where the {config.role} {config.source!r} lies; "
+            "add it to `source_locations`"
+        )
+    return Path(location.removeprefix("file://")).expanduser().absolute()

@@ -48,6 +48,8 @@ class Sample(_Part):
     eos_id: int
     """Ended documents and answers in training."""
     texts: tuple[SampleText, ...]
+    comes_back: bool = True
+    """Whether the tokenizer is to give the texts back from their ids; others' need not."""
 
 
 class LanguageParity(_Part):

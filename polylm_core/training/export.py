@@ -21,10 +21,16 @@ from transformers.utils import SAFE_WEIGHTS_INDEX_NAME
 
 from polylm_core.errors import PolyLMError, TrainingError
 from polylm_core.storage import no_space_named, write_atomic
-from polylm_core.training.certificate import read_sample, write_certificate
+from polylm_core.training.adapter import peft_name
+from polylm_core.training.certificate import (
+    Sample,
+    read_sample,
+    write_certificate,
+    write_sample,
+)
 from polylm_core.training.engine import Engine
 from polylm_core.training.job import TrainJob
-from polylm_core.training.parity import certify, reference_logits
+from polylm_core.training.parity import Reference, certify, reference_logits
 from polylm_core.training.run import EXPORT_FOLDER
 
 LONGEST_WAIT = timedelta(hours=6)
@@ -50,6 +56,10 @@ def export(engine: Engine, job: TrainJob, weights: Callable[[], Weights]) -> Non
     sample = None if plan is None else read_sample(plan.sample_file)
     reference = None if sample is None else reference_logits(engine, sample)
 
+    if job.lora is not None:
+        _on_first_rank(lambda: _write_adapter(engine, job, weights, sample, reference))
+        return
+
     def write() -> None:
         shapes = {part.name: part.shape for part, _ in engine.parts([])}
         with no_space_named(folder):
@@ -62,6 +72,32 @@ def export(engine: Engine, job: TrainJob, weights: Callable[[], Weights]) -> Non
             write_certificate(folder, certificate)
 
     _on_first_rank(write)
+
+
+def _write_adapter(
+    engine: Engine,
+    job: TrainJob,
+    weights: Callable[[], Weights],
+    sample: Sample | None,
+    reference: Reference | None,
+) -> None:
+    """Write the adapter, and the sample that base and adapter together are held against."""
+    from polylm_core.training.adapter_export import SAMPLE, opens, write_adapter
+
+    folder = job.work / EXPORT_FOLDER
+    assert job.lora is not None
+    assert job.init_from is not None
+    with no_space_named(folder):
+        write_adapter(job.lora, engine.model.config.model_type, weights(), folder)
+        if job.export is None or sample is None or reference is None:
+            return
+        write_sample(folder / SAMPLE, sample)
+        trained = ((peft_name(name), tensor) for name, tensor in weights())
+        open_as = opens(job.init_from, job.export.tokenizer_folder)
+        certificate = certify(
+            folder, sample, reference, trained, precision=job.precision, open_as=open_as
+        )
+        write_certificate(folder, certificate)
 
 
 def _on_first_rank(work: Callable[[], None]) -> None:

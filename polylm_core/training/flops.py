@@ -48,15 +48,17 @@ def flops_per_token(model: PreTrainedModel, context_tokens: int) -> int:
     matrix is one, tied or not, and the embedding, which is looked up, is none. L are layers, D the
     width of all query heads together, T tokens of context. Causal attention is counted as what it
     needs, half of all pairs of positions, where PaLM counts all of them (12 L D T). A model on the
-    meta device is enough.
+    meta device is enough. A frozen weight, beside an adapter, has no gradient of its own: 4 N.
     """
     matrices = [part for part in model.modules() if isinstance(part, nn.Linear | Conv1D)]
-    weights = sum(part.weight.numel() for part in matrices)
+    products = sum(
+        (6 if part.weight.requires_grad else 4) * part.weight.numel() for part in matrices
+    )
     config = model.config
     heads = config.num_attention_heads
     width = heads * (getattr(config, "head_dim", None) or config.hidden_size // heads)
     attention: int = 6 * config.num_hidden_layers * width * context_tokens
-    return 6 * weights + attention
+    return products + attention
 
 
 def peak_flops(name: str) -> float | None:

@@ -67,20 +67,33 @@ def random_values(*, seed: int, std: float, num_layers: int) -> Values:
 
 def _normal(seed: int, part: Part) -> NDArray[np.float32]:
     """Draw elements [start, stop) of a parameter from N(0, 1)."""
+    return _drawn(seed, part, lambda random, size: random.standard_normal(size, dtype=np.float32))
+
+
+def uniform_values(seed: int, part: Part, *, bound: float) -> torch.Tensor:
+    """Draw elements [start, stop) of a parameter from [-bound, bound)."""
+    drawn = _drawn(seed, part, lambda random, size: random.random(size, dtype=np.float32))
+    return torch.from_numpy(drawn).mul_(2 * bound).sub_(bound)
+
+
+def _drawn(
+    seed: int, part: Part, draw: Callable[[np.random.Generator, int], NDArray[np.float32]]
+) -> NDArray[np.float32]:
+    """Draw elements [start, stop) of a parameter, block by block."""
     numel = math.prod(part.shape)
     found = np.empty(part.stop - part.start, dtype=np.float32)
 
-    def draw(number: int) -> None:
+    def fill(number: int) -> None:
         begin = number * DRAWN_TOGETHER
         size = min(DRAWN_TOGETHER, numel - begin)
         generator = np.random.Generator(np.random.SFC64(int(key_of(seed, part.name, number))))
-        drawn = generator.standard_normal(size, dtype=np.float32)
+        drawn = draw(generator, size)
         first, last = max(begin, part.start), min(begin + size, part.stop)
         found[first - part.start : last - part.start] = drawn[first - begin : last - begin]
 
     numbers = range(part.start // DRAWN_TOGETHER, -(-part.stop // DRAWN_TOGETHER))
     with ThreadPoolExecutor(torch.get_num_threads()) as threads:  # drawing lets go of the GIL
-        list(threads.map(draw, numbers))
+        list(threads.map(fill, numbers))
     return found
 
 

@@ -87,6 +87,15 @@ class AdamW(_Part):
     max_gradient_norm: float
 
 
+class LoraShape(_Part):
+    """Adapters beside the matrices of a model, which are frozen."""
+
+    rank: int
+    alpha: float
+    dropout: float
+    target_modules: tuple[str, ...]
+
+
 class ExportPlan(_Part):
     """What goes into the exported folder beside the model, and what the folder is held against."""
 
@@ -107,6 +116,8 @@ class TrainJob(_Part):
     """Shape of the model; without it that of `init_from`."""
     init_from: Path | None = None
     """Hugging Face folder with the weights to start from; without it they are drawn by `seed`."""
+    lora: LoraShape | None = None
+    """Adapters on the model of `init_from`, which alone are trained, saved and exported."""
     validation_file: Path | None = None
     """`.npz` of held-out rows: `ids` [N, T+1], `language` [N], `segments` [N, T] where documents do
     not attend to each other; by language `languages`, `bytes`."""
@@ -130,4 +141,6 @@ class TrainJob(_Part):
     def _has_a_model(self) -> Self:
         if self.new_model is None and self.init_from is None:
             raise ValueError("the job names neither a model to build nor a folder to load")
+        if self.lora is not None and self.init_from is None:
+            raise ValueError("the job's adapters have no model to hang on")
         return self

@@ -19,7 +19,7 @@ from polylm_core.training.guard import Anomaly
 from polylm_core.training.job import TrainJob
 from polylm_core.training.logs import logged
 from polylm_core.training.metrics import Measurement, MetricsFile
-from polylm_core.training.model import build, configuration, empty_model
+from polylm_core.training.model import build, empty_for
 from polylm_core.training.order import build_order
 from polylm_core.training.recovery import Recovery
 from polylm_core.training.step import Gauge, StepGradient
@@ -183,7 +183,7 @@ class _Trainer:
         if self.job.execution.accelerator != "gpu":
             return None
         with torch.device("meta"):
-            model = empty_model(configuration(self.job))
+            model = empty_for(self.job)
         context_tokens = self.order.batch(0, slice(1)).ids_BT.shape[1]
         return peak_tokens_per_second(model, context_tokens, world_size=self.context.world_size)
 

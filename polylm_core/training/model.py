@@ -7,6 +7,7 @@ et al. 2023, Ainslie et al. 2023). Both have their weights from `initialise.py`.
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from transformers import (
 from transformers.initialization import no_init_weights
 
 from polylm_core.errors import TrainingError
+from polylm_core.training.adapter import adapter_values, inject
 from polylm_core.training.engine import Part
 from polylm_core.training.initialise import FolderValues, Values, random_values
 from polylm_core.training.job import ModelShape, TrainJob
@@ -41,8 +43,16 @@ def build_model(shape: ModelShape, *, seed: int) -> PreTrainedModel:
 
 def build(job: TrainJob) -> PreTrainedModel:
     """Return a job's model, whole on this rank, with the weights it starts with."""
-    model = empty_model(configuration(job))
+    model = empty_for(job)
     _fill(model, initial_values(job, model))
+    return model
+
+
+def empty_for(job: TrainJob, dtype: torch.dtype = torch.float32) -> PreTrainedModel:
+    """Return a job's model, with its adapters if it has any, before anybody has written to it."""
+    model = empty_model(configuration(job), dtype)
+    if job.lora is not None:
+        inject(model, job.lora, job.seed)
     return model
 
 
@@ -61,7 +71,7 @@ def initial_values(job: TrainJob, model: PreTrainedModel) -> Values:
         return _drawn(model.config, job.seed)
     untyped: Any = model
     embeddings = (untyped.get_input_embeddings(), untyped.get_output_embeddings())
-    return FolderValues(
+    stored = FolderValues(
         job.init_from,
         vocabulary={
             name
@@ -70,6 +80,7 @@ def initial_values(job: TrainJob, model: PreTrainedModel) -> Values:
         },
         prefix=f"{model.base_model_prefix}.",
     )
+    return stored if job.lora is None else adapter_values(stored, job.seed)
 
 
 def _drawn(config: PreTrainedConfig, seed: int) -> Values:
@@ -108,7 +119,7 @@ def configuration(job: TrainJob) -> PreTrainedConfig:
             "start from a Hugging Face folder"
         ) from error
     if stated is not None:
-        _require_same(stated, found, job.init_from)
+        require_same(stated, found, job.init_from)
         for name in ("vocab_size", "bos_token_id", "eos_token_id", "pad_token_id"):
             setattr(found, name, getattr(stated, name))
     for name, value in {**NO_DROPOUT, "use_cache": False}.items():
@@ -117,7 +128,13 @@ def configuration(job: TrainJob) -> PreTrainedConfig:
     return found
 
 
-def _require_same(stated: PreTrainedConfig, found: PreTrainedConfig, folder: Path) -> None:
+def require_same(
+    stated: PreTrainedConfig,
+    found: PreTrainedConfig,
+    folder: Path,
+    *,
+    field: str = "pretrain.model",
+) -> None:
     """Raise TrainingError with every difference between the params and a folder's model."""
     there, here = _described(found), _described(stated)
     if there["architecture"] != here["architecture"]:
@@ -125,7 +142,7 @@ def _require_same(stated: PreTrainedConfig, found: PreTrainedConfig, folder: Pat
     problems = [
         f"{name} is {there[name]} there and {value} in the params"
         for name, value in here.items()
-        if there[name] != value
+        if there[name] != value and not _is_near(there[name], value)
     ]
     if stated.max_position_embeddings > found.max_position_embeddings:
         problems.append(
@@ -133,7 +150,13 @@ def _require_same(stated: PreTrainedConfig, found: PreTrainedConfig, folder: Pat
             f"{stated.max_position_embeddings}"
         )
     if problems:
-        raise TrainingError(f"{folder}: {'; '.join(problems)}; correct pretrain.model")
+        raise TrainingError(f"{folder}: {'; '.join(problems)}; correct {field}")
+
+
+def _is_near(one: Any, other: Any) -> bool:
+    """Whether two figures differ by rounding to float32, as some formats do."""
+    both = isinstance(one, float) and isinstance(other, float)
+    return both and math.isclose(one, other, rel_tol=1e-6)
 
 
 def _described(config: PreTrainedConfig) -> dict[str, Any]:

@@ -23,7 +23,8 @@ def decay_groups(model: torch.nn.Module, weight_decay: float) -> list[dict[str, 
     trained = [value for value in model.parameters() if value.requires_grad]
     matrices = [value for value in trained if len(getattr(value, "ds_shape", value.shape)) >= 2]
     vectors = [value for value in trained if len(getattr(value, "ds_shape", value.shape)) < 2]
-    return [
+    groups: list[dict[str, object]] = [
         {"params": matrices, "weight_decay": weight_decay},
         {"params": vectors, "weight_decay": 0.0},
     ]
+    return [group for group in groups if group["params"]]

@@ -11,15 +11,15 @@ from __future__ import annotations
 import logging
 import math
 import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import safe_open
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, PretrainedConfig
 from transformers.utils import logging as transformers_logging
 
 from polylm_core.errors import TrainingError
@@ -60,7 +60,25 @@ class Reference:
 
 def reference_logits(engine: Engine, sample: Sample) -> Reference:
     """Return the logits of the training model in evaluation; every rank must call it."""
-    config = engine.model.config
+    engine.train(False)
+    reference = _reference(
+        engine.model.config, sample, lambda ids_NT: engine.logits(ids_NT.to(engine.device))
+    )
+    engine.train(True)
+    return reference
+
+
+def logits_of(model: Any, sample: Sample) -> Reference:
+    """Return the logits of a model that `transformers` has opened."""
+    with quiet():
+        return _reference(
+            model.config, sample, lambda ids_NT: model(input_ids=ids_NT, use_cache=False).logits
+        )
+
+
+def _reference(
+    config: PretrainedConfig, sample: Sample, compute: Callable[[torch.Tensor], torch.Tensor]
+) -> Reference:
     fits = MAX_LOGITS // (config.vocab_size * len(sample.texts))
     length = max(1, min(MAX_POSITIONS, config.max_position_embeddings, fits))
     rows = [text.ids[:length] for text in sample.texts]
@@ -69,48 +87,9 @@ def reference_logits(engine: Engine, sample: Sample) -> Reference:
     for number, row in enumerate(rows):
         ids_NT[number, : len(row)] = torch.tensor(row)
         counted_NT[number, : len(row)] = True
-    engine.train(False)
     with torch.no_grad(), _exact_products():
-        logits_NTV = engine.logits(ids_NT.to(engine.device)).cpu().float()
-    engine.train(True)
+        logits_NTV = compute(ids_NT).cpu().float()
     return Reference(ids_NT, counted_NT, logits_NTV)
-
-
-def certify(
-    folder: Path,
-    sample: Sample,
-    reference: Reference,
-    weights: Iterable[tuple[str, torch.Tensor]],
-    *,
-    precision: str,
-) -> Certificate:
-    """Return the certificate of an exported folder.
-
-    Raises TrainingError that names all that does not hold, with the figures.
-    """
-    tolerance = TOLERANCE[precision]
-    parameters, problems = _compare_weights(folder, weights)
-    with _quiet(), _opened(folder) as (model, tokenizer), torch.no_grad(), _exact_products():
-        logits_NTV = model(input_ids=reference.ids_NT, use_cache=False).logits
-        compared = list(_compare(sample, reference, logits_NTV))
-        del logits_NTV
-        problems += _logit_faults(compared, tolerance)
-        problems += [*tokenizer_faults(tokenizer, sample), *end_faults(model, tokenizer, sample)]
-        architecture = type(model).__name__
-    if problems:
-        raise TrainingError(
-            f"{folder} is not the model that trained, and is not published:\n"
-            + "\n".join(f"  {problem}" for problem in problems)
-        )
-    return Certificate(
-        architecture=architecture,
-        parameters=parameters,
-        precision=precision,
-        logit_tolerance=tolerance,
-        eos_id=sample.eos_id,
-        languages=tuple(row for row, _ in compared),
-        sha256=digests(folder),
-    )
 
 
 def _logit_faults(
@@ -148,7 +127,7 @@ def _same_bits(one: torch.Tensor, other: torch.Tensor) -> bool:
 
 
 @contextmanager
-def _opened(folder: Path) -> Iterator[tuple[Any, Any]]:
+def opened(folder: Path, tokenizer_folder: Path | None = None) -> Iterator[tuple[Any, Any]]:
     """Open a folder as its users do: model and tokenizer, with nothing from elsewhere."""
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".offload-") as scratch:
         try:
@@ -160,7 +139,9 @@ def _opened(folder: Path) -> Iterator[tuple[Any, Any]]:
                 device_map={"": "disk"},
                 offload_folder=scratch,
             )
-            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+            tokenizer = AutoTokenizer.from_pretrained(
+                tokenizer_folder or folder, local_files_only=True
+            )
         except (OSError, ValueError, KeyError, RuntimeError) as error:
             raise TrainingError(
                 f"{folder} does not open in transformers, and is not published: {error}"
@@ -172,6 +153,45 @@ def _opened(folder: Path) -> Iterator[tuple[Any, Any]]:
                 f"published: {info}"
             )
         yield model.eval(), tokenizer
+
+
+def certify(
+    folder: Path,
+    sample: Sample,
+    reference: Reference,
+    weights: Iterable[tuple[str, torch.Tensor]],
+    *,
+    precision: str,
+    open_as: Callable[[Path], AbstractContextManager[tuple[Any, Any]]] = opened,
+) -> Certificate:
+    """Return the certificate of an exported folder.
+
+    `open_as` opens it, where it is no whole model. Raises TrainingError that names all that does
+    not hold, with the figures.
+    """
+    tolerance = TOLERANCE[precision]
+    parameters, problems = _compare_weights(folder, weights)
+    with quiet(), open_as(folder) as (model, tokenizer), torch.no_grad(), _exact_products():
+        logits_NTV = model(input_ids=reference.ids_NT, use_cache=False).logits
+        compared = list(_compare(sample, reference, logits_NTV))
+        del logits_NTV
+        problems += _logit_faults(compared, tolerance)
+        problems += [*tokenizer_faults(tokenizer, sample), *end_faults(model, tokenizer, sample)]
+        architecture = type(model).__name__
+    if problems:
+        raise TrainingError(
+            f"{folder} is not the model that trained, and is not published:\n"
+            + "\n".join(f"  {problem}" for problem in problems)
+        )
+    return Certificate(
+        architecture=architecture,
+        parameters=parameters,
+        precision=precision,
+        logit_tolerance=tolerance,
+        eos_id=sample.eos_id,
+        languages=tuple(row for row, _ in compared),
+        sha256=digests(folder),
+    )
 
 
 def _compare(
@@ -226,7 +246,7 @@ def _exact_products() -> Iterator[None]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep libraries from telling that weights are read from disk, as they are meant to be."""
     dispatch = logging.getLogger("accelerate.big_modeling")
     levels = dispatch.level, transformers_logging.get_verbosity()

@@ -5,6 +5,7 @@ The model is built on torch's meta device, where tensors have shapes and no memo
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
@@ -13,10 +14,11 @@ from typing import Literal
 import torch
 
 from polylm_core.settings import TrainingExecution
+from polylm_core.training.adapter import inject
 from polylm_core.training.batches import BatchSizes
 from polylm_core.training.engine import accumulation, share
 from polylm_core.training.flops import flops_per_token
-from polylm_core.training.job import ModelShape
+from polylm_core.training.job import LoraShape, ModelShape
 from polylm_core.training.loss import chunk_positions
 from polylm_core.training.model import blocks, configuration_of, empty_model
 from polylm_core.training.run import world_sizes
@@ -49,18 +51,38 @@ class Sizes:
     num_blocks: int
     shapes: Mapping[str, tuple[int, ...]]
     flops_per_token: int
-    """Of training, in a full context."""
+    """Of training, in a full row."""
+    frozen: frozenset[str] = frozenset()
+    """Names of the parameters that are not trained."""
 
     @property
     def parameters(self) -> int:
         """Elements in all; tied matrices count once."""
         return sum(map(prod, self.shapes.values()))
 
+    @property
+    def trained_shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """Of the parameters with a gradient and moments."""
+        return {name: shape for name, shape in self.shapes.items() if name not in self.frozen}
 
-def sizes_of(shape: ModelShape) -> Sizes:
-    """Return the sizes of a model of this shape."""
+    @property
+    def trained(self) -> int:
+        """Elements that are trained."""
+        return sum(map(prod, self.trained_shapes.values()))
+
+
+@functools.cache
+def sizes_of(
+    shape: ModelShape, *, lora: LoraShape | None = None, row_tokens: int | None = None
+) -> Sizes:
+    """Return the sizes of a model of this shape, with adapters if it has any.
+
+    Rows of training are as long as the context, or of `row_tokens`.
+    """
     with torch.device("meta"):
         model = empty_model(configuration_of(shape))
+        if lora is not None:
+            inject(model, lora, seed=0)
     shapes = {name: tuple(value.shape) for name, value in model.named_parameters()}
     layers = blocks(model)
     inside = {id(value) for layer in layers for value in layer.parameters()}
@@ -73,7 +95,10 @@ def sizes_of(shape: ModelShape) -> Sizes:
         block=sum(value.numel() for value in layers[0].parameters()),
         num_blocks=len(layers),
         shapes=shapes,
-        flops_per_token=flops_per_token(model, shape.context_tokens),
+        flops_per_token=flops_per_token(model, row_tokens or shape.context_tokens),
+        frozen=frozenset(
+            name for name, value in model.named_parameters() if not value.requires_grad
+        ),
     )
 
 
@@ -120,7 +145,12 @@ def partitions_of(sizes: Sizes, world_size: int) -> Partitions:
     for rank in range(world_size):
         cuts = [share(count, rank, world_size) for count in counts]
         held.append(sum(stop - start for start, stop in cuts))
-    return Partitions(tuple(held), sum(-(-count // world_size) for count in counts))
+    return Partitions(tuple(held), _padded(sizes.shapes, world_size))
+
+
+def _padded(shapes: Mapping[str, tuple[int, ...]], world_size: int) -> int:
+    """Return the elements of these parameters that every rank allocates."""
+    return sum(-(-prod(shape) // world_size) for shape in shapes.values())
 
 
 @dataclass(frozen=True)
@@ -143,47 +173,48 @@ def memory_of(
         return Memory(
             held={
                 "weights": 4 * sizes.parameters,
-                "gradients": 4 * sizes.parameters,
-                "moments": 8 * sizes.parameters,
+                "gradients": 4 * sizes.trained,
+                "moments": 8 * sizes.trained,
             },
             offloaded={},
             passing=_passing(sizes, shape, step, execution, precision),
         )
-    padded = partitions_of(sizes, step.world_size).padded
+    padded = _padded(sizes.shapes, step.world_size)
+    trained = _padded(sizes.trained_shapes, step.world_size)
     counts = [prod(each) for each in sizes.shapes.values()]
     small = sum(count for count in counts if count <= execution.persistent_parameter_elements)
     away, width = execution.offload_optimizer, BYTES[precision.products]
     parts = [
         ("parameters", execution.offload_parameters, width * padded),
         # Beside an optimizer in memory DeepSpeed has the gradients twice, as sums and as its own.
-        ("gradients", away, (8 if away == "cpu" else 4) * padded),
-        ("float32 weights and moments", away, STATE_BYTES * padded),
+        ("gradients", away, (8 if away == "cpu" else 4) * trained),
+        ("float32 weights and moments", away, STATE_BYTES * trained),
         ("parameters that stay gathered", "none", width * small),
         ("buffer of gradients under way", "none", 4 * execution.reduce_bucket_elements),
     ]
     return Memory(
         held={what: size for what, place, size in parts if place == "none"},
         offloaded={f"{what}, on {place}": size for what, place, size in parts if place != "none"},
-        passing=_gathered(sizes, padded, execution, width)
+        passing=_gathered(sizes, trained, execution, width)
         | _passing(sizes, shape, step, execution, precision),
     )
 
 
 def _gathered(
-    sizes: Sizes, padded: int, execution: TrainingExecution, width: int
+    sizes: Sizes, trained: int, execution: TrainingExecution, width: int
 ) -> dict[str, int]:
     """What ZeRO-3 gathers and copies while a step computes."""
     largest = max(sizes.block, *sizes.outside_blocks.values())
     live = max(largest, execution.max_live_parameter_elements)
     gathered = min(sizes.parameters, live + execution.prefetch_parameter_elements)
-    alone = max(prod(each) for each in sizes.shapes.values())
+    alone = max(prod(each) for each in sizes.trained_shapes.values())
     found = {
         "the most that is gathered at once": width * gathered,
         # In a bucket with none beside it, and copied to float32 twice.
         "the largest gradient while ranks sum it": (width + 8) * alone,
     }
     if execution.offload_optimizer == "none":
-        found["the gradients of a group at its update"] = 4 * min(padded, GROUP_ELEMENTS)
+        found["the gradients of a group at its update"] = 4 * min(trained, GROUP_ELEMENTS)
     return found
 
 
@@ -196,8 +227,9 @@ def _passing(
     chunk = chunk_positions(positions, shape.vocab_size, width)
     found = {
         "the logits of a chunk": width * chunk * shape.vocab_size,
-        "the gradient of the output matrix": width * shape.vocab_size * shape.hidden_size,
     }
+    if not sizes.frozen:
+        found["the gradient of the output matrix"] = width * shape.vocab_size * shape.hidden_size
     if execution.recompute_activations:
         elements = positions * shape.hidden_size * sizes.num_blocks
         found["the residual stream before every block"] = BYTES[precision.residuals] * elements

@@ -27,7 +27,7 @@ from polylm_core.training.engine import KINDS, Kind, Part, Read, share
 from polylm_core.training.initialise import initial_state
 from polylm_core.training.job import TrainJob
 from polylm_core.training.loss import LanguageModelLoss
-from polylm_core.training.model import blocks, configuration, empty_model, initial_values
+from polylm_core.training.model import blocks, empty_for, initial_values
 from polylm_core.training.optimizer import adamw
 from polylm_core.training.precision import DTYPES
 from polylm_core.training.prepare import prepare
@@ -45,6 +45,10 @@ class ShardedEngine:
         deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
         options = options_of(job, micro_batch=micro_batch, accumulation_steps=steps)
         model = _empty_in_parts(job, options)
+        _fill_frozen(job, model)
+        if job.lora is not None:
+            # DeepSpeed gathers a block for its backward pass by the gradient of its input.
+            model.enable_input_require_grads()  # type: ignore[no-untyped-call]
         module = LanguageModelLoss(model)
         prepare(module, job)
         # A block's weights are gathered together: hooks on each of its parts cost a sixth of a
@@ -231,4 +235,27 @@ def _empty_in_parts(job: TrainJob, options: DeepSpeedOptions) -> PreTrainedModel
         tensor_overrides=[DeepSpeedTensorOverride.device],
     )
     with parts:
-        return empty_model(configuration(job), DTYPES[job.precision])
+        return empty_for(job, DTYPES[job.precision])
+
+
+def _fill_frozen(job: TrainJob, model: PreTrainedModel) -> None:
+    """Give the parameters that no optimizer knows their values, this rank's part of each.
+
+    Raises TrainingError where parts lie on a disk, which only the optimizer writes to.
+    """
+    frozen: list[tuple[str, Any]] = [
+        (name, parameter)
+        for name, parameter in model.named_parameters()
+        if not parameter.requires_grad
+    ]
+    if frozen and job.execution.offload_parameters == "nvme":
+        raise TrainingError(
+            "training.offload_parameters nvme does not go with LoRA, whose frozen weights would "
+            "have to be written there; use cpu or none"
+        )
+    values = initial_values(job, model)
+    rank, world = torch.distributed.get_rank(), torch.distributed.get_world_size()
+    for name, parameter in frozen:
+        start, stop = share(parameter.ds_numel, rank, world)
+        part = Part(name, tuple(parameter.ds_shape), start, stop)
+        parameter.ds_tensor.data[: stop - start].copy_(values(part))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
+from polylm_core.training.adapter import set_rows
 from polylm_core.training.batch import inputs_of
 from polylm_core.training.checkpoint_store import CheckpointStore
 from polylm_core.training.dataset import DataOrder
@@ -63,6 +64,12 @@ class StepGradient:
         size, _ = accumulation(len(mine.ids_BT), 1, self._max_micro_batch)
         for begin in range(0, len(mine.ids_BT), size):
             micro = mine.rows(slice(begin, begin + size))
+            numbers = range(begin, begin + len(micro.ids_BT))
+            set_rows(
+                self._engine.model,
+                step,
+                [self._context.rank + number * self._context.world_size for number in numbers],
+            )
             loss = self._engine.losses(*inputs_of(micro, self._engine.device))
             self._engine.backward(loss / num_targets, last=begin + size >= len(mine.ids_BT))
             total += loss.detach()

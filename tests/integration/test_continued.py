@@ -19,7 +19,7 @@ from polylm_core.stages.base import StageRun
 from polylm_core.stages.encode.config import EncodeConfig
 from polylm_core.stages.encode.stage import encode
 from polylm_core.stages.evaluate.model import chat_prompt, generate, load_model
-from polylm_core.stages.finetune.config import FinetuneConfig
+from polylm_core.stages.finetune.config import FinetuneConfig, FullMethod, PhaseConfig
 from polylm_core.stages.finetune.stage import finetune
 from polylm_core.stages.mix.config import MixConfig
 from polylm_core.stages.mix.stage import mix
@@ -128,17 +128,23 @@ def test_a_llama_is_pretrained_further_tuned_and_answers(tmp_path: Path) -> None
     assert torch.allclose(pieces[OLD_PIECES:], mean.expand(PIECES - OLD_PIECES, -1), atol=1e-6)
     config = FinetuneConfig(
         revision=1,
-        learning_rate=0.01,
-        warmup_share=0.0,
-        weight_decay=0.0,
+        phases=(
+            PhaseConfig(
+                name="only",
+                method=FullMethod(kind="full"),
+                learning_rate=0.01,
+                warmup_share=0.0,
+                weight_decay=0.0,
+                epochs=8,
+                global_batch_tokens=CONTEXT,
+            ),
+        ),
         max_gradient_norm=1.0,
-        epochs=8,
-        global_batch_tokens=CONTEXT,
         precision="float32",
         matmul_precision="highest",
     )
     chat = finetune(config, base, chats(tmp_path), run_in(tmp_path / "chat", "artifact"))
-    counts = chat.manifest.counts
+    counts = chat.manifest.counts["phases"]["only"]
     assert counts["last_loss"] < counts["first_loss"]
     loaded = load_model(chat.path, chat.fingerprint)
     assert loaded.context_tokens == CONTEXT

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from polylm_core.errors import UnknownLanguageError
 from polylm_core.languages import (
+    NAMES_WITHOUT_CLDR,
     POLYLM_LANGUAGES,
     SCRIPT_RANGES,
     Language,
@@ -189,6 +190,8 @@ def test_the_error_for_an_unknown_code_suggests_the_nearest() -> None:
         ("prs_Arab", "deu_Latn", "Dari"),
         ("kas_Deva", "fra_Latn", "cachemiri (dévanagari)"),
         ("acm_Arab", "eng_Latn", "Mesopotamian Arabic"),
+        ("acm_Arab", "zho_Hans", "美索不达米亚阿拉伯语"),
+        ("kas_Deva", "zho_Hans", "克什米尔语 (天城文)"),
     ],
 )
 def test_a_language_has_a_name_in_another(code: str, in_code: str, name: str) -> None:
@@ -214,3 +217,19 @@ def test_no_two_polylm_languages_share_a_name_in_any_of_them(in_code: str) -> No
     assert len(names) == len(POLYLM_LANGUAGES)
     if in_code != "eng_Latn":
         assert names.isdisjoint(name_in(code, "eng_Latn") for code in ("deu_Latn", "jpn_Jpan"))
+
+
+def test_all_204_languages_have_a_name_of_their_own_in_english_and_in_chinese() -> None:
+    codes = load_languages()
+    assert len({name_in(code, "eng_Latn") for code in codes}) == 204
+    chinese = {code: name_in(code, "zho_Hans") for code in codes}
+    assert len(set(chinese.values())) == 204
+    han = get_language("zho_Hans")
+    assert [code for code, name in chinese.items() if letters_in_script(name, han) < 1] == []
+
+
+def test_a_name_of_our_own_stands_only_where_cldr_has_none() -> None:
+    for in_code, names in NAMES_WITHOUT_CLDR.items():
+        locale = babel.Locale.parse(get_language(in_code).bcp47, sep="-")
+        tags = {get_language(code).bcp47.split("-")[0] for code in names}
+        assert tags.isdisjoint(locale.languages)

@@ -29,14 +29,17 @@ def written(folder: Path, **changes: Any) -> Path:
 
 def test_three_mistakes_are_told_together(tmp_path: Path) -> None:
     file = written(
-        tmp_path, languages=["eng_Latn", "por_Latin"], mix__tokens=0, finetune__epochs="many"
+        tmp_path,
+        languages=["eng_Latn", "por_Latin"],
+        mix__tokens=0,
+        finetune__max_gradient_norm="many",
     )
     with pytest.raises(ParamsError) as caught:
         load_params(file)
     assert {problem.location for problem in caught.value.problems} == {
         "languages.1",
         "mix.tokens",
-        "finetune.epochs",
+        "finetune.max_gradient_norm",
     }
     text = str(caught.value)
     assert "por_Latn" in text, "the nearest known code is offered"

@@ -6,12 +6,10 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from polylm_core.chat import encode_chat, render
 from polylm_core.errors import StageError
 from polylm_core.records import Instruction
-from polylm_core.tokenizer import HuggingFaceTwin, readable
+from polylm_core.stages.finetune.speech import Speech
 from polylm_core.training.certificate import (
-    CONTROL_PIECES,
     TEXTS_PER_LANGUAGE,
     Sample,
     SampleText,
@@ -20,7 +18,7 @@ from polylm_core.training.certificate import (
 
 
 def write_chat_sample(
-    path: Path, chats: Iterable[Instruction], twin: HuggingFaceTwin, languages: Sequence[str]
+    path: Path, chats: Iterable[Instruction], speech: Speech, languages: Sequence[str]
 ) -> None:
     """Write the first chats with one answer of each language that has any.
 
@@ -29,13 +27,15 @@ def write_chat_sample(
     texts: list[SampleText] = []
     missing = Counter(dict.fromkeys(languages, TEXTS_PER_LANGUAGE))
     for chat in chats:
-        if missing[chat.language] > 0 and _is_comparable(chat):
+        if missing[chat.language] > 0 and _is_comparable(chat, speech):
+            encoded = speech.encode(chat.messages)
+            assert not isinstance(encoded, str)
             missing[chat.language] -= 1
             texts.append(
                 SampleText(
                     language=chat.language,
-                    text=render(chat.messages[:-1], add_generation_prompt=True),
-                    ids=encode_chat(chat.messages, twin).ids,
+                    text=speech.prompt(chat.messages[:-1]),
+                    ids=encoded.ids,
                     messages=tuple(
                         {"role": message.role, "content": message.content}
                         for message in chat.messages
@@ -50,19 +50,13 @@ def write_chat_sample(
             "raise the budgets of instruct"
         )
     in_order = sorted(texts, key=lambda text: languages.index(text.language))
-    write_sample(path, Sample(eos_id=twin.eos_id, texts=tuple(in_order)))
-
-
-def _is_comparable(chat: Instruction) -> bool:
-    """Whether the chat's text says what its ids do.
-
-    `transformers` reads control pieces wherever they stand, SentencePiece a sign for a space; and
-    an answer that others follow may be joined to them.
-    """
-    text = "".join(message.content for message in chat.messages)
-    answers = [message for message in chat.messages if message.role == "assistant"]
-    return (
-        len(answers) == 1
-        and readable(text) == text
-        and not any(piece in text for piece in CONTROL_PIECES)
+    write_sample(
+        path,
+        Sample(eos_id=speech.eos_id, texts=tuple(in_order), comes_back=speech.comes_back),
     )
+
+
+def _is_comparable(chat: Instruction, speech: Speech) -> bool:
+    """Whether the chat's text says what its ids do; an answer that others follow may be joined."""
+    answers = [message for message in chat.messages if message.role == "assistant"]
+    return len(answers) == 1 and speech.is_comparable(chat.messages)

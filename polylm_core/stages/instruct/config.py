@@ -8,9 +8,19 @@ from pydantic import Field, field_validator, model_validator
 
 from polylm_core.stages.base import StageConfig
 from polylm_core.stages.instruct.imports.config import Imports
+from polylm_core.stages.instruct.parts_config import CompositionConfig, HeadedConfig
 from polylm_core.teachers.config import TeacherConfig
+from polylm_core.translators.config import TranslateConfig
 
-ORIGINS = {"self-instruct", "seed", "cross-lingual", "continuation", "taco"}
+ORIGINS = {
+    "self-instruct",
+    "seed",
+    "seed-translated",
+    "cross-lingual",
+    "continuation",
+    "taco",
+    "taco-plain",
+}
 """Origins of instructions that are made here; an imported set has another name."""
 
 
@@ -23,12 +33,23 @@ class CrossLingualConfig(StageConfig):
     """Share of these tasks whose answer is in the hub's language."""
     native_share: float = Field(ge=0, le=1)
     """Share of the tasks whose instruction is in the answer's language, not the source's."""
+    multi_turn_share: float = Field(default=0.0, ge=0, le=1)
+    """Share of the pairs that begin a chat of several turns, if pairs that follow in the document
+    fit; a turn goes in the direction of the last one or in the other."""
+    max_turns: int = Field(default=2, ge=2)
+    """Turns of a chat of several; each is one pair."""
     pairs_per_further_language: int = Field(ge=0)
-    """English pairs each language beyond the recipe's gets (BayLing 2: 100+ languages)."""
+    """Pairs with each hub that each language beyond the recipe's gets (BayLing 2: 100+)."""
     max_further_chat_bytes: int = Field(gt=0)
     """A script that the vocabulary does not know costs up to one token a byte."""
     continuations_per_language: int = Field(ge=0)
     """Texts to be continued: the answer is the next paragraph of a document."""
+    continuations_by_language: dict[str, int] = Field(default_factory=dict)
+    """Other numbers for some languages."""
+
+    def continuations_of(self, language: str) -> int:
+        """Texts to be continued that a language gets."""
+        return self.continuations_by_language.get(language, self.continuations_per_language)
 
 
 class TacoConfig(StageConfig):
@@ -36,6 +57,10 @@ class TacoConfig(StageConfig):
 
     pairs_per_language: int = Field(ge=0)
     """Aligned pairs each language gets, beside all seed tasks that it has."""
+    headed: HeadedConfig | None = None
+    """Headings of documentation and the paragraphs under them, beside these."""
+    also_plain: bool = False
+    """Each task also without the English parts (origin `taco-plain`), to compare with."""
 
 
 class LanguageCheckConfig(StageConfig):
@@ -180,11 +205,21 @@ class InstructConfig(StageConfig):
     taco: TacoConfig | None = None
     self_instruct: SelfInstructConfig | None = None
     """With it, the seed tasks themselves are learned too."""
+    composition: CompositionConfig = CompositionConfig()
+    """Caps and shares of the whole set; without any, everything that was made stays."""
     imports: Imports = Field(default_factory=dict)
     """Instruction sets that others published, by name. Profiles say where each lies
     (`source_locations`); otherwise in `data/00_sources/<name>`, or at its own `uri`."""
     import_checks: TogetherConfig = TogetherConfig()
     """Near duplicates among the imported sets, and held-out text in them."""
+
+    translate: TranslateConfig | None = None
+
+    @model_validator(mode="after")
+    def _translations_are_used(self) -> Self:
+        if self.translate is not None and self.taco is None and self.self_instruct is None:
+            raise ValueError("`translate` is for seed tasks, which `taco` and `self_instruct` use")
+        return self
 
     @field_validator("imports")
     @classmethod

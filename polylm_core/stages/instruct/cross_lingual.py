@@ -1,45 +1,30 @@
 """Cross-lingual tasks of BayLing 2 (arXiv 2411.16300): translation in several forms, via hubs.
 
 Each language is linked to the hubs (English and Chinese) by translation tasks in both directions,
-worded in either language; languages beyond the recipe's are linked to English only. Pairs with a
-hub that is not English are joined through the English side that both share. Beside them stand
-texts of one language to be continued, without which a small model answers in the wrong language
-as soon as nothing is to be translated.
+worded in either language, in one turn or in several about one document. Pairs with a hub that is
+not English are joined through the English side that both share. Beside them stand texts of one
+language to be continued.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import defaultdict
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
 from polylm_core.artifacts import ShardSet
 from polylm_core.errors import StageError
 from polylm_core.languages import get_language
-from polylm_core.records import Document, Instruction, Message, Pair, read_documents
+from polylm_core.records import Instruction
 from polylm_core.stages.instruct.config import InstructConfig
-from polylm_core.stages.instruct.pairs import Pairs, open_pairs
-from polylm_core.stages.instruct.selection import (
-    Harvest,
-    draw,
-    first_drawn,
-    in_drawn_order,
-    is_suitable,
-    take,
-)
-from polylm_core.stages.instruct.templates import (
-    ENGLISH,
-    has_wording,
-    load_templates,
-    word_translation,
-)
+from polylm_core.stages.instruct.continuations import continuations
+from polylm_core.stages.instruct.pairs import Pairs, open_pairs, place
+from polylm_core.stages.instruct.selection import Harvest, draw, fits, in_drawn_order, take
+from polylm_core.stages.instruct.templates import ENGLISH
+from polylm_core.stages.instruct.turns import TRANSLATION, Turn, chat_of, turn_of
 
-TRANSLATION = "cross-lingual"
-CONTINUATION = "continuation"
-MIN_PASSAGES_HELD = 20_000
-"""Passages of a language that are in memory at once, the first of the drawn order; more only where
-these hold too few suitable ones."""
+IN_ANOTHER_CHAT = "in-another-chat"
+"""A pair that is a later turn of a chat that was made before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +33,7 @@ class Unit:
 
     language: str
     is_further: bool
-    """Not one of the recipe's languages: pairs with English only."""
+    """Not one of the recipe's languages: fewer and shorter pairs, and nothing else."""
     shards: Path
     config: InstructConfig
     seed: int
@@ -68,146 +53,105 @@ def make_units(
 
 def make_tasks(unit: Unit) -> Harvest:
     """All cross-lingual tasks of one language, and its texts to continue."""
-    if unit.is_further:
-        return _further_tasks(unit)
-    harvest = _continuations(unit)
-    for hub, most in unit.config.cross_lingual.hubs.items():
+    limits, config = unit.config.cross_lingual, unit.config
+    harvest = Harvest()
+    if not unit.is_further:
+        documents = unit.shards / "documents" / unit.language
+        harvest.add(continuations(documents, unit.language, config, unit.seed))
+    for hub, most in limits.hubs.items():
         if hub == unit.language:
             break  # a hub is linked to the hubs before it; those after it link to it
-        harvest.add(_hub_tasks(unit, hub, most))
+        if unit.is_further:
+            max_bytes = min(limits.max_further_chat_bytes, config.max_chat_bytes)
+            harvest.add(_Chats(unit, hub, max_bytes).take(limits.pairs_per_further_language))
+        else:
+            harvest.add(_Chats(unit, hub, config.max_chat_bytes).take(most))
     return harvest
 
 
-def _hub_tasks(unit: Unit, hub: str, most: int) -> Harvest:
-    return _translations(unit, hub, most=most, max_bytes=unit.config.max_chat_bytes)
+class _Chats:
+    """The chats of one language and a hub; a pair is in one of them at most."""
 
+    def __init__(self, unit: Unit, hub: str, max_bytes: int) -> None:
+        self._unit = unit
+        self._hub = hub
+        self._max_bytes = max_bytes
+        self._pairs = open_pairs(unit.shards, unit.language, hub)
+        self._used: set[int] = set()
+        self._left = 0
+        self._following: dict[int, list[int]] = {}
 
-def _further_tasks(unit: Unit) -> Harvest:
-    limits = unit.config.cross_lingual
-    return _translations(
-        unit,
-        ENGLISH,
-        most=limits.pairs_per_further_language,
-        max_bytes=min(limits.max_further_chat_bytes, unit.config.max_chat_bytes),
-    )
+    def take(self, most: int) -> Harvest:
+        """Make chats of `most` pairs; each turn is a pair."""
+        self._left = most
+        if self._unit.config.cross_lingual.multi_turn_share:
+            self._following = _following(self._pairs)
+        return take(
+            in_drawn_order(
+                range(len(self._pairs.names)), self._unit.seed, self._pairs.names.__getitem__
+            ),
+            self._make,
+            most=most,
+            max_bytes=self._max_bytes,
+            origin=TRANSLATION,
+            language=self._unit.language,
+        )
 
+    def _make(self, index: int) -> Instruction | str | None:
+        if index in self._used:
+            return IN_ANOTHER_CHAT
+        limits, seed = self._unit.config.cross_lingual, self._unit.seed
+        name = self._pairs.names[index]
+        to_hub = draw(seed, "to hub", name) < limits.to_hub_share
+        first = self._turn(index, to_hub=to_hub)
+        if first is None:
+            return None
+        chosen = {index: first}
+        if draw(seed, "turns", name) < limits.multi_turn_share:
+            self._add_turns(chosen, index)
+        while True:
+            chat = chat_of(list(chosen.values()), self._unit.config, seed)
+            if len(chosen) == 1 or fits(chat, self._max_bytes):
+                break
+            chosen.popitem()
+        if fits(chat, self._max_bytes):
+            self._used |= chosen.keys()
+            self._left -= len(chosen)
+        return chat
 
-def _translations(unit: Unit, hub: str, *, most: int, max_bytes: int) -> Harvest:
-    pairs = open_pairs(unit.shards, unit.language, hub)
-    to_hub_share = unit.config.cross_lingual.to_hub_share
+    def _add_turns(self, chosen: dict[int, Turn], index: int) -> None:
+        """Add pairs that follow in the document, each in the last direction or the other."""
+        limits, seed = self._unit.config.cross_lingual, self._unit.seed
+        for other in self._following.get(index, ()):
+            if len(chosen) == min(limits.max_turns, self._left):
+                break
+            if other in self._used:
+                continue
+            is_to_hub = next(reversed(chosen.values())).target == self._hub
+            turns_round = draw(seed, "other direction", self._pairs.names[other]) < 0.5
+            turn = self._turn(other, to_hub=is_to_hub != turns_round)
+            if turn is not None:
+                chosen[other] = turn
 
-    def make(index: int) -> Instruction | None:
-        to_hub = draw(unit.seed, "to hub", pairs.names[index]) < to_hub_share
-        target = hub if to_hub else unit.language
-        pair = pairs.decode(index)
+    def _turn(self, index: int, *, to_hub: bool) -> Turn | None:
+        pair = self._pairs.decode(index)
         if pair is None:
             return None
-        return translation(pair, target=target, config=unit.config, seed=unit.seed)
-
-    return take(
-        in_drawn_order(range(len(pairs.names)), unit.seed, pairs.names.__getitem__),
-        make,
-        most=most,
-        max_bytes=max_bytes,
-        origin=TRANSLATION,
-        language=unit.language,
-    )
+        target = self._hub if to_hub else self._unit.language
+        return turn_of(pair, target, self._unit.config)
 
 
-def translation(
-    pair: Pair, *, target: str, config: InstructConfig, seed: int
-) -> Instruction | None:
-    """Make the task to translate a pair into one of its languages; none if it is unsuitable."""
-    if target == pair.language_b:
-        source, question, answer = pair.language_a, pair.text_a, pair.text_b
-    else:
-        source, question, answer = pair.language_b, pair.text_b, pair.text_a
-    if not (is_suitable(question, source, config) and is_suitable(answer, target, config)):
-        return None
-    reader = _reader(source, target, draw(seed, "reader", pair.id), config)
-    prompt = word_translation(
-        question,
-        source=source,
-        target=target,
-        reader=reader,
-        draw=draw(seed, "wording", pair.id),
-    )
-    return Instruction(
-        id=f"{TRANSLATION}/{pair.id}>{target}",
-        language=target,
-        prompt_language=reader,
-        origin=TRANSLATION,
-        license=pair.license,
-        messages=(Message("user", prompt), Message("assistant", answer)),
-    )
-
-
-def _reader(source: str, target: str, drawn: float, config: InstructConfig) -> str:
-    """Language to word the instruction in: mostly the answer's, so that it tells which to use."""
-    first, second = (
-        (target, source) if drawn < config.cross_lingual.native_share else (source, target)
-    )
-    return next((code for code in (first, second) if has_wording(code)), ENGLISH)
-
-
-def _continuations(unit: Unit) -> Harvest:
-    if not has_wording(unit.language):
-        return Harvest()
-    wording = load_templates().by_language[unit.language].continuation
-
-    def make(passage: Passage) -> Instruction | None:
-        sides = (passage.text, passage.following)
-        if not all(is_suitable(side, unit.language, unit.config) for side in sides):
-            return None
-        prompt = wording.format(text=passage.text)
-        return Instruction(
-            id=f"{CONTINUATION}/{passage.name}",
-            language=unit.language,
-            prompt_language=unit.language,
-            origin=CONTINUATION,
-            license=passage.license,
-            messages=(Message("user", prompt), Message("assistant", passage.following)),
-        )
-
-    most = unit.config.cross_lingual.continuations_per_language
-    held = MIN_PASSAGES_HELD
-    while True:
-        passages, number = first_drawn(
-            _all_passages(unit), unit.seed, lambda passage: passage.name, held
-        )
-        harvest = take(
-            passages,
-            make,
-            most=most,
-            max_bytes=unit.config.max_chat_bytes,
-            origin=CONTINUATION,
-            language=unit.language,
-            num_candidates=number,
-        )
-        if len(harvest.instructions) == most or number <= held:
-            return harvest
-        held *= 8  # most passages were unsuitable: read the documents again for more
-
-
-@dataclass(frozen=True, slots=True)
-class Passage:
-    """A paragraph and the one after it."""
-
-    name: str
-    text: str
-    following: str
-    license: str
-
-
-def _all_passages(unit: Unit) -> Iterator[Passage]:
-    for document in read_documents(unit.shards / "documents" / unit.language):
-        yield from _passages(document)
-
-
-def _passages(document: Document) -> Iterator[Passage]:
-    for number, (text, following) in enumerate(pairwise(document.text.split("\n"))):
-        if text != following:
-            yield Passage(f"{document.id}#{number}", text, following, document.license)
+def _following(pairs: Pairs) -> dict[int, list[int]]:
+    """For each pair the later ones of its document, nearest first."""
+    by_document: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    for index, name in enumerate(pairs.names):
+        document, position = place(name)
+        by_document[document].append((position, index))
+    following: dict[int, list[int]] = {}
+    for members in by_document.values():
+        in_order = [index for _, index in sorted(members)]
+        following |= {index: in_order[n + 1 :][:8] for n, index in enumerate(in_order)}
+    return following
 
 
 def held_out_tasks(
@@ -234,9 +178,8 @@ def _held_out_of(
 
     def make(candidate: tuple[Pairs, int]) -> Instruction | None:
         pair = candidate[0].decode(candidate[1])
-        if pair is None:
-            return None
-        return translation(pair, target=language, config=config, seed=seed)
+        turn = None if pair is None else turn_of(pair, language, config)
+        return None if turn is None else chat_of([turn], config, seed)
 
     found = take(
         in_drawn_order(candidates, seed, lambda candidate: candidate[0].names[candidate[1]]),

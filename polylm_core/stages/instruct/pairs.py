@@ -85,3 +85,9 @@ def _unit(name: str) -> tuple[str, str]:
     """Source and aligned unit of a pair's id: the same in the pairs of every language."""
     source, _, unit = name.split("/", 2)
     return source, unit
+
+
+def place(name: str) -> tuple[str, int]:
+    """Document of a pair's id, and the position of its unit there; -1 where units have names."""
+    document, _, unit = name.rpartition("#")
+    return document, int(unit) if unit.isdecimal() else -1

@@ -57,6 +57,12 @@ class SeedTasks(BaseModel):
     by_language: dict[str, tuple[Seed, ...]]
     fingerprint: str
     """Identity of the declaration, and so of every file."""
+    translated: dict[str, str] = {}
+    """Languages whose seeds were translated from English, and what these may be used for."""
+
+    def license_of(self, language: str) -> str:
+        """What the seeds of a language may be used for."""
+        return self.translated.get(language, self.license)
 
 
 def read_seeds(sources: Path) -> SeedTasks:

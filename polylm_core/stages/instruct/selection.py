@@ -24,6 +24,7 @@ T = TypeVar("T")
 MIN_LETTER_SHARE = 0.7
 """Of the characters that are no spaces; keeps out formulae, paths and code."""
 KEPT = "kept"
+UNSUITABLE = "unsuitable"
 
 
 @dataclass
@@ -148,7 +149,7 @@ def fits(instruction: Instruction, max_bytes: int) -> bool:
 
 def take(
     candidates: Sequence[T],
-    make: Callable[[T], Instruction | None],
+    make: Callable[[T], Instruction | str | None],
     *,
     most: int,
     max_bytes: int,
@@ -156,25 +157,27 @@ def take(
     language: str,
     num_candidates: int | None = None,
 ) -> Harvest:
-    """Make instructions of candidates, in order, until there are `most`.
+    """Make instructions of candidates, in order, until they have `most` answers.
 
-    `make` returns none for an unsuitable candidate. Candidates beyond the cap are counted too:
+    `make` returns none for an unsuitable candidate, or a word for what else became of it: both are
+    counted, what is kept by the language of its answer. Candidates beyond the cap are counted too:
     `num_candidates` says how many there are where only the first ones are given.
     """
     harvest = Harvest()
-    num_seen = 0
+    num_seen = num_answers = 0
     for candidate in candidates:
-        if len(harvest.instructions) == most:
+        if num_answers >= most:
             break
         num_seen += 1
         instruction = make(candidate)
-        if instruction is None:
-            harvest.funnel.count(origin, language, "unsuitable")
+        if instruction is None or isinstance(instruction, str):
+            harvest.funnel.count(origin, language, instruction or UNSUITABLE)
         elif not fits(instruction, max_bytes):
             harvest.funnel.count(origin, language, "too-long")
         else:
             harvest.instructions.append(instruction)
-            harvest.funnel.count(origin, language, KEPT)
+            num_answers += sum(each.role == "assistant" for each in instruction.messages)
+            harvest.funnel.count(origin, instruction.language, KEPT)
     in_all = len(candidates) if num_candidates is None else num_candidates
     harvest.funnel.count(origin, language, "over-the-cap", in_all - num_seen)
     return harvest

@@ -9,7 +9,7 @@ that a stage that is killed asks nothing twice. A remote teacher stores each ans
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -84,12 +84,12 @@ def make_units(
     ]
 
 
-def require_seeds(seeds: SeedTasks, config: SelfInstructConfig) -> None:
-    """Raise ParamsError for languages without seeds."""
+def require_seeds(with_seeds: Collection[str], config: SelfInstructConfig) -> None:
+    """Raise ParamsError for languages that are not among those with seeds."""
     problems = [
         Problem(f"instruct.self_instruct.languages.{index}", "has no seed tasks", language)
         for index, language in enumerate(config.languages)
-        if language not in seeds.by_language
+        if language not in with_seeds
     ]
     if problems:
         raise ParamsError("the recipe", problems)

@@ -16,14 +16,22 @@ from pathlib import Path
 from polylm_core.artifacts import DocumentSet, InstructionSet, ShardSet, partial_folder
 from polylm_core.records import INSTRUCTION_SCHEMA, Instruction, write_table
 from polylm_core.stages.base import StageRun
-from polylm_core.stages.instruct import cross_lingual, funnel_tables, self_instruct, taco
+from polylm_core.stages.instruct import (
+    cross_lingual,
+    funnel_tables,
+    self_instruct,
+    taco,
+    translated,
+)
 from polylm_core.stages.instruct.answers import Task
+from polylm_core.stages.instruct.composition import compose
 from polylm_core.stages.instruct.config import InstructConfig
 from polylm_core.stages.instruct.imports import sets as imported
-from polylm_core.stages.instruct.seeds import FOLDER, SeedTasks, read_seeds
+from polylm_core.stages.instruct.seeds import FOLDER, SeedTasks
 from polylm_core.stages.instruct.selection import KEPT, Funnel, Harvest, count_kept, fits
 from polylm_core.stages.instruct.templates import ENGLISH
 from polylm_core.stages.instruct.together import sift_together
+from polylm_core.stages.instruct.translated import obtain_seeds
 from polylm_core.storage import no_space_named
 from polylm_core.teachers.config import OpenAITeacher
 from polylm_core.teachers.endpoint import EndpointTeacher
@@ -43,20 +51,22 @@ def instruct(
     Raises StageError, SourceError, MachineError or TeacherError when pairs, seed tasks or the
     teacher are not what the parameters ask for.
     """
-    needs_seeds = config.taco is not None or config.self_instruct is not None
-    seeds = read_seeds(sources) if needs_seeds else None
+    found = obtain_seeds(config, sources, shards, run, _surroundings(run))
+    seeds = found.seeds
     sets = imported.locate(config.imports, sources, run, config.max_chat_bytes)
-    held_out = cross_lingual.held_out_tasks(shards, run.languages, config, run.seed)
-    harvest = Harvest()
-    if seeds is not None:  # first, because a missing teacher should be told at once
-        harvest.add(_self_instruct(config, documents, shards, seeds, run))
-        harvest.add(_taco(config, shards, seeds, run))
+    held_out = _held_out(config, shards, seeds, run)
+    harvest = Harvest(funnel=found.refused)
+    harvest.add(_made(config, documents, shards, seeds, run))
     published, counts_of_sets = imported.read_all(sets, run)
     if sets:
         harvest.add(sift_together(published, config.import_checks, documents, shards))
-    harvest.add(_cross_lingual(config, shards, run))
-    train = _without_held_out(harvest, held_out)
+    harvest = _without_held_out(harvest, held_out)
+    harvest, division = compose(harvest, config.composition, run.seed)
+    train = sorted(harvest.instructions, key=lambda row: row.id)
     partial = _write(train, held_out, harvest.funnel, run)
+    found.write_quality(partial)
+    if division is not None:
+        run.progress.say(division.describe(config.composition.shares))
     return run.publish(
         InstructionSet,
         partial,
@@ -69,8 +79,33 @@ def instruct(
             "train_by_origin": count_kept(train),
             "held_out_by_language": dict(sorted(Counter(row.language for row in held_out).items())),
             "imports": counts_of_sets,
+            **({} if division is None else {"composition": division.as_counts()}),
         },
     )
+
+
+def _held_out(
+    config: InstructConfig, shards: ShardSet, seeds: SeedTasks | None, run: StageRun
+) -> list[Instruction]:
+    tasks = cross_lingual.held_out_tasks(shards, run.languages, config, run.seed)
+    for unit in _taco_units(config, shards, seeds, run):
+        tasks += taco.held_out_tasks(unit)
+    return tasks
+
+
+def _made(
+    config: InstructConfig,
+    documents: DocumentSet,
+    shards: ShardSet,
+    seeds: SeedTasks | None,
+    run: StageRun,
+) -> Harvest:
+    harvest = Harvest()
+    if seeds is not None:  # first, because a missing teacher should be told at once
+        harvest.add(_self_instruct(config, documents, shards, seeds, run))
+        harvest.add(_taco(config, shards, seeds, run))
+    harvest.add(_cross_lingual(config, shards, run))
+    return harvest
 
 
 def _write(
@@ -98,9 +133,22 @@ def _cross_lingual(config: InstructConfig, shards: ShardSet, run: StageRun) -> H
 
 def _taco(config: InstructConfig, shards: ShardSet, seeds: SeedTasks, run: StageRun) -> Harvest:
     harvest = Harvest()
-    if config.taco is None:
+    units = _taco_units(config, shards, seeds, run)
+    if not units:
         return harvest
-    units = [
+    with run.progress.track("TaCo tasks", len(units), "languages") as tracker:
+        for part in run.backend.map(taco.make_tasks, units):
+            harvest.add(part)
+            tracker.advance()
+    return harvest
+
+
+def _taco_units(
+    config: InstructConfig, shards: ShardSet, seeds: SeedTasks | None, run: StageRun
+) -> list[taco.Unit]:
+    if config.taco is None or seeds is None:
+        return []
+    return [
         taco.Unit(
             language=language,
             taco=config.taco,
@@ -108,17 +156,12 @@ def _taco(config: InstructConfig, shards: ShardSet, seeds: SeedTasks, run: Stage
             shards=shards.path,
             seeds=seeds.by_language.get(language, ()),
             english_seeds=seeds.by_language.get(ENGLISH, ()),
-            seed_license=seeds.license,
+            seed_license=seeds.license_of(language),
             seed=run.seed,
         )
         for language in sorted(run.languages)
         if language != ENGLISH
     ]
-    with run.progress.track("TaCo tasks", len(units), "languages") as tracker:
-        for part in run.backend.map(taco.make_tasks, units):
-            harvest.add(part)
-            tracker.advance()
-    return harvest
 
 
 def _self_instruct(
@@ -132,7 +175,6 @@ def _self_instruct(
     harvest = Harvest()
     if settings is None:
         return harvest
-    self_instruct.require_seeds(seeds, settings)
     prices = settings.teacher.prices if isinstance(settings.teacher, OpenAITeacher) else None
     num_prompts = settings.num_prompts
     with run.progress.track("self-instruct", num_prompts, "answers") as tracker:
@@ -168,29 +210,33 @@ def _seeds_as_they_stand(
 ) -> Harvest:
     harvest = Harvest()
     for language in languages:
+        origin = translated.ORIGIN if language in seeds.translated else SEED
         for seed in seeds.by_language[language]:
             row = self_instruct.as_instruction(
                 Task(seed.instruction, seed.input, seed.output),
-                f"{SEED}/{language}/{seed.id}",
-                SEED,
+                f"{origin}/{language}/{seed.id}",
+                origin,
                 language,
-                seeds.license,
+                seeds.license_of(language),
             )
             is_short = fits(row, config.max_chat_bytes)
-            harvest.funnel.count(SEED, language, KEPT if is_short else "too-long")
+            harvest.funnel.count(origin, language, KEPT if is_short else "too-long")
             harvest.instructions += [row] if is_short else []
     return harvest
 
 
-def _without_held_out(harvest: Harvest, held_out: list[Instruction]) -> list[Instruction]:
-    """Rows to train on, by id; none has a question or an answer of a held-out prompt."""
-    kept_apart = {message.content for row in held_out for message in row.messages}
-    harvest.instructions.sort(key=lambda row: row.id)
-    harvest.drop(
+def _without_held_out(harvest: Harvest, held_out: list[Instruction]) -> Harvest:
+    """The rows of which none has a question or an answer of a held-out prompt."""
+    kept_apart = {
+        message.content for row in held_out for message in row.messages if message.role != "system"
+    }
+    apart = Harvest()
+    apart.add(harvest)
+    apart.drop(
         {
             number: "held-out"
-            for number, row in enumerate(harvest.instructions)
+            for number, row in enumerate(apart.instructions)
             if any(message.content in kept_apart for message in row.messages)
         }
     )
-    return harvest.instructions
+    return apart

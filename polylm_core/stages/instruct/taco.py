@@ -1,24 +1,43 @@
-"""TaCo's form (arXiv 2311.10797): think in English, answer in the language asked.
+"""Tasks in TaCo's form (`taco_form`) from what the pipeline has aligned with English.
 
-A system line asks for it, and the answer has three labelled parts: the instruction in English, the
-response in English, the response in the language. The English side exists already (seed tasks are
-aligned by id, pairs by line), so nothing is generated.
+The English side exists already: seed tasks are aligned by id, pairs by line, and headings of
+documentation with their paragraphs by position. So nothing is generated.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
-from polylm_core.languages import get_language
-from polylm_core.records import Instruction, Message
+from polylm_core.records import Instruction
 from polylm_core.stages.instruct.config import InstructConfig, TacoConfig
+from polylm_core.stages.instruct.headings import Headed, headed_texts
 from polylm_core.stages.instruct.pairs import open_pairs
+from polylm_core.stages.instruct.parts_config import HeadedConfig
 from polylm_core.stages.instruct.seeds import Seed
-from polylm_core.stages.instruct.selection import Harvest, in_drawn_order, is_suitable, take
-from polylm_core.stages.instruct.templates import ENGLISH, has_wording, load_templates
+from polylm_core.stages.instruct.selection import (
+    KEPT,
+    Harvest,
+    draw,
+    in_drawn_order,
+    is_suitable,
+    take,
+)
+from polylm_core.stages.instruct.taco_form import (
+    ORIGIN,
+    PLAIN,
+    Aligned,
+    in_plain_form,
+    in_taco_form,
+)
+from polylm_core.stages.instruct.templates import ENGLISH, has_wording, load_templates, word_about
 
-ORIGIN = "taco"
+T = TypeVar("T")
+
+HELD_OUT = "held-out"
+"""A heading or an answer that a held-out question has too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,103 +56,130 @@ class Unit:
 
 
 def make_tasks(unit: Unit) -> Harvest:
-    """TaCo tasks from the seeds and from aligned pairs of one language."""
+    """TaCo tasks of one language from the seeds, from pairs and from headed texts."""
     harvest = _from_seeds(unit)
     if has_wording(unit.language):
         harvest.add(_from_pairs(unit))
+        if unit.taco.headed is not None:
+            harvest.add(_from_headed(unit, unit.taco.headed))
     return harvest
 
 
 def _from_seeds(unit: Unit) -> Harvest:
     english = {seed.id: seed for seed in unit.english_seeds}
 
-    def make(seed: Seed) -> Instruction | None:
+    def align(seed: Seed) -> Aligned | None:
         other = english.get(seed.id)
         if other is None:
             return None
-        return _task(
-            f"{ORIGIN}/seed_tasks/{unit.language}/{seed.id}",
+        return Aligned(
+            f"seed_tasks/{unit.language}/{seed.id}",
             unit.language,
             unit.seed_license,
-            question=seed.question,
             # TaCo's "Instruction in English" carries no input (its output template has none).
-            english=(other.instruction, other.output),
+            english_instruction=other.instruction,
+            english_response=other.output,
+            question=seed.question,
             answer=seed.output,
         )
 
-    return take(
-        unit.seeds,
-        make,
-        most=len(unit.seeds),
-        max_bytes=unit.config.max_chat_bytes,
-        origin=ORIGIN,
-        language=unit.language,
-    )
+    return _take(unit, unit.seeds, align, most=len(unit.seeds))
 
 
 def _from_pairs(unit: Unit) -> Harvest:
     own = load_templates().by_language[unit.language]
     english = load_templates().by_language[ENGLISH]
-
     pairs = open_pairs(unit.shards, unit.language, ENGLISH)
 
-    def make(index: int) -> Instruction | None:
+    def align(index: int) -> Aligned | None:
         pair = pairs.decode(index)
         if pair is None:
             return None
         sides = ((pair.text_a, pair.language_a), (pair.text_b, pair.language_b))
         if not all(is_suitable(text, language, unit.config) for text, language in sides):
             return None
-        return _task(
-            f"{ORIGIN}/{pair.id}",
+        return Aligned(
+            pair.id,
             unit.language,
             pair.license,
+            english_instruction=english.question.format(text=pair.text_a),
+            english_response=english.answer.format(text=pair.text_a),
             question=own.question.format(text=pair.text_b),
-            english=(
-                english.question.format(text=pair.text_a),
-                english.answer.format(text=pair.text_a),
-            ),
             answer=own.answer.format(text=pair.text_b),
         )
 
-    return take(
-        # Another order than the translation tasks', which take the same pairs.
-        in_drawn_order(
-            range(len(pairs.names)), unit.seed, lambda index: f"{ORIGIN}/{pairs.names[index]}"
-        ),
+    # Another order than the translation tasks', which take the same pairs.
+    in_order = in_drawn_order(
+        range(len(pairs.names)), unit.seed, lambda index: f"{ORIGIN}/{pairs.names[index]}"
+    )
+    return _take(unit, in_order, align, most=unit.taco.pairs_per_language)
+
+
+def _from_headed(unit: Unit, config: HeadedConfig) -> Harvest:
+    held_out = headed_texts(open_pairs(unit.shards / "held_out", unit.language, ENGLISH), config)
+    kept_apart = {text for row in held_out for text in (row.heading_a, row.heading_b, row.answer_b)}
+
+    def align(row: Headed) -> Aligned | str:
+        if not kept_apart.isdisjoint((row.heading_a, row.heading_b, row.answer_b)):
+            return HELD_OUT
+        return _about(row, unit.seed)
+
+    return _take(unit, _drawn(unit, config, unit.shards), align, most=config.per_language)
+
+
+def held_out_tasks(unit: Unit) -> list[Instruction]:
+    """Questions about headings of held-out documents, in TaCo's form."""
+    config = unit.taco.headed
+    if config is None or not has_wording(unit.language):
+        return []
+    rows = _drawn(unit, config, unit.shards / "held_out")
+    made = _take(
+        unit, rows, lambda row: _about(row, unit.seed), most=config.held_out_per_language
+    ).instructions
+    return [task for task in made if task.origin == ORIGIN]
+
+
+def _drawn(unit: Unit, config: HeadedConfig, folder: Path) -> list[Headed]:
+    rows = headed_texts(open_pairs(folder, unit.language, ENGLISH), config)
+    return in_drawn_order(rows, unit.seed, lambda row: f"{ORIGIN}/about/{row.name}")
+
+
+def _about(row: Headed, seed: int) -> Aligned:
+    drawn = draw(seed, "about", row.name)
+    return Aligned(
+        f"about/{row.name}",
+        row.language,
+        row.license,
+        english_instruction=word_about(row.heading_a, reader=ENGLISH, draw=drawn),
+        english_response=row.answer_a,
+        question=word_about(row.heading_b, reader=row.language, draw=drawn),
+        answer=row.answer_b,
+    )
+
+
+def _take(
+    unit: Unit, candidates: Sequence[T], align: Callable[[T], Aligned | str | None], *, most: int
+) -> Harvest:
+    made: dict[str, Aligned] = {}
+
+    def make(candidate: T) -> Instruction | str | None:
+        aligned = align(candidate)
+        if not isinstance(aligned, Aligned):
+            return aligned
+        task = in_taco_form(aligned)
+        made[task.id] = aligned
+        return task
+
+    harvest = take(
+        candidates,
         make,
-        most=unit.taco.pairs_per_language,
+        most=most,
         max_bytes=unit.config.max_chat_bytes,
         origin=ORIGIN,
         language=unit.language,
     )
-
-
-def _task(
-    name: str,
-    language: str,
-    license: str,
-    *,
-    question: str,
-    english: tuple[str, str],
-    answer: str,
-) -> Instruction:
-    title = get_language(language).english_name
-    instruction, response = english
-    return Instruction(
-        id=name,
-        language=language,
-        prompt_language=language,
-        origin=ORIGIN,
-        license=license,
-        messages=(
-            Message("system", f"Say it in English, answer in English, then in {title}."),
-            Message("user", question),
-            Message(
-                "assistant",
-                f"Instruction in English: {instruction}\n"
-                f"Response in English: {response}\n"
-                f"Response in {title}: {answer}",
-            ),
-        ),
-    )
+    if unit.taco.also_plain:
+        plain = [in_plain_form(made[task.id]) for task in harvest.instructions]
+        harvest.instructions += plain
+        harvest.funnel.count(PLAIN, unit.language, KEPT, len(plain))
+    return harvest

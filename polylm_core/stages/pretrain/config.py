@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -65,6 +66,17 @@ class ModelConfig(StageConfig):
         return self
 
 
+def require_model_files(files: Collection[str]) -> None:
+    """Raise ValueError unless these are the names of a model's files in one folder."""
+    if "config.json" not in files:
+        raise ValueError("config.json is not among the files")
+    if not {"model.safetensors", "model.safetensors.index.json"} & set(files):
+        raise ValueError("neither model.safetensors nor its index is among the files")
+    folders = [name for name in files if "/" in name or name.startswith(".")]
+    if folders:
+        raise ValueError(f"{', '.join(folders)}: files lie side by side")
+
+
 class InitFromConfig(StageConfig):
     """A Hugging Face model to go on from (continued pretraining) instead of drawn weights.
 
@@ -83,13 +95,7 @@ class InitFromConfig(StageConfig):
     @field_validator("sha256", mode="after")
     @classmethod
     def _names_a_model(cls, files: dict[str, str]) -> dict[str, str]:
-        if "config.json" not in files:
-            raise ValueError("config.json is not among the files")
-        if not {"model.safetensors", "model.safetensors.index.json"} & files.keys():
-            raise ValueError("neither model.safetensors nor its index is among the files")
-        folders = [name for name in files if "/" in name or name.startswith(".")]
-        if folders:
-            raise ValueError(f"{', '.join(folders)}: files lie side by side")
+        require_model_files(files)
         return files
 
 

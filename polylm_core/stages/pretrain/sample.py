@@ -32,7 +32,20 @@ def write_text_sample(
 
     Raises StageError when a language has none.
     """
-    texts: list[SampleText] = []
+    texts = tuple(
+        SampleText(language=code, text=text, ids=tuple(tokenizer.encode(text)))
+        for code, text in held_out_texts(tokens, tokenizer, languages)
+    )
+    write_sample(path, Sample(eos_id=tokenizer.eos_id, texts=texts))
+
+
+def held_out_texts(
+    tokens: TokenSet, tokenizer: SentencePieceTokenizer, languages: Sequence[str]
+) -> Iterator[tuple[str, str]]:
+    """Yield each language with the beginnings of some of its held-out documents.
+
+    Raises StageError when a language has none.
+    """
     for code in languages:
         file = TokenFile.open(tokens.path / "held_out" / code)
         found = list(islice(_texts(file, tokenizer), TEXTS_PER_LANGUAGE))
@@ -41,11 +54,7 @@ def write_text_sample(
                 f"{code} has no held-out text to compare the exported model on; "
                 "raise curate.held_out.share"
             )
-        texts += [
-            SampleText(language=code, text=text, ids=tuple(tokenizer.encode(text)))
-            for text in found
-        ]
-    write_sample(path, Sample(eos_id=tokenizer.eos_id, texts=tuple(texts)))
+        yield from ((code, text) for text in found)
 
 
 def _texts(file: TokenFile, tokenizer: SentencePieceTokenizer) -> Iterator[str]:

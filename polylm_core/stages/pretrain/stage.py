@@ -17,6 +17,8 @@ from polylm_core.stages.base import StageRun
 from polylm_core.stages.pretrain.config import PretrainConfig
 from polylm_core.stages.pretrain.data import curriculum_data
 from polylm_core.stages.pretrain.drawn import DRAWN_FILE, write_drawn
+from polylm_core.stages.pretrain.imported import publish_imported
+from polylm_core.stages.pretrain.imported_config import ImportedBaseConfig
 from polylm_core.stages.pretrain.init_from import fetch_model
 from polylm_core.stages.pretrain.sample import write_text_sample
 from polylm_core.stages.pretrain.validation import write_validation
@@ -31,7 +33,7 @@ from polylm_core.training.schedule import Schedule
 
 
 def pretrain(
-    config: PretrainConfig,
+    config: PretrainConfig | ImportedBaseConfig,
     tokenizer: Tokenizer,
     tokens: TokenSet,
     mixture: Mixture,
@@ -39,12 +41,23 @@ def pretrain(
 ) -> BaseModelFolder:
     """Train, resume from the work folder's last checkpoint if there is one, export and publish.
 
+    A section with `imported` publishes that model instead.
+
     Raises MismatchedArtifactError when the tokens are not of this tokenizer or the mixture not of
     these tokens, StageError when the batch does not fit the context, SourceError when a file of
     `init_from` cannot be had or is another than declared.
     """
     tokens.require_made_from("vocab", tokenizer)
     mixture.require_made_from("encode", tokens)
+    if isinstance(config, ImportedBaseConfig):
+        return publish_imported(config, tokenizer, tokens, mixture, run)
+    return _train(config, tokenizer, tokens, mixture, run)
+
+
+def _train(
+    config: PretrainConfig, tokenizer: Tokenizer, tokens: TokenSet, mixture: Mixture, run: StageRun
+) -> BaseModelFolder:
+    """Train and publish."""
     pieces = tokenizers.load(tokenizer.path / tokenizers.MODEL_FILE)
     data = curriculum_data(config, tokens, mixture)
     order = curriculum_order(data, run.seed)

@@ -74,8 +74,10 @@ def _thinned(points: list[tuple[int, float]]) -> list[tuple[int, float]]:
     return [*points[:-1:step], *points[-1:]]
 
 
-def bits_over_steps(material: Material, languages: Sequence[str]) -> Figure:
-    """Held-out bits per byte of each language while the base model learned."""
+def bits_over_steps(material: Material, languages: Sequence[str]) -> Figure | None:
+    """Held-out bits per byte of each language while the base model learned; none if it did not."""
+    if not material.base_curves:
+        return None
     series = {
         words.name(code): _curve(material.base_curves, "bits_per_byte", code) for code in languages
     }

@@ -78,6 +78,7 @@ class Material:
     mixture: list[Row]
     """stage, stream, tokens, epochs."""
     base_curves: list[Row]
+    """Empty where the base model is imported."""
     chat_curves: list[Row]
     scores: list[Row]
     funnel: list[Row]
@@ -92,6 +93,11 @@ class Material:
     """Longest text of the base model; none when its manifest does not say."""
     repetition_penalty: float
     """With which `evaluate` decoded; 1 is none."""
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether the base model was trained in this run; else it is imported."""
+        return bool(self.base_curves)
 
 
 ATTRITION_COLUMNS = ("language", "kind", "filter", "reason", "items", "bytes")
@@ -121,16 +127,30 @@ def read_material(inputs: Inputs, languages: Sequence[str]) -> Material:
         attrition=_rows(inputs.shards, "attrition.parquet", ATTRITION_COLUMNS),
         fertility=_rows(inputs.tokenizer, "fertility.parquet", FERTILITY_COLUMNS),
         mixture=_mixture(inputs.mixture),
-        base_curves=_rows(inputs.base, "curves.parquet", CURVE_COLUMNS),
+        base_curves=_base_curves(inputs.base),
         chat_curves=_rows(inputs.chat, "curves.parquet", CURVE_COLUMNS),
         scores=_rows(inputs.scores, "scores.parquet", SCORE_COLUMNS),
         funnel=_rows(inputs.instructions, "funnel.parquet", FUNNEL_COLUMNS),
         measures=_table(inputs.instructions, "measures.parquet", MEASURE_COLUMNS).to_pylist(),
         answers=_rows(inputs.scores, "predictions/answers.parquet", ANSWER_COLUMNS),
         parameters=_parameters(inputs.base),
-        context_tokens=inputs.base.manifest.params.get("model", {}).get("context_tokens"),
+        context_tokens=_context_tokens(inputs.base),
         repetition_penalty=inputs.scores.manifest.params.get("repetition_penalty", 1.0),
     )
+
+
+def _is_imported(base: BaseModelFolder) -> bool:
+    return "imported" in base.manifest.params
+
+
+def _base_curves(base: BaseModelFolder) -> list[Row]:
+    return [] if _is_imported(base) else _rows(base, "curves.parquet", CURVE_COLUMNS)
+
+
+def _context_tokens(base: BaseModelFolder) -> int | None:
+    params = base.manifest.params
+    described = params["imported"].get("model") if _is_imported(base) else params.get("model")
+    return (described or {}).get("context_tokens")
 
 
 def _missing(artifact: Artifact, name: str, what: str) -> CorruptArtifactError:

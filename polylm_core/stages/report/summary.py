@@ -47,11 +47,17 @@ def headlines(material: Material, languages: Sequence[str]) -> list[Headline]:
     trained = sum(row["tokens"] for row in material.mixture)
     text = sum(row["bytes"] for row in material.kept)
     return [
-        Headline(str(len(languages)), "languages", f"{words.short_count(trained)} tokens read"),
+        Headline(
+            str(len(languages)),
+            "languages",
+            f"{words.short_count(trained)} tokens read" if material.is_trained else "in the recipe",
+        ),
         Headline(
             words.short_count(material.parameters),
             "parameters",
-            f"trained from scratch on {words.size(text)} of text",
+            f"trained from scratch on {words.size(text)} of text"
+            if material.is_trained
+            else "of a model that was imported",
         ),
         Headline(
             words.decimal(bits["value"]),
@@ -82,14 +88,23 @@ def _language_headline(material: Material) -> list[Headline]:
     return [Headline(share, "answers in the language asked for", interval)]
 
 
-def findings(material: Material, languages: Sequence[str], config: ReportConfig) -> list[str]:
-    """What was done and what came of it, in sentences."""
+def _origin(material: Material, config: ReportConfig) -> str:
+    """Where the base model is from."""
+    if not material.is_trained:
+        return "Its base model is another's, taken as it is"
     text = sum(row["bytes"] for row in material.kept)
     tokens = sum(row["tokens"] for row in material.mixture)
+    return (
+        f"It was trained from scratch on {words.short_count(tokens)} tokens drawn from "
+        f"{words.size(text)} of {config.domain}"
+    )
+
+
+def findings(material: Material, languages: Sequence[str], config: ReportConfig) -> list[str]:
+    """What was done and what came of it, in sentences."""
     sentences = [
         f"{config.model_name} is a language model of {words.short_count(material.parameters)} "
-        f"parameters for {len(languages)} languages. It was trained from scratch on "
-        f"{words.short_count(tokens)} tokens drawn from {words.size(text)} of {config.domain}, "
+        f"parameters for {len(languages)} languages. {_origin(material, config)}, "
         "then tuned to follow instructions.",
         _compression(material, languages),
         _choice(material, languages),

@@ -54,7 +54,13 @@ while it computes, beside what a block keeps for its backward pass
   the gradient of the output matrix: 2.62 GB
   the residual stream before every block: 13.42 GB
 
-a checkpoint: 166,881,484,800 bytes (12 a parameter) in 768 files""".splitlines()
+a checkpoint: 166,881,484,800 bytes (12 a parameter) in 768 files
+
+finetune phase instructions: full
+  13,906,790,400 of 13,906,790,400 parameters are trained
+  64 sequences of 2,048 tokens a step
+  not on this profile: a global batch of 64 sequences cannot be shared by 256 ranks; change \
+global_batch_tokens, or training.workers in the profile""".splitlines()
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
@@ -16,22 +17,36 @@ from polylm_core.errors import StageError
 from polylm_core.records import INSTRUCTION_SCHEMA, Instruction, Message, write_table
 from polylm_core.stages.finetune.config import FinetuneConfig
 from polylm_core.stages.finetune.sample import write_chat_sample
+from polylm_core.stages.finetune.speech import MarkedSpeech
 from polylm_core.stages.finetune.stage import finetune
 from polylm_core.training.certificate import read_sample
 from tests.one_rank import OneRankBackend, Pretrained, make_training_run
 
 QUESTIONS = {"eng_Latn": "close 42?", "deu_Latn": "Datei 42?"}
-CONFIG = FinetuneConfig(
-    revision=1,
-    learning_rate=0.01,
-    warmup_share=0.1,
-    weight_decay=0.0,
-    max_gradient_norm=1.0,
-    epochs=2,
-    global_batch_tokens=64,
-    precision="float32",
-    matmul_precision="highest",
-)
+FULL = {
+    "name": "instructions",
+    "method": {"kind": "full"},
+    "learning_rate": 0.01,
+    "warmup_share": 0.1,
+    "weight_decay": 0.0,
+    "epochs": 2,
+    "global_batch_tokens": 64,
+}
+
+
+def make_config(*phases: dict[str, Any], **changes: Any) -> FinetuneConfig:
+    """Phases like `FULL` but for what is stated of each."""
+    values = {
+        "revision": 1,
+        "phases": [FULL | phase for phase in phases],
+        "max_gradient_norm": 1.0,
+        "precision": "float32",
+        "matmul_precision": "highest",
+    }
+    return FinetuneConfig.model_validate(values | changes)
+
+
+CONFIG = make_config({})
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +116,7 @@ def test_a_chat_model_changed_after_it_was_compared_is_not_published(
 def test_chats_that_text_cannot_say_are_left_out_of_the_sample(
     made: Pretrained, tmp_path: Path
 ) -> None:
-    twin = tokenizers.HuggingFaceTwin(made.base.path)
+    speech = MarkedSpeech(made.base.path)
     kept, *others = chats(4)[::2]
     turns = [
         (Message("user", "<s>"), Message("assistant", "a")),
@@ -109,8 +124,8 @@ def test_chats_that_text_cannot_say_are_left_out_of_the_sample(
         (*others[2].messages, *others[2].messages),
     ]
     unclear = [replace(chat, messages=own) for chat, own in zip(others, turns, strict=True)]
-    write_chat_sample(tmp_path / "sample.json", [*unclear, kept], twin, ["eng_Latn"])
+    write_chat_sample(tmp_path / "sample.json", [*unclear, kept], speech, ["eng_Latn"])
     (text,) = read_sample(tmp_path / "sample.json").texts
     assert text.messages[1]["content"] == kept.messages[1].content
     with pytest.raises(StageError, match="no chat with one answer in eng_Latn"):
-        write_chat_sample(tmp_path / "sample.json", unclear, twin, ["eng_Latn"])
+        write_chat_sample(tmp_path / "sample.json", unclear, speech, ["eng_Latn"])

@@ -24,7 +24,7 @@ from polylm_core.records import (
     read_pairs,
     write_parts,
 )
-from polylm_core.stages.instruct import cross_lingual
+from polylm_core.stages.instruct import continuations
 from polylm_core.stages.instruct.config import InstructConfig
 from polylm_core.stages.instruct.stage import instruct
 from polylm_core.teachers.in_process import ShippedTeacher
@@ -177,8 +177,8 @@ def test_the_artifact_loads_and_counts_what_it_holds(translated: InstructionSet)
     assert loaded.counts["train"] == len(rows)
     by_origin = loaded.counts["train_by_origin"]
     assert by_origin["continuation"] == {language: 4 for language in sorted(LANGUAGES)}
-    # German and Chinese with English, German with Chinese, and Swahili with English.
-    assert sum(by_origin["cross-lingual"].values()) == 20 + 20 + 6 + 3
+    # German and Chinese with English, German with Chinese, and Swahili with both hubs.
+    assert sum(by_origin["cross-lingual"].values()) == 20 + 20 + 6 + 3 + 3
     assert set(loaded.manifest.inputs) == {"ingest", "curate", "seed_tasks"}
 
 
@@ -196,11 +196,15 @@ def test_the_answer_is_in_the_language_the_row_claims(translated: InstructionSet
             assert row.messages[-1].content in sentences(row.language)
 
 
-def test_a_language_beyond_the_recipe_is_linked_to_english(translated: InstructionSet) -> None:
-    rows = [row for row in rows_of(translated) if "swh_Latn" in row.id]
-    assert len(rows) == 3
-    assert {row.prompt_language for row in rows} == {"eng_Latn"}
-    assert all("Swahili" in row.messages[0].content for row in rows if row.language == "swh_Latn")
+def test_a_language_beyond_the_recipe_is_linked_to_both_hubs(translated: InstructionSet) -> None:
+    names = {"eng_Latn": "Swahili", "zho_Hans": "斯瓦希里语"}
+    for hub, name in names.items():
+        rows = [row for row in rows_of(translated) if f"/{hub}-swh_Latn/" in row.id]
+        assert len(rows) == 3
+        assert {row.prompt_language for row in rows} == {hub}
+        asked = [row.messages[0].content for row in rows if row.language == "swh_Latn"]
+        assert asked
+        assert all(name in prompt for prompt in asked)
 
 
 def test_held_out_prompts_are_balanced_and_never_trained_on(translated: InstructionSet) -> None:
@@ -226,8 +230,8 @@ def test_few_passages_in_memory_give_the_choice_of_all_of_them(
         read.append(path)
         return read_documents(path)
 
-    monkeypatch.setattr(cross_lingual, "MIN_PASSAGES_HELD", 1)
-    monkeypatch.setattr(cross_lingual, "read_documents", counted)
+    monkeypatch.setattr(continuations, "MIN_PASSAGES_HELD", 1)
+    monkeypatch.setattr(continuations, "read_documents", counted)
     again = make_set(tmp_path, shards, sources, make_config())
     assert again.fingerprint == translated.fingerprint
     assert len(read) == 2 * len(LANGUAGES), "one passage does not give four tasks"

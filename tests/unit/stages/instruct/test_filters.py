@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import string
-
 import pytest
 
-from polylm_core.languages import POLYLM_LANGUAGES
 from polylm_core.stages.instruct.answers import Task, parse_answer
 from polylm_core.stages.instruct.config import SelfInstructConfig
 from polylm_core.stages.instruct.filters import PUBLISHED, Sieve, masked, rouge_l
@@ -16,7 +13,6 @@ from polylm_core.stages.instruct.selection import (
     in_drawn_order,
     letter_share,
 )
-from polylm_core.stages.instruct.templates import load_templates, word_translation
 from tests.unit.stages.test_instruct import SELF_INSTRUCT
 
 CONFIG = SelfInstructConfig.model_validate(
@@ -147,48 +143,6 @@ def test_personal_data_is_masked_in_every_part() -> None:
     found = {"<EMAIL> masked": 3, "tasks with personal data": 1}
     assert masked(task, "eng_Latn") == (expected, found)
     assert masked(TASK, "eng_Latn") == (TASK, {})
-
-
-@pytest.mark.parametrize("language", POLYLM_LANGUAGES)
-def test_every_language_of_polylm_has_its_own_wording(language: str) -> None:
-    wording = load_templates().by_language[language]
-    for draws in (0.0, 0.5, 0.99):
-        prompt = word_translation(
-            "{X}", source="eng_Latn", target=language, reader=language, draw=draws
-        )
-        assert "{X}" in prompt
-    for template in (wording.continuation, wording.question, wording.answer):
-        assert fields(template) == {"text"}
-    if language != "eng_Latn":
-        assert len(wording.into_self) >= 2
-        assert all(fields(template) == {"text"} for template in wording.into_self)
-        assert fields(wording.into_other) == {"language", "text"}
-
-
-def fields(template: str) -> set[str]:
-    return {name for _, name, _, _ in string.Formatter().parse(template) if name}
-
-
-def test_english_templates_name_the_language_of_the_answer() -> None:
-    templates = load_templates().english
-    assert len(set(templates)) == len(templates) >= 12
-    for number in range(len(templates)):
-        prompt = word_translation(
-            "Salut",
-            source="fra_Latn",
-            target="tha_Thai",
-            reader="eng_Latn",
-            draw=number / len(templates),
-        )
-        assert "Thai" in prompt
-        assert "Salut" in prompt
-
-
-def test_an_instruction_in_the_sources_language_names_the_answers_language_in_it() -> None:
-    prompt = word_translation(
-        "Guten Tag", source="deu_Latn", target="zho_Hans", reader="deu_Latn", draw=0.3
-    )
-    assert prompt == "Zielsprache: Chinesisch (vereinfacht). Übersetze: Guten Tag"
 
 
 def test_letters_and_their_marks_are_letters() -> None:

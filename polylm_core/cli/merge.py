@@ -1,0 +1,31 @@
+"""`polylm merge-adapter`: a chat model and one of its adapters as one Hugging Face folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from polylm_core.errors import TrainingError
+
+
+def merged(chat: Path, phase: str, out: Path) -> list[str]:
+    """Write the merged model to `out`; return what is to be told of it.
+
+    Raises TrainingError when there is no such adapter, or `out` is there already.
+    """
+    from polylm_core.training.adapter_export import merge  # torch costs seconds
+
+    adapters = chat / "adapters"
+    known = sorted(path.name for path in adapters.glob("*") if path.is_dir())
+    if phase not in known:
+        raise TrainingError(
+            f"{chat} has no adapter {phase!r}; it has {', '.join(known) or 'none at all'}"
+        )
+    if out.exists():
+        raise TrainingError(f"{out} is there already; name a folder that is not")
+    certificate = merge(chat, adapters / phase, out)
+    differences = {row.language: row.logit_difference for row in certificate.languages}
+    return [
+        f"{out}: {certificate.architecture} of {certificate.parameters:,} parameters",
+        f"largest difference of a logit from model and adapter: {max(differences.values()):g} of "
+        f"the largest, in {', '.join(differences)}",
+    ]

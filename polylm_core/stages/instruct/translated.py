@@ -1,0 +1,153 @@
+"""Seed tasks of languages that have none: the English ones, translated (PolyLM App. A).
+
+A seed whose input and output are the same in every language (`keep`) has its instruction translated
+alone. A seed of which a part is refused is counted and left out.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from polylm_core.artifacts import ShardSet
+from polylm_core.errors import ParamsError, Problem, SourceError
+from polylm_core.stages.base import StageRun
+from polylm_core.stages.instruct.config import InstructConfig
+from polylm_core.stages.instruct.seeds import Seed, SeedTasks, read_seeds
+from polylm_core.stages.instruct.selection import Funnel
+from polylm_core.stages.instruct.self_instruct import require_seeds
+from polylm_core.stages.instruct.templates import ENGLISH
+from polylm_core.storage import write_atomic
+from polylm_core.teachers.opening import Surroundings
+from polylm_core.translators.bureau import Bureau
+from polylm_core.translators.instructions import both_licenses
+from polylm_core.translators.opening import open_bureau
+from polylm_core.translators.quality import Quality, round_trip
+from polylm_core.translators.translator import Translation
+
+ORIGIN = "seed-translated"
+"""Of the seeds that were translated, as they stand or refused."""
+QUALITY_FILE = "translation_quality.json"
+
+
+@dataclass
+class FoundSeeds:
+    """All seeds, and how well the translation of some did."""
+
+    seeds: SeedTasks | None = None
+    """None where the parameters need none."""
+    refused: Funnel = field(default_factory=Funnel)
+    quality: list[Quality] = field(default_factory=list)
+
+    def write_quality(self, folder: Path) -> None:
+        """Write a row for each language that was translated back; no file if none was."""
+        if self.quality:
+            rows = [row.row() for row in self.quality]
+            write_atomic(folder / QUALITY_FILE, json.dumps(rows, indent=1).encode())
+
+
+def obtain_seeds(
+    config: InstructConfig,
+    sources: Path,
+    shards: ShardSet,
+    run: StageRun,
+    surroundings: Surroundings,
+) -> FoundSeeds:
+    """Read the seeds that the parameters need, and translate those that they name.
+
+    Raises SourceError, ParamsError, MachineError, TranslatorError or TeacherError.
+    """
+    if config.taco is None and config.self_instruct is None:
+        return FoundSeeds()
+    seeds = read_seeds(sources)
+    further = () if config.translate is None else config.translate.languages
+    if config.self_instruct is not None:  # told before anything is translated
+        require_seeds({*seeds.by_language, *further}, config.self_instruct)
+    if config.translate is None:
+        return FoundSeeds(seeds)
+    with open_bureau(
+        config.translate,
+        surroundings,
+        shards=shards.path,
+        work=run.work / "translations",
+        backend=run.backend,
+        progress=run.progress,
+    ) as bureau:
+        found = translate_seeds(seeds, bureau, run.seed)
+    if found.quality:
+        run.progress.table(
+            "translation-quality",
+            [row.row() for row in found.quality],
+            "Texts translated and translated back, compared with what they were",
+        )
+    return found
+
+
+def translate_seeds(seeds: SeedTasks, bureau: Bureau, seed: int) -> FoundSeeds:
+    """Add the languages that the parameters name to the seeds.
+
+    Raises ParamsError for languages that have seeds of their own, SourceError without English
+    seeds, TranslatorError for languages that the translator does not know, and TeacherError.
+    """
+    languages = bureau.config.languages
+    _require_none(seeds, languages)
+    directions = [(ENGLISH, language) for language in languages]
+    if bureau.config.round_trip_samples:
+        directions += [(language, ENGLISH) for language in languages]
+    bureau.require(directions)
+    english = seeds.by_language[ENGLISH]
+    made = FoundSeeds(seeds)
+    added: dict[str, tuple[Seed, ...]] = {}
+    for language in languages:
+        texts = [text for each in english for text in _texts(each)]
+        translations = bureau.translate(texts, ENGLISH, language)
+        added[language] = tuple(_seeds(english, iter(translations), language, made.refused))
+        if bureau.config.round_trip_samples:
+            both = zip(texts, translations, strict=True)
+            known = {text: other.text for text, other in both if text and not other.refusal}
+            made.quality.append(round_trip(bureau, known, ENGLISH, language, seed))
+    license = both_licenses(seeds.license, bureau.config.translator.license)
+    made.seeds = seeds.model_copy(
+        update={
+            "by_language": {**seeds.by_language, **added},
+            "translated": dict.fromkeys(languages, license),
+        }
+    )
+    return made
+
+
+def _require_none(seeds: SeedTasks, languages: Sequence[str]) -> None:
+    if ENGLISH not in seeds.by_language:
+        raise SourceError(
+            f"there are no seed tasks in {ENGLISH} to be translated; add them, or take "
+            "`instruct.translate` out of the params"
+        )
+    problems = [
+        Problem(f"instruct.translate.languages.{index}", "has seed tasks of its own", language)
+        for index, language in enumerate(languages)
+        if language in seeds.by_language
+    ]
+    if problems:
+        raise ParamsError("the recipe", problems)
+
+
+def _texts(seed: Seed) -> tuple[str, ...]:
+    return (seed.instruction,) if seed.keep else (seed.instruction, seed.input, seed.output)
+
+
+def _seeds(
+    english: Sequence[Seed], translations: Iterator[Translation], language: str, refused: Funnel
+) -> Iterator[Seed]:
+    for seed in english:
+        parts = [next(translations) for _ in _texts(seed)]
+        reason = next((part.refusal for part in parts if part.refusal), "")
+        if reason:
+            refused.count(ORIGIN, language, reason)
+            continue
+        instruction = parts[0].text
+        kept = (seed.input, seed.output) if seed.keep else (parts[1].text, parts[2].text)
+        yield Seed(
+            id=seed.id, instruction=instruction, input=kept[0], output=kept[1], keep=seed.keep
+        )

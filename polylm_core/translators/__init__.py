@@ -1,0 +1,1 @@
+"""Who translates: texts of one language in, texts of another out, and nothing guessed."""
