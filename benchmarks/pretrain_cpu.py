@@ -4,10 +4,10 @@ Three sides by turns, each in processes of its own, with the same model, weights
 batch, optimizer and schedule: the loop unsharded (one process, two threads), Trainer (one process,
 two threads, the fastest of its settings; `--sweep` tries them), and the loop as two ZeRO-3 workers
 that Ray starts, as the laptop profile has it. The two single processes compile. Tokens a second are
-those of the median group of steps after the first, in which they do; medians over the turns. Memory
-is the largest resident set. Ends with status 1 when the loop unsharded has less than 1.3 times
-Trainer's tokens a second or more memory, the workers less than 0.65 times the loop's, or the losses
-of a step differ by more than 0.1 %.
+those of the median group of steps after the first, in which they do; ratios are the medians of the
+turns'. Memory is the largest resident set. Ends with status 1 when the loop unsharded has less than
+1.3 times Trainer's tokens a second or more memory, the workers less than 0.65 times the loop's, or
+the losses of a step differ by more than 0.1 %.
 `--quick` is a tiny model, once, and judges the losses alone; it keeps no result.
 """
 
@@ -85,12 +85,11 @@ def compare(setting: Setting, trainer: PeerSettings, turns: int) -> dict[str, An
         latest = {name: round(rows[-1].tokens_per_second) for name, rows in found.items()}
         print(f"turn {turn + 1}: tokens/s {latest}", file=sys.stderr, flush=True)
     told = {name: sides.summary(rows) for name, rows in found.items()}
-    speeds = {name: side["tokens_per_second"] for name, side in told.items()}
     losses = {name: rows[0].losses for name, rows in found.items()}
     return {
         "sides": told,
-        "unsharded_over_trainer": round(speeds["unsharded"] / speeds["trainer"], 3),
-        "zero3_over_unsharded": round(speeds["zero3"] / speeds["unsharded"], 3),
+        "unsharded_over_trainer": round(sides.ratio(found["unsharded"], found["trainer"]), 3),
+        "zero3_over_unsharded": round(sides.ratio(found["zero3"], found["unsharded"]), 3),
         "loss_difference": round(sides.loss_difference(losses), 6),
     }
 

@@ -154,7 +154,7 @@ def summary(found: Mapping[str, list[Measured]], peak: float | None) -> dict[str
     told = {name: sides.summary(rows) for name, rows in found.items()}
     for side in told.values():
         side["mfu"] = None if peak is None else round(side["tokens_per_second"] / peak, 4)
-    ratio = told["ours"]["tokens_per_second"] / told["trainer"]["tokens_per_second"]
+    ratio = sides.ratio(found["ours"], found["trainer"])
     difference = sides.loss_difference({name: rows[0].losses for name, rows in found.items()})
     return {
         "sides": told,

@@ -91,7 +91,9 @@ class Measured:
     losses: list[float]
     """Of every step, nats a token."""
     tokens_per_second: float
-    """Of the steps after the warm-up."""
+    """Of the median group of steps after the warm-up."""
+    mean_tokens_per_second: float
+    """Of all steps after the warm-up."""
     peak_bytes: int
     """Largest resident set of the ranks, added up; on a GPU the most memory allocated there."""
     start_seconds: float
@@ -179,12 +181,17 @@ def step_tokens(job: TrainJob) -> int:
     return job.data.context_tokens * job.data.global_batch_windows
 
 
-def speed(seconds: Sequence[float], step_tokens: int, warm_steps: int) -> float:
+def speeds(seconds: Sequence[float], step_tokens: int, warm_steps: int) -> dict[str, float]:
     """Return tokens a second of the steps after the warm-up; `seconds` are those of each group.
 
-    It is that of the median group: what else the machine does for a moment slows a few.
+    The median group's, as what else the machine does for a moment slows a few; and the mean.
     """
-    return EVERY_STEPS * step_tokens / statistics.median(seconds[warm_steps // EVERY_STEPS :])
+    timed = seconds[warm_steps // EVERY_STEPS :]
+    tokens = EVERY_STEPS * step_tokens
+    return {
+        "tokens_per_second": tokens / statistics.median(timed),
+        "mean_tokens_per_second": tokens / statistics.fmean(timed),
+    }
 
 
 def peak_resident_bytes(pid: int | str) -> int:

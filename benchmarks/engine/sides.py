@@ -87,11 +87,23 @@ def summary(rows: Sequence[Measured]) -> dict[str, Any]:
     return {
         "tokens_per_second": round(statistics.median(row.tokens_per_second for row in rows), 1),
         "by_turn": [round(row.tokens_per_second) for row in rows],
+        "mean_by_turn": [round(row.mean_tokens_per_second) for row in rows],
         "peak_megabytes": round(statistics.median(row.peak_bytes for row in rows) / 1e6),
         "start_seconds": round(statistics.median(row.start_seconds for row in rows), 1),
         "first_loss": round(rows[0].losses[0], 5),
         "last_loss": round(rows[0].losses[-1], 5),
     }
+
+
+def ratio(ours: Sequence[Measured], theirs: Sequence[Measured]) -> float:
+    """Return the median of the turns' ratios of speed.
+
+    What slows a machine for minutes slows both sides of a turn.
+    """
+    pairs = zip(ours, theirs, strict=True)
+    return statistics.median(
+        one.tokens_per_second / other.tokens_per_second for one, other in pairs
+    )
 
 
 def loss_difference(losses: Mapping[str, Sequence[float]]) -> float:

@@ -21,7 +21,7 @@ from benchmarks.engine.pretraining import (
     Measured,
     peak_resident_bytes,
     read_job,
-    speed,
+    speeds,
     step_tokens,
 )
 from polylm_core.training.job import TrainJob
@@ -128,15 +128,15 @@ def _watched(work: Path) -> Iterator[dict[str, int]]:
 def measured(job: TrainJob, *, warm_steps: int, peak_bytes: int, began: float) -> Measured:
     """Return what the run itself recorded, its first `warm_steps` steps left out."""
     lines = (job.work / "throughput.jsonl").read_text("utf-8").splitlines()
-    speeds = [json.loads(line)["tokens_per_second"] for line in lines]
+    recorded = [json.loads(line)["tokens_per_second"] for line in lines]
     tokens = step_tokens(job)
-    seconds = [EVERY_STEPS * tokens / found for found in speeds]
+    seconds = [EVERY_STEPS * tokens / found for found in recorded]
     rows = MetricsFile(job.work / "metrics.jsonl").read()
     timed = sum(seconds[warm_steps // EVERY_STEPS :])
     ended = (job.work / "throughput.jsonl").stat().st_mtime
     return Measured(
         losses=[row.value for row in rows if row.metric == "loss"],
-        tokens_per_second=speed(seconds, tokens, warm_steps),
+        **speeds(seconds, tokens, warm_steps),
         peak_bytes=peak_bytes,
         start_seconds=ended - timed - began,
     )

@@ -23,7 +23,7 @@ from benchmarks.engine.pretraining import (
     PeerSettings,
     peak_resident_bytes,
     read_job,
-    speed,
+    speeds,
     step_tokens,
 )
 from polylm_core.training.job import TrainJob
@@ -168,7 +168,7 @@ def main() -> None:
     on_gpu = job.execution.accelerator == "gpu"
     Measured(
         losses=losses,
-        tokens_per_second=speed(clock.seconds, step_tokens(job), arguments.warm_steps),
+        **speeds(clock.seconds, step_tokens(job), arguments.warm_steps),
         peak_bytes=torch.cuda.max_memory_allocated() if on_gpu else peak_resident_bytes("self"),
         start_seconds=clock.last
         - sum(clock.seconds[arguments.warm_steps // EVERY_STEPS :])

@@ -187,6 +187,8 @@ class OutputHead(nn.Module):
             return hidden_BTH @ weight_VH.t()
         if self.training:
             counted_BT = targets_BT != IGNORED_TARGET
+            if bool(counted_BT.all()):  # as in pretraining: nothing to copy
+                return summed_loss(hidden_BTH.flatten(0, 1), weight_VH, targets_BT.flatten())
             return summed_loss(hidden_BTH[counted_BT], weight_VH, targets_BT[counted_BT])
         rows = zip(hidden_BTH, targets_BT, strict=True)
         return torch.stack([_losses_of_row(*row, weight_VH) for row in rows])

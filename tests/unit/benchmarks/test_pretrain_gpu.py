@@ -67,7 +67,7 @@ def test_what_falls_short_is_named() -> None:
 
 def test_the_mfu_of_a_side_is_its_share_of_the_peak() -> None:
     def measured(speed: float) -> Measured:
-        return Measured([2.0, 1.0], speed, 5_000_000, 3.0)
+        return Measured([2.0, 1.0], speed, speed, 5_000_000, 3.0)
 
     found = {"ours": [measured(60.0), measured(40.0)], "trainer": [measured(25.0)]}
     told = pretrain_gpu.summary(found, 100.0)
@@ -98,7 +98,7 @@ def test_turns_end_when_another_does_not_fit(
 ) -> None:
     clock = iter(range(0, 1000, 10))
     monkeypatch.setattr(pretrain_gpu.time, "monotonic", lambda: next(clock))
-    monkeypatch.setattr(sides.Setting, "run", lambda *_: Measured([1.0], 1.0, 1, 1.0))
+    monkeypatch.setattr(sides.Setting, "run", lambda *_: Measured([1.0], 1.0, 1.0, 1, 1.0))
     setting = sides.Setting(pretrain_gpu.QUICK_LOAD, 5, 0, tmp_path, [0])
     there = pretrain_gpu.Machine(None, 0, None)
     ours, trainer = pretrain_gpu.settings_of(there, quick=True, ours={}, trainer={})
