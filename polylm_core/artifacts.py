@@ -271,10 +271,19 @@ class InstructionSet(Artifact):
     stage = "instruct"
 
 
+ADAPTERS = "adapters"
+"""Folder of a chat model's adapters: `adapters/<phase>` is what a LoRA phase learned, for peft."""
+
+
 class ChatModelFolder(Artifact):
     """`08_chat`: an instruction-tuned Hugging Face folder with its chat template."""
 
     stage = "finetune"
+
+    @property
+    def adapters(self) -> list[str]:
+        """Names of the phases with an adapter."""
+        return sorted(path.name for path in self.path.glob(f"{ADAPTERS}/*"))
 
 
 class Scores(Artifact):

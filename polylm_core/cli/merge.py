@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
+from polylm_core.artifacts import ADAPTERS
 from polylm_core.errors import TrainingError
 
 
@@ -14,7 +16,7 @@ def merged(chat: Path, phase: str, out: Path) -> list[str]:
     """
     from polylm_core.training.adapter_export import merge  # torch costs seconds
 
-    adapters = chat / "adapters"
+    adapters = chat / ADAPTERS
     known = sorted(path.name for path in adapters.glob("*") if path.is_dir())
     if phase not in known:
         raise TrainingError(
@@ -22,7 +24,10 @@ def merged(chat: Path, phase: str, out: Path) -> list[str]:
         )
     if out.exists():
         raise TrainingError(f"{out} is there already; name a folder that is not")
-    certificate = merge(chat, adapters / phase, out)
+    partial = out.with_name(f".{out.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    certificate = merge(chat, adapters / phase, partial)
+    partial.rename(out)
     differences = {row.language: row.logit_difference for row in certificate.languages}
     return [
         f"{out}: {certificate.architecture} of {certificate.parameters:,} parameters",

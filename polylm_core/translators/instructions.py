@@ -89,4 +89,8 @@ def _translated(
 
 def both_licenses(of_text: str, of_translation: str) -> str:
     """What a translation may be used for, as an expression of SPDX."""
-    return of_text if of_text == of_translation else f"{of_text} AND {of_translation}"
+    if of_text == of_translation:
+        return of_text
+    # AND binds before OR (SPDX 2.3, annex D).
+    either = (f"({name})" if " OR " in name else name for name in (of_text, of_translation))
+    return " AND ".join(either)

@@ -146,7 +146,7 @@ def test_a_llama_is_pretrained_further_tuned_and_answers(tmp_path: Path) -> None
     chat = finetune(config, base, chats(tmp_path), run_in(tmp_path / "chat", "artifact"))
     counts = chat.manifest.counts["phases"]["only"]
     assert counts["last_loss"] < counts["first_loss"]
-    loaded = load_model(chat.path, chat.fingerprint)
+    loaded = load_model(chat.path, chat.fingerprint, None)
     assert loaded.context_tokens == CONTEXT
     prompt = chat_prompt(loaded, [{"role": "user", "content": "open"}])
     answers = generate(loaded, [prompt], max_new_tokens=4, repetition_penalty=1.0)

@@ -59,6 +59,9 @@ class EvaluateConfig(StageConfig):
     """Resamples behind each 95 % interval of bits per byte, chrF and BLEU."""
     min_english_words: int = Field(gt=0)
     """Held-out pairs with a shorter English side (labels, buttons) are no test of translation."""
+    adapter: str | None = None
+    """Which adapter of the chat model is scored with it: the name of a LoRA phase of `finetune`. It
+    has to be stated where all phases are LoRA, as the model without one is the base."""
     repetition_penalty: float = Field(default=1.0, ge=1)
     """1 is plain greedy decoding; PolyLM's model card decodes with 1.02."""
     compression: CompressionConfig

@@ -16,6 +16,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 from transformers.utils import logging as transformers_logging
 
+from polylm_core.artifacts import ADAPTERS
 from polylm_core.errors import CorruptArtifactError
 
 TORCH_THREADS = 1
@@ -53,8 +54,11 @@ class Generated:
 
 
 @functools.lru_cache(maxsize=2)
-def load_model(path: Path, fingerprint: str) -> LoadedModel:
-    """Load a verified folder once a process; `fingerprint` tells two contents of a path apart."""
+def load_model(path: Path, fingerprint: str, adapter: str | None) -> LoadedModel:
+    """Load a verified folder once a process; `fingerprint` tells two contents of a path apart.
+
+    Its adapter of that name is merged into it.
+    """
     del fingerprint
     torch.set_num_threads(TORCH_THREADS)
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
@@ -62,6 +66,11 @@ def load_model(path: Path, fingerprint: str) -> LoadedModel:
     model: Any = AutoModelForCausalLM.from_pretrained(
         path, dtype=torch.float32, local_files_only=True
     )
+    if adapter is not None:
+        from peft import PeftModel  # costs a second, and most runs have none
+
+        folder = path / ADAPTERS / adapter
+        model = PeftModel.from_pretrained(model, folder).merge_and_unload()
     # Texts are cut into windows after they are encoded, so a long one is no reason to warn.
     tokenizer = AutoTokenizer.from_pretrained(
         path, local_files_only=True, model_max_length=NO_LIMIT

@@ -55,11 +55,10 @@ def evaluate(
 ) -> Scores:
     """Score both models; raises ArtifactError or StageError if they cannot be scored."""
     _require_one_run(base, chat, shards, tokens, instructions)
-    folders = {"base": base, "chat": chat}
     setting = Setting(
         config=config,
         seed=run.seed,
-        models={model: (it.path, it.fingerprint) for model, it in folders.items()},
+        models=_models(config.adapter, base, chat),
         held_out=shards.path / "held_out",
         instructions=instructions.path / "held_out.parquet",
         work=run.work,
@@ -95,6 +94,34 @@ def _run_units(setting: Setting, units: Sequence[Unit], run: StageRun) -> list[O
             outcomes.append(outcome)
             tracker.advance(note=unit.name)
     return outcomes
+
+
+def _models(
+    adapter: str | None, base: BaseModelFolder, chat: ChatModelFolder
+) -> dict[str, tuple[Path, str, str | None]]:
+    require_adapter(adapter, chat)
+    return {
+        "base": (base.path, base.fingerprint, None),
+        "chat": (chat.path, chat.fingerprint, adapter),
+    }
+
+
+def require_adapter(adapter: str | None, chat: ChatModelFolder) -> None:
+    """Raise StageError when an adapter is not there, or none is stated where there must be one.
+
+    Without its adapter, a model that nothing but adapters was trained for is the base.
+    """
+    names = chat.adapters
+    if adapter is not None and adapter not in names:
+        raise StageError(
+            f"evaluate.adapter is {adapter!r}; the chat model has "
+            f"{', '.join(names) or 'no adapters'}"
+        )
+    if adapter is None and names and len(names) == len(chat.manifest.params["phases"]):
+        raise StageError(
+            "every phase of finetune is an adapter, and the chat model without one is the base; "
+            f"state evaluate.adapter: {' or '.join(names)}"
+        )
 
 
 def _require_one_run(

@@ -36,8 +36,8 @@ class Setting:
 
     config: EvaluateConfig
     seed: int
-    models: dict[str, tuple[Path, str]]
-    """Folder and fingerprint of `base` and `chat`."""
+    models: dict[str, tuple[Path, str, str | None]]
+    """Folder, fingerprint and adapter of `base` and `chat`."""
     held_out: Path
     """The held-out folder of the ShardSet."""
     instructions: Path

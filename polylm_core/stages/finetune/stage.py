@@ -9,7 +9,13 @@ from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
-from polylm_core.artifacts import BaseModelFolder, ChatModelFolder, InstructionSet, partial_folder
+from polylm_core.artifacts import (
+    ADAPTERS,
+    BaseModelFolder,
+    ChatModelFolder,
+    InstructionSet,
+    partial_folder,
+)
 from polylm_core.records import Instruction, read_instructions
 from polylm_core.stages.base import StageRun
 from polylm_core.stages.finetune.config import FinetuneConfig
@@ -29,8 +35,6 @@ from polylm_core.training.job import ExportPlan
 from polylm_core.training.metrics import Measurement
 from polylm_core.training.run import write_record
 from polylm_core.training.skips import SKIPS_FILE
-
-ADAPTERS = "adapters"
 
 
 def finetune(

@@ -93,6 +93,8 @@ class Material:
     """Longest text of the base model; none when its manifest does not say."""
     repetition_penalty: float
     """With which `evaluate` decoded; 1 is none."""
+    adapter: str | None = None
+    """Which adapter of the chat model was scored with it."""
 
     @property
     def is_trained(self) -> bool:
@@ -136,6 +138,7 @@ def read_material(inputs: Inputs, languages: Sequence[str]) -> Material:
         parameters=_parameters(inputs.base),
         context_tokens=_context_tokens(inputs.base),
         repetition_penalty=inputs.scores.manifest.params.get("repetition_penalty", 1.0),
+        adapter=inputs.scores.manifest.params.get("adapter"),
     )
 
 

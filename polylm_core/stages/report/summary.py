@@ -100,12 +100,16 @@ def _origin(material: Material, config: ReportConfig) -> str:
     )
 
 
+def _adapter(material: Material) -> str:
+    return "" if material.adapter is None else f"; scored with its adapter {material.adapter}"
+
+
 def findings(material: Material, languages: Sequence[str], config: ReportConfig) -> list[str]:
     """What was done and what came of it, in sentences."""
     sentences = [
         f"{config.model_name} is a language model of {words.short_count(material.parameters)} "
         f"parameters for {len(languages)} languages. {_origin(material, config)}, "
-        "then tuned to follow instructions.",
+        f"then tuned to follow instructions{_adapter(material)}.",
         _compression(material, languages),
         _choice(material, languages),
         _translation(material),

@@ -69,7 +69,10 @@ def test_the_mfu_of_a_side_is_its_share_of_the_peak() -> None:
     def measured(speed: float) -> Measured:
         return Measured([2.0, 1.0], speed, speed, 5_000_000, 3.0)
 
-    found = {"ours": [measured(60.0), measured(40.0)], "trainer": [measured(25.0)]}
+    found = {
+        "ours": [measured(60.0), measured(40.0)],
+        "trainer": [measured(25.0), measured(25.0)],
+    }
     told = pretrain_gpu.summary(found, 100.0)
     assert told["sides"]["ours"]["mfu"] == 0.5
     assert told["sides"]["trainer"]["mfu"] == 0.25

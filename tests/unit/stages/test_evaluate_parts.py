@@ -37,7 +37,7 @@ from tests.unit.stages.evaluate_inputs import TEMPLATE, write_model
 def loaded(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
     folder = tmp_path_factory.mktemp("model")
     write_model(folder, chat_template=TEMPLATE)
-    return load_model(folder, "test")
+    return load_model(folder, "test", None)
 
 
 def _pair(number: int, english: str, german: str) -> Pair:

@@ -67,10 +67,10 @@ def _task(file: str, number: str, row: Row, declared: ColumnSet, columns: Column
     system, instruction, entry, output = (text or "" for text in texts.values())
     if not instruction or not output:
         return Left(EMPTY_PART, declared.language or declared.language_by_file.get(file, ""))
-    language = language_of_row(row, file, output, declared, columns)
+    question = f"{instruction}\n{entry}" if entry else instruction
+    language = language_of_row(row, file, declared, columns, question=question, answer=output)
     if isinstance(language, Left):
         return language
-    question = f"{instruction}\n{entry}" if entry else instruction
     return Conversation(
         _key(row, declared.id, number, columns),
         language,
@@ -98,7 +98,10 @@ def chats(rows: Numbered, declared: ChatSet, columns: Columns) -> Iterator[Found
         if isinstance(messages, str):
             yield Left(messages)
             continue
-        language = language_of_row(row, file, messages[-1].content, declared, columns)
+        *before, last = messages
+        language = language_of_row(
+            row, file, declared, columns, question=before[-1].content, answer=last.content
+        )
         if isinstance(language, Left):
             yield language
         else:

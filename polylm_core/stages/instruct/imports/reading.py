@@ -5,6 +5,7 @@ A form yields what it finds: a conversation, or the reason why there is none.
 
 from __future__ import annotations
 
+import functools
 import re
 import unicodedata
 from collections import Counter
@@ -18,6 +19,10 @@ from polylm_core.records import Message
 from polylm_core.stages.instruct.imports.config import LanguageOfRows, RowFilter
 from polylm_core.stages.instruct.imports.rows import Row
 
+SCRIPT_LETTERS = 4
+"""Of a script's subtag: `Latn` (RFC 5646)."""
+TRADITIONAL_REGIONS = {"TW", "HK", "MO"}
+"""Where a tag without a script means traditional Chinese (CLDR, likely subtags)."""
 FILTERED = "left-out-by-where"
 EMPTY_PART = "empty-part"
 UNKNOWN_LABEL = "unknown-language-label"
@@ -100,9 +105,13 @@ def clean(text: Any) -> str | None:
 def passes(row: Row, filters: Sequence[RowFilter], columns: Columns) -> bool:
     """Whether a row is one of those that are taken."""
     return all(
-        bool(re.search(each.matches, str(columns.cell(row, each.column) or ""))) == each.keep
+        bool(re.search(each.matches, _text_of(columns.cell(row, each.column)))) == each.keep
         for each in filters
     )
+
+
+def _text_of(cell: Any) -> str:
+    return "" if cell is None else str(cell)
 
 
 def language_of_label(label: Any, meanings: Mapping[str, str]) -> str | None:
@@ -110,18 +119,37 @@ def language_of_label(label: Any, meanings: Mapping[str, str]) -> str | None:
     text = str(label)
     if text in meanings:
         return meanings[text]
+    return _code_of_tag(text)
+
+
+@functools.cache
+def _code_of_tag(tag: str) -> str | None:
     languages = load_languages()
-    if text in languages:
-        return text
+    if tag in languages:
+        return tag
     by_tag = {language.bcp47: code for code, language in languages.items()}
-    base = text.split("-")[0].split("_")[0].lower()
-    return by_tag.get(text) or by_tag.get(base) or next(iter(from_lid_label(base)), None)
+    base, *further = tag.replace("_", "-").split("-")
+    found = by_tag.get(tag) or by_tag.get(base.lower())
+    found = found or next(iter(from_lid_label(base.lower())), None)
+    scripts = [part.title() for part in further if len(part) == SCRIPT_LETTERS]
+    if base.lower() == "zh" and {part.upper() for part in further} & TRADITIONAL_REGIONS:
+        scripts = scripts or ["Hant"]
+    if found is None or not scripts or found.endswith(scripts[0]):
+        return found
+    other = f"{found.split('_')[0]}_{scripts[0]}"
+    return other if other in languages else None
 
 
 def language_of_row(
-    row: Row, file: str, answer: str, declared: LanguageOfRows, columns: Columns
+    row: Row,
+    file: str,
+    declared: LanguageOfRows,
+    columns: Columns,
+    *,
+    question: str,
+    answer: str,
 ) -> str | Left:
-    """The language of a row as declared, or identified from its answer."""
+    """The language of a row as declared, or identified from its answer and, failing that, both."""
     if declared.language is not None:
         return declared.language
     if declared.language_by_file:
@@ -129,7 +157,8 @@ def language_of_row(
     if declared.language_column is not None:
         label = columns.cell(row, declared.language_column)
         return language_of_label(label, declared.languages) or Left(UNKNOWN_LABEL)
-    codes = from_lid_label(identify(answer))
+    # A number is an answer in the language of its question.
+    codes = from_lid_label(identify(answer)) or from_lid_label(identify(f"{question}\n{answer}"))
     return codes[0] if codes else Left(UNIDENTIFIED)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -70,12 +71,13 @@ class _Ahead:
         self._held = b""
 
     def first(self) -> bytes:
-        """The first byte that is no space; none in an empty file."""
-        while not self._held.lstrip():
+        """The first byte that is no space; none in an empty file. A byte-order mark is left out."""
+        while not self._held.lstrip() or len(self._held) < len(BOM_UTF8):
             chunk = self._stream.read(CHUNK_BYTES)
             if not chunk:
-                return b""
+                break
             self._held += chunk
+        self._held = self._held.removeprefix(BOM_UTF8)
         return self._held.lstrip()[:1]
 
     def read(self, size: int = -1, /) -> bytes:

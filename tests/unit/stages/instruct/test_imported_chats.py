@@ -129,7 +129,8 @@ def test_what_is_left_out_of_a_tree_is_counted(
 @pytest.mark.parametrize(
     ("label", "code"),
     [("pt-BR", "por_Latn"), ("uk-UA", "ukr_Cyrl"), ("nb-NO", "nob_Latn"), ("zh", "zho_Hans"),
-     ("ar", "arb_Arab"), ("fa", "pes_Arab"), ("eu", "eus_Latn"), ("eo", "epo_Latn")],
+     ("ar", "arb_Arab"), ("fa", "pes_Arab"), ("eu", "eus_Latn"), ("eo", "epo_Latn"),
+     ("zh-TW", "zho_Hant"), ("zh_CN", "zho_Hans"), ("zh-Hant", "zho_Hant")],
 )  # fmt: skip
 def test_the_labels_of_openassistant_are_known(tmp_path: Path, label: str, code: str) -> None:
     row = tree(message("a", "assistant", lang=label), lang=label)
@@ -138,6 +139,14 @@ def test_the_labels_of_openassistant_are_known(tmp_path: Path, label: str, code:
     )
     harvest, _ = read(tmp_path, imports)
     assert [each.language for each in harvest.instructions] == [code]
+
+
+def test_a_script_that_no_code_has_is_no_language(tmp_path: Path) -> None:
+    row = tree(message("a", "assistant", lang="sr-Latn"), lang="sr-Latn")
+    imports = place(
+        tmp_path, {"oasst": declare("a.jsonl", format="oasst")}, oasst=json_lines([row])
+    )
+    assert chats(read(tmp_path, imports)[0]) == []
 
 
 def talk(*turns: str, name: str = "t_0") -> dict[str, Any]:

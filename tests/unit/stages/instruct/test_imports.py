@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+from codecs import BOM_UTF8
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,8 @@ def parquet(rows: Rows) -> bytes:
         ("a.json.gz", gzip.compress(json_array(ALPACA))),
         ("a.jsonl", json_lines(ALPACA)),
         ("a.json", json_lines(ALPACA)),
+        ("a.json", BOM_UTF8 + json_array(ALPACA)),
+        ("a.jsonl", BOM_UTF8 + json_lines(ALPACA)),
         ("a.jsonl.zst", zstd(json_lines(ALPACA))),
         ("a.parquet", parquet(ALPACA)),
         ("a.csv", separated(ALPACA, ",")),
@@ -141,6 +144,26 @@ def test_only_the_rows_of_code_alpaca_with_a_fence_are_taken(tmp_path: Path) -> 
     assert chats(read(tmp_path, imports)[0]) == [COLOURS, SEA]
 
 
+@pytest.mark.parametrize(("value", "pattern"), [(False, "^False$"), (0, "^0$"), (None, "^$")])
+def test_a_column_that_is_no_text_is_matched_as_it_is_written(
+    tmp_path: Path, value: Any, pattern: str
+) -> None:
+    rows = [{**ALPACA[0], "synthetic": value}, {**ALPACA[0], "synthetic": True}]
+    where = [{"column": "synthetic", "matches": pattern}]
+    imports = place(tmp_path, {"set": declare("a.json", where=where)}, set=json_array(rows))
+    harvest, _ = read(tmp_path, imports)
+    assert reasons(harvest) == {"kept": 1, "left-out-by-where": 1}
+
+
+def test_a_number_is_an_answer_in_the_language_of_its_question(tmp_path: Path) -> None:
+    row = {"instruction": "¿Cuántos lados tiene un triángulo equilátero?", "output": "3"}
+    declared = declare("a.jsonl", input=None)
+    del declared["language"]
+    imports = place(tmp_path, {"set": declared}, set=json_lines([row]))
+    (found,) = read(tmp_path, imports)[0].instructions
+    assert found.language == "spa_Latn"
+
+
 class Listener(NullProgress):
     def __init__(self) -> None:
         self.said: list[str] = []
@@ -181,7 +204,7 @@ def test_languages_come_from_a_column_a_file_or_the_answer(tmp_path: Path) -> No
     rows = [
         dict(ALPACA[0], output=german, lang="de"),
         dict(ALPACA[0], output="No inverno faz muito frio e os dias são curtos.", lang="pt-BR"),
-        dict(ALPACA[0], output="?", lang="xx"),
+        dict(ALPACA[0], instruction="1 + 1", output="?", lang="xx"),
     ]
     content = json_lines(rows)
     by_column = declare("a.jsonl", language=None, language_column="lang")
