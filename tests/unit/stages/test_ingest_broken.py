@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from polylm_core import records
+from polylm_core import lines, records
 from polylm_core.errors import SourceError
-from polylm_core.stages.ingest import lines
 from tests.unit.stages.ingest_inputs import documents_of, files_skipped, run_files, texts_of
 
 PAGES = {"format": "text", "document": "file", "language": "swh_Latn"}
