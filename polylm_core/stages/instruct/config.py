@@ -59,6 +59,9 @@ class TacoConfig(StageConfig):
     """Aligned pairs each language gets, beside all seed tasks that it has."""
     headed: HeadedConfig | None = None
     """Headings of documentation and the paragraphs under them, beside these."""
+    from_imports: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """English sets of `imports` (TaCo: Alpaca and Dolly), and the languages that `translate` brings
+    each into."""
     also_plain: bool = False
     """Each task also without the English parts (origin `taco-plain`), to compare with."""
 
@@ -219,6 +222,16 @@ class InstructConfig(StageConfig):
     def _translations_are_used(self) -> Self:
         if self.translate is not None and self.taco is None and self.self_instruct is None:
             raise ValueError("`translate` is for seed tasks, which `taco` and `self_instruct` use")
+        return self
+
+    @model_validator(mode="after")
+    def _sets_can_be_translated(self) -> Self:
+        wanted = {} if self.taco is None else self.taco.from_imports
+        unknown = sorted(wanted.keys() - self.imports.keys())
+        if unknown:
+            raise ValueError(f"taco.from_imports: {', '.join(unknown)} is none of `imports`")
+        if wanted and self.translate is None:
+            raise ValueError("taco.from_imports needs `translate`, which says by what")
         return self
 
     @field_validator("imports")

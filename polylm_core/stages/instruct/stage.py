@@ -29,6 +29,7 @@ from polylm_core.stages.instruct.config import InstructConfig
 from polylm_core.stages.instruct.imports import sets as imported
 from polylm_core.stages.instruct.seeds import FOLDER, SeedTasks
 from polylm_core.stages.instruct.selection import KEPT, Funnel, Harvest, count_kept, fits
+from polylm_core.stages.instruct.taco_sets import tasks_of_sets
 from polylm_core.stages.instruct.templates import ENGLISH
 from polylm_core.stages.instruct.together import sift_together
 from polylm_core.stages.instruct.translated import obtain_seeds
@@ -57,9 +58,8 @@ def instruct(
     held_out = _held_out(config, shards, seeds, run)
     harvest = Harvest(funnel=found.refused)
     harvest.add(_made(config, documents, shards, seeds, run))
-    published, counts_of_sets = imported.read_all(sets, run)
-    if sets:
-        harvest.add(sift_together(published, config.import_checks, documents, shards))
+    published, counts_of_sets = _published(config, sets, documents, shards, run)
+    harvest.add(published)
     harvest = _without_held_out(harvest, held_out)
     harvest, division = compose(harvest, config.composition, run.seed)
     train = sorted(harvest.instructions, key=lambda row: row.id)
@@ -91,6 +91,22 @@ def _held_out(
     for unit in _taco_units(config, shards, seeds, run):
         tasks += taco.held_out_tasks(unit)
     return tasks
+
+
+def _published(
+    config: InstructConfig,
+    sets: list[imported.Unit],
+    documents: DocumentSet,
+    shards: ShardSet,
+    run: StageRun,
+) -> tuple[Harvest, dict[str, dict[str, int]]]:
+    """Return the imported sets and what was made of them, and how many items each has."""
+    harvest, counts = imported.read_all(sets, run)
+    if sets:
+        harvest = sift_together(harvest, config.import_checks, documents, shards)
+        rows = harvest.instructions
+        harvest.add(tasks_of_sets(config, rows, shards, run, _surroundings(run)))
+    return harvest, counts
 
 
 def _made(
