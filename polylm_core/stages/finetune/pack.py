@@ -22,22 +22,23 @@ def pack(chats: Sequence[EncodedChat], context_tokens: int) -> list[list[Encoded
 
     A chat of n ids takes n - 1 places, because its last id is only a target.
     """
+    size = 1 << max(0, len(chats) - 1).bit_length()
+    # A tree over a row for each chat: a node has the most room of the rows below it.
+    room = [context_tokens] * (2 * size)
     rows: list[list[EncodedChat]] = []
-    room: list[int] = []
-    first_open = 0
     for chat in sorted(chats, key=lambda chat: -len(chat.ids)):
         needed = len(chat.ids) - 1
-        for number in range(first_open, len(rows)):
-            if room[number] >= needed:
-                break
-        else:
+        node = 1
+        while node < size:
+            node = 2 * node + (room[2 * node] < needed)
+        room[node] -= needed
+        number = node - size
+        while node > 1:
+            node //= 2
+            room[node] = max(room[2 * node], room[2 * node + 1])
+        if number == len(rows):
             rows.append([])
-            room.append(context_tokens)
-            number = len(rows) - 1
         rows[number].append(chat)
-        room[number] -= needed
-        while first_open < len(rows) and room[first_open] < 8:
-            first_open += 1
     return rows
 
 

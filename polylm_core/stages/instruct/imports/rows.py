@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from codecs import BOM_UTF8
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,6 +39,7 @@ TOO_LONG = "record-too-long"
 NOT_UTF8 = "not-utf8"
 WRONG_COLUMNS = "wrong-columns"
 ROWS_AT_ONCE = 256
+NO_SPACE = re.compile(r"\S")
 
 
 def iter_rows(path: Path, name: str) -> Iterator[tuple[int, Row | str]]:
@@ -110,29 +112,35 @@ def _array(stream: _Ahead) -> Iterator[tuple[int, Row | str]]:
     """The elements of an array, of which no more is held than the current one and a chunk."""
     text = io.TextIOWrapper(io.BufferedReader(_Raw(stream), CHUNK_BYTES), encoding="utf-8")
     decoder = json.JSONDecoder()
-    held, number, place = "", 0, "["
+    held, at, number, place = "", 0, 0, "["
     with _utf8_or_broken():
         while True:
             chunk = text.read(CHUNK_BYTES)
-            held += chunk
+            held, at = held[at:] + chunk, 0
             while True:
-                held = held.lstrip()
-                if held[:1] == "]" and place in "[,":
-                    if (held[1:] + text.read(CHUNK_BYTES)).strip():
+                at = _after_space(held, at)
+                if held[at : at + 1] == "]" and place in "[,":
+                    if (held[at + 1 :] + text.read(CHUNK_BYTES)).strip():
                         raise BrokenFileError("something follows the array")
                     return
-                if not held.startswith(place):
+                if not held.startswith(place, at):
                     break
                 try:
-                    row, end = decoder.raw_decode(held, len(held) - len(held[1:].lstrip()))
+                    row, end = decoder.raw_decode(held, _after_space(held, at + 1))
                 except ValueError:
                     break
-                held, place, number = held[end:], ",", number + 1
+                at, place, number = end, ",", number + 1
                 yield number, row if isinstance(row, dict) else NOT_AN_OBJECT
             if not chunk:
                 raise BrokenFileError(f"the array breaks off or is no JSON after {number} elements")
-            if len(held) > MAX_RECORD_BYTES:
+            if len(held) - at > MAX_RECORD_BYTES:
                 raise BrokenFileError(f"element {number + 1} is no JSON, or too long")
+
+
+def _after_space(text: str, begin: int) -> int:
+    """Where the first character is that is no space, or the end."""
+    found = NO_SPACE.search(text, begin)
+    return len(text) if found is None else found.start()
 
 
 class _Raw(io.RawIOBase):
