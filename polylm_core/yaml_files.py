@@ -18,9 +18,14 @@ def describe_validation(file: str, error: ValidationError, content: Any = None) 
     several, pydantic puts the name of the choice in between.
     """
     problems = []
-    for item in error.errors(include_url=False):
+    found = error.errors(include_url=False)
+    for item in found:
+        path = item["loc"]
+        within = (it for it in found if it is not item and it["loc"][: len(path)] == path)
+        if item["type"] == "too_short" and any(within):
+            continue  # pydantic counts the items that are right
         missing = item["type"] == "missing"
-        parts = item["loc"] if content is None else _parts_of(content, item["loc"], missing)
+        parts = path if content is None else _parts_of(content, path, missing)
         location = ".".join(str(part) for part in parts) or "(top level)"
         problems.append(Problem(location, item["msg"], None if missing else item["input"]))
     return ParamsError(file, problems)

@@ -117,7 +117,13 @@ def test_three_mistakes_in_the_recipe_are_told_at_once(clone: Clone) -> None:
     recipe.write_text(text)
     assert status == 1
     assert "Traceback" not in output
-    for part in ("languages.1", "'deu'", "vocab.vocab_size", "-5", "finetune.phases.0.learning_rat:"):
+    for part in (
+        "languages.1",
+        "'deu'",
+        "vocab.vocab_size",
+        "-5",
+        "finetune.phases.0.learning_rat:",
+    ):
         assert part in output
 
 

@@ -53,6 +53,16 @@ def test_a_name_that_does_not_exist_is_told_with_its_path(tmp_path: Path) -> Non
         load_params(file)
 
 
+def test_a_wrong_item_does_not_make_its_list_too_short(tmp_path: Path) -> None:
+    phase = {**yaml.safe_load(TINY.read_text())["finetune"]["phases"][0], "learning_rat": 0.1}
+    with pytest.raises(ParamsError) as caught:
+        load_params(written(tmp_path, finetune__phases=[phase]))
+    assert "has 1 problem" in str(caught.value)
+    assert "finetune.phases.0.learning_rat: " in str(caught.value)
+    with pytest.raises(ParamsError, match=r"finetune\.phases: .* at least 1 item"):
+        load_params(written(tmp_path, finetune__phases=[]))
+
+
 def test_a_limit_of_a_filter_that_does_not_exist_is_told(tmp_path: Path) -> None:
     file = written(tmp_path, curate__max_drop_share={"near-duplicate": 0.3})
     with pytest.raises(ParamsError, match=r"curate\.max_drop_share.*near-duplicates"):
