@@ -15,7 +15,6 @@ from polylm_core.training.engine import Engine, accumulation
 from polylm_core.training.events import Events
 from polylm_core.training.export import LONGEST_WAIT, export
 from polylm_core.training.flops import peak_tokens_per_second
-from polylm_core.training.freed_memory import keep_freed_memory
 from polylm_core.training.guard import Anomaly
 from polylm_core.training.job import TrainJob
 from polylm_core.training.logs import logged
@@ -41,7 +40,6 @@ def train_rank(context: WorkerContext, config: Mapping[str, Any]) -> None:
     """
     job = TrainJob.model_validate(config)
     torch.set_float32_matmul_precision(job.matmul_precision)
-    keep_freed_memory()
     lock = job.work / f"trainer-{context.rank}.lock"
     watchdog = Watchdog(
         job.work / "stacks", context.rank, step_seconds=job.execution.step_deadline_seconds
