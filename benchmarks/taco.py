@@ -28,6 +28,7 @@ from typing import Any
 from benchmarks.chat_models import Chatter, answer, load
 from benchmarks.results import tell
 from benchmarks.translation_sets import MAX_P, chrf, p_value
+from polylm_core.artifacts import ADAPTERS
 from polylm_core.identify import identify, is_in_language
 from polylm_core.records import read_instructions
 from polylm_core.stages.instruct.taco_form import ORIGIN, parts_of
@@ -130,7 +131,7 @@ def measure(
     run: Path, questions: Sequence[Question], adapter: str, plain_adapter: str
 ) -> dict[str, Any]:
     """All figures of a finished run."""
-    adapters = run / "08_chat/adapters"
+    adapters = run / "08_chat" / ADAPTERS
     base = load(run / "06_base")
     of_base = ask(base, questions, in_parts=True, what="base, three parts")
     of_base_plainly = ask(base, questions, in_parts=False, what="base, plainly")

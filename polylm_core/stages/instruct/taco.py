@@ -160,6 +160,29 @@ def _about(row: Headed, seed: int) -> Aligned:
 def _take(
     unit: Unit, candidates: Sequence[T], align: Callable[[T], Aligned | str | None], *, most: int
 ) -> Harvest:
+    return take_aligned(
+        candidates,
+        align,
+        most=most,
+        language=unit.language,
+        taco=unit.taco,
+        max_bytes=unit.config.max_chat_bytes,
+    )
+
+
+def take_aligned(
+    candidates: Sequence[T],
+    align: Callable[[T], Aligned | str | None],
+    *,
+    most: int,
+    language: str,
+    taco: TacoConfig,
+    max_bytes: int,
+) -> Harvest:
+    """Take tasks in TaCo's form, each also in the plain one if the parameters say so.
+
+    `align` may return a reason to leave a candidate out.
+    """
     made: dict[str, Aligned] = {}
 
     def make(candidate: T) -> Instruction | str | None:
@@ -171,15 +194,10 @@ def _take(
         return task
 
     harvest = take(
-        candidates,
-        make,
-        most=most,
-        max_bytes=unit.config.max_chat_bytes,
-        origin=ORIGIN,
-        language=unit.language,
+        candidates, make, most=most, max_bytes=max_bytes, origin=ORIGIN, language=language
     )
-    if unit.taco.also_plain:
+    if taco.also_plain:
         plain = [in_plain_form(made[task.id]) for task in harvest.instructions]
         harvest.instructions += plain
-        harvest.funnel.count(PLAIN, unit.language, KEPT, len(plain))
+        harvest.funnel.count(PLAIN, language, KEPT, len(plain))
     return harvest

@@ -12,17 +12,13 @@ from polylm_core.artifacts import ShardSet
 from polylm_core.records import Instruction
 from polylm_core.stages.base import StageRun
 from polylm_core.stages.instruct.config import InstructConfig, TacoConfig
-from polylm_core.stages.instruct.selection import KEPT, Harvest, fits
-from polylm_core.stages.instruct.taco_form import (
-    ORIGIN,
-    align,
-    in_plain_form,
-    in_taco_form,
-)
+from polylm_core.stages.instruct.selection import Harvest
+from polylm_core.stages.instruct.taco import take_aligned
+from polylm_core.stages.instruct.taco_form import ORIGIN, align
+from polylm_core.stages.instruct.translated import bureau_of
 from polylm_core.teachers.opening import Surroundings
 from polylm_core.translators.bureau import Bureau
 from polylm_core.translators.instructions import translate_instructions
-from polylm_core.translators.opening import open_bureau
 
 NOT_ONE_ANSWER = "not-one-answer"
 
@@ -41,14 +37,7 @@ def tasks_of_sets(
     if config.taco is None or not config.taco.from_imports or config.translate is None:
         return Harvest()
     harvest = Harvest()
-    with open_bureau(
-        config.translate,
-        surroundings,
-        shards=shards.path,
-        work=run.work / "translations",
-        backend=run.backend,
-        progress=run.progress,
-    ) as bureau:
+    with bureau_of(config.translate, shards, run, surroundings) as bureau:
         for name, languages in sorted(config.taco.from_imports.items()):
             rows = [row for row in published if row.origin == name]
             harvest.add(in_three_parts(rows, languages, bureau, config.taco, config.max_chat_bytes))
@@ -67,16 +56,16 @@ def in_three_parts(
     harvest = Harvest()
     for (language, reason), amount in sorted(found.refused.items()):
         harvest.funnel.count(ORIGIN, language, reason, amount)
-    for row in found.rows:
-        language = row.translated.language
-        aligned = align(row.english, row.translated)
-        if aligned is None:
-            harvest.funnel.count(ORIGIN, language, NOT_ONE_ANSWER)
-        elif not fits(in_taco_form(aligned), max_bytes):
-            harvest.funnel.count(ORIGIN, language, "too-long")
-        else:
-            made = [in_taco_form(aligned), *([in_plain_form(aligned)] if taco.also_plain else [])]
-            harvest.instructions += made
-            for task in made:
-                harvest.funnel.count(task.origin, language, KEPT)
+    for language in languages:
+        of_language = [row for row in found.rows if row.translated.language == language]
+        harvest.add(
+            take_aligned(
+                of_language,
+                lambda row: align(row.english, row.translated) or NOT_ONE_ANSWER,
+                most=len(of_language),
+                language=language,
+                taco=taco,
+                max_bytes=max_bytes,
+            )
+        )
     return harvest

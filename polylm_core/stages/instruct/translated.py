@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from polylm_core.stages.instruct.templates import ENGLISH
 from polylm_core.storage import write_atomic
 from polylm_core.teachers.opening import Surroundings
 from polylm_core.translators.bureau import Bureau
+from polylm_core.translators.config import TranslateConfig
 from polylm_core.translators.instructions import both_licenses
 from polylm_core.translators.opening import open_bureau
 from polylm_core.translators.quality import Quality, round_trip
@@ -67,14 +69,7 @@ def obtain_seeds(
         require_seeds({*seeds.by_language, *further}, config.self_instruct)
     if config.translate is None:
         return FoundSeeds(seeds)
-    with open_bureau(
-        config.translate,
-        surroundings,
-        shards=shards.path,
-        work=run.work / "translations",
-        backend=run.backend,
-        progress=run.progress,
-    ) as bureau:
+    with bureau_of(config.translate, shards, run, surroundings) as bureau:
         found = translate_seeds(seeds, bureau, run.seed)
     if found.quality:
         run.progress.table(
@@ -83,6 +78,20 @@ def obtain_seeds(
             "Texts translated and translated back, compared with what they were",
         )
     return found
+
+
+def bureau_of(
+    config: TranslateConfig, shards: ShardSet, run: StageRun, surroundings: Surroundings
+) -> AbstractContextManager[Bureau]:
+    """Open the translator of the parameters; its work is kept in the stage's folder."""
+    return open_bureau(
+        config,
+        surroundings,
+        shards=shards.path,
+        work=run.work / "translations",
+        backend=run.backend,
+        progress=run.progress,
+    )
 
 
 def translate_seeds(seeds: SeedTasks, bureau: Bureau, seed: int) -> FoundSeeds:
