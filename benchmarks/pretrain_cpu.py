@@ -1,13 +1,15 @@
 """Our pretraining loop and transformers.Trainer on two cores: `python -m benchmarks.pretrain_cpu`.
 
-Three sides by turns, each in processes of its own, with the same model, weights, tokens, global
-batch, optimizer and schedule: the loop unsharded (one process, two threads), Trainer (one process,
-two threads, the fastest of its settings; `--sweep` tries them), and the loop as two ZeRO-3 workers
-that Ray starts, as the laptop profile has it. The two single processes compile. Tokens a second are
-those of the median group of steps after the first, in which they do; ratios are the medians of the
-turns'. Memory is the largest resident set. Ends with status 1 when the loop unsharded has less than
-1.3 times Trainer's tokens a second or more memory, the workers less than 0.65 times the loop's, or
-the losses of a step differ by more than 0.1 %.
+Three sides, each in processes of its own, with the same model, weights, tokens, global batch,
+optimizer and schedule: the loop unsharded (one process, two threads), Trainer (one process, two
+threads, the fastest of its settings; `--sweep` tries them), and the loop as two ZeRO-3 workers that
+Ray starts, as the laptop profile has it. The two single processes compile, and do five steps by
+turns, so that what slows the machine for seconds slows both; the workers follow them. Tokens a
+second are those of the median group of five steps after the first groups, in which they compile.
+The ratio with Trainer is the median over the pairs of groups, that of the workers over the turns.
+Memory is the largest resident set. Ends with status 1 when the loop unsharded has less than 1.3
+times Trainer's tokens a second or more memory, the workers less than 0.65 times the loop's, or the
+losses of a step differ by more than 0.1 %.
 `--quick` is a tiny model, once, and judges the losses alone; it keeps no result.
 """
 
@@ -22,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.engine import sides
+from benchmarks.engine.baton import Baton
 from benchmarks.engine.pretraining import Load, Measured, PeerSettings
 from benchmarks.results import tell
 from polylm_core.settings import TrainingExecution
@@ -59,19 +62,36 @@ ZERO3 = TrainingExecution(persistent_parameter_elements=10_000_000)
 class Setting(sides.Setting):
     """What all sides of the comparison are given, and the sides."""
 
-    def unsharded(self, name: str) -> Measured:
-        """Our loop in one process; it ends before it would save, as Trainer does."""
-        program = "benchmarks.engine.train_ours"
-        return self.run(name, UNSHARDED, [program, "--stop-after-step", str(self.steps)])
+    def single(self, name: str, settings: PeerSettings) -> list[Measured]:
+        """Our loop in one process and Trainer in one, which do groups of steps by turns.
+
+        Ours ends before it would save, as Trainer does.
+        """
+        baton = self.folder / f"baton-{name}"
+        baton.mkdir()
+        Baton.create(baton)
+        ours = ["benchmarks.engine.train_ours", "--stop-after-step", str(self.steps)]
+        passing = ["--baton", str(baton)]
+        return sides.finish_together(
+            [
+                self.start(f"unsharded-{name}", UNSHARDED, [*ours, *passing]),
+                self.start(f"trainer-{name}", UNSHARDED, [*peer(settings), *passing]),
+            ]
+        )
 
     def zero3(self, name: str) -> Measured:
         """Our loop on two workers of Ray's."""
-        return self.run(name, ZERO3, ["benchmarks.engine.train_ours", "--launch", "ray"])
+        ours = ["benchmarks.engine.train_ours", "--launch", "ray"]
+        return self.run(f"zero3-{name}", ZERO3, ours)
 
     def trainer(self, name: str, settings: PeerSettings) -> Measured:
         """Trainer in one process."""
-        program = "benchmarks.engine.train_peer"
-        return self.run(name, UNSHARDED, [program, settings.model_dump_json()])
+        return self.run(f"trainer-{name}", UNSHARDED, peer(settings))
+
+
+def peer(settings: PeerSettings) -> list[str]:
+    """Return Trainer's program with what was chosen for it."""
+    return ["benchmarks.engine.train_peer", settings.model_dump_json()]
 
 
 def compare(setting: Setting, trainer: PeerSettings, turns: int) -> dict[str, Any]:
@@ -79,16 +99,18 @@ def compare(setting: Setting, trainer: PeerSettings, turns: int) -> dict[str, An
     setting.write_tokens()
     found: dict[str, list[Measured]] = {"unsharded": [], "trainer": [], "zero3": []}
     for turn in range(turns):
-        found["unsharded"].append(setting.unsharded(f"unsharded-{turn}"))
-        found["trainer"].append(setting.trainer(f"trainer-{turn}", trainer))
-        found["zero3"].append(setting.zero3(f"zero3-{turn}"))
+        ours, theirs = setting.single(str(turn), trainer)
+        for name, row in zip(found, (ours, theirs, setting.zero3(str(turn))), strict=True):
+            found[name].append(row)
         latest = {name: round(rows[-1].tokens_per_second) for name, rows in found.items()}
         print(f"turn {turn + 1}: tokens/s {latest}", file=sys.stderr, flush=True)
     told = {name: sides.summary(rows) for name, rows in found.items()}
     losses = {name: rows[0].losses for name, rows in found.items()}
     return {
         "sides": told,
-        "unsharded_over_trainer": round(sides.ratio(found["unsharded"], found["trainer"]), 3),
+        "unsharded_over_trainer": round(
+            sides.paired_ratio(found["unsharded"], found["trainer"]), 3
+        ),
         "zero3_over_unsharded": round(sides.ratio(found["zero3"], found["unsharded"]), 3),
         "loss_difference": round(sides.loss_difference(losses), 6),
     }
@@ -117,7 +139,7 @@ def sweep(setting: Setting) -> list[dict[str, Any]]:
     setting.write_tokens()
     rows = []
     for number, settings in enumerate(SWEEP):
-        speed = setting.trainer(f"trainer-{number}", settings).tokens_per_second
+        speed = setting.trainer(str(number), settings).tokens_per_second
         rows.append({**settings.model_dump(), "tokens_per_second": round(speed)})
         print(rows[-1], file=sys.stderr, flush=True)
     return sorted(rows, key=lambda row: -float(str(row["tokens_per_second"])))

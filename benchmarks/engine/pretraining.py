@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -97,7 +98,10 @@ class Measured:
     peak_bytes: int
     """Largest resident set of the ranks, added up; on a GPU the most memory allocated there."""
     start_seconds: float
-    """From the start of the process to the end of the warm-up: imports, building, compiling."""
+    """From the start of the process to the end of the warm-up: imports, building, compiling; where
+    two sides take turns, beside the other."""
+    group_seconds: list[float] = field(default_factory=list)
+    """Of the groups of steps after the warm-up, in their order."""
 
     def write(self, folder: Path) -> None:
         """Leave it for the program that started the side."""
@@ -181,8 +185,8 @@ def step_tokens(job: TrainJob) -> int:
     return job.data.context_tokens * job.data.global_batch_windows
 
 
-def speeds(seconds: Sequence[float], step_tokens: int, warm_steps: int) -> dict[str, float]:
-    """Return tokens a second of the steps after the warm-up; `seconds` are those of each group.
+def speeds(seconds: Sequence[float], step_tokens: int, warm_steps: int) -> dict[str, Any]:
+    """Return the speed after the warm-up as `Measured` has it; `seconds` are those of each group.
 
     The median group's, as what else the machine does for a moment slows a few; and the mean.
     """
@@ -191,6 +195,7 @@ def speeds(seconds: Sequence[float], step_tokens: int, warm_steps: int) -> dict[
     return {
         "tokens_per_second": tokens / statistics.median(timed),
         "mean_tokens_per_second": tokens / statistics.fmean(timed),
+        "group_seconds": list(timed),
     }
 
 

@@ -6,16 +6,70 @@ import os
 import statistics
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from benchmarks.engine.pretraining import Load, Measured, make_job, write_job, write_tokens
 from polylm_core.settings import TrainingExecution
 
+POLL_SECONDS = 0.2
 PRECISION = "bfloat16"
 """Of the factors of matrix products, on all sides: the fastest of each."""
+
+
+@dataclass(frozen=True)
+class Side:
+    """The process of one side."""
+
+    process: subprocess.Popen[bytes]
+    work: Path
+    timeout_seconds: float | None
+
+    def finish(self) -> Measured:
+        """Wait for its end and return what it measured.
+
+        Raises:
+            SystemExit: it failed or took too long; what it printed is on stderr.
+        """
+        try:
+            status = self.process.wait(self.timeout_seconds)
+        except subprocess.TimeoutExpired:
+            self.end()
+            self._fail(f"took more than {self.timeout_seconds:.0f} seconds")
+        if status:
+            self._fail(f"ended with status {status}")
+        return Measured.read(self.work)
+
+    def end(self) -> None:
+        """Kill it where it still runs."""
+        self.process.kill()
+        self.process.wait()
+
+    def _fail(self, what: str) -> NoReturn:
+        """End with what the process printed and what its ranks did."""
+        for path in (self.work / "output.txt", *sorted((self.work / "logs").glob("*.log"))):
+            sys.stderr.write(path.read_text())
+        command = subprocess.list2cmdline(map(str, self.process.args))
+        raise SystemExit(f"error: {command} {what}")
+
+
+def finish_together(sides: Sequence[Side]) -> list[Measured]:
+    """Return what sides measured that wait for each other; one that fails ends all."""
+    try:
+        while any(side.process.poll() is None for side in sides):
+            if any(side.process.poll() for side in sides):
+                break
+            time.sleep(POLL_SECONDS)
+        # Those that failed first: the others may wait for them.
+        for side in sorted(sides, key=lambda side: not side.process.poll()):
+            side.finish()
+        return [side.finish() for side in sides]
+    finally:
+        for side in sides:
+            side.end()
 
 
 @dataclass(frozen=True)
@@ -43,6 +97,10 @@ class Setting:
 
     def run(self, name: str, execution: TrainingExecution, program: Sequence[str]) -> Measured:
         """Run one side's program on a job of its own."""
+        return self.start(name, execution, program).finish()
+
+    def start(self, name: str, execution: TrainingExecution, program: Sequence[str]) -> Side:
+        """Start one side's program on a job of its own."""
         job = make_job(
             self.folder / name,
             self.load,
@@ -56,30 +114,18 @@ class Setting:
             *(sys.executable, "-m", program[0], str(path), *program[1:]),
             *("--warm-steps", str(self.warm_steps)),
         ]
-        try:
-            with (job.work / "output.txt").open("w") as output:
-                status = subprocess.run(
-                    command,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    preexec_fn=self._pin,
-                    env={**os.environ, **self.environment},
-                    timeout=self.timeout_seconds,
-                ).returncode
-        except subprocess.TimeoutExpired as error:
-            self._fail(job.work, command, f"took more than {error.timeout:.0f} seconds")
-        if status:
-            self._fail(job.work, command, f"ended with status {status}")
-        return Measured.read(job.work)
+        with (job.work / "output.txt").open("w") as output:
+            process = subprocess.Popen(
+                command,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                preexec_fn=self._pin,
+                env={**os.environ, **self.environment},
+            )
+        return Side(process, job.work, self.timeout_seconds)
 
     def _pin(self) -> None:
         os.sched_setaffinity(0, self.cpus)
-
-    def _fail(self, work: Path, command: Sequence[str], what: str) -> None:
-        """End with what the process printed and what its ranks did."""
-        for path in (work / "output.txt", *sorted((work / "logs").glob("*.log"))):
-            sys.stderr.write(path.read_text())
-        raise SystemExit(f"error: {' '.join(command)} {what}")
 
 
 def summary(rows: Sequence[Measured]) -> dict[str, Any]:
@@ -103,6 +149,18 @@ def ratio(ours: Sequence[Measured], theirs: Sequence[Measured]) -> float:
     pairs = zip(ours, theirs, strict=True)
     return statistics.median(
         one.tokens_per_second / other.tokens_per_second for one, other in pairs
+    )
+
+
+def paired_ratio(ours: Sequence[Measured], theirs: Sequence[Measured]) -> float:
+    """Return the median ratio of speed of all groups of steps that were done one after the other.
+
+    For sides that passed a `Baton`: what slows a machine for a second slows both of a pair.
+    """
+    return statistics.median(
+        other_seconds / one_seconds
+        for one, other in zip(ours, theirs, strict=True)
+        for one_seconds, other_seconds in zip(one.group_seconds, other.group_seconds, strict=True)
     )
 
 

@@ -15,7 +15,9 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+from benchmarks.engine.baton import Baton
 from benchmarks.engine.pretraining import (
     EVERY_STEPS,
     Measured,
@@ -28,6 +30,7 @@ from polylm_core.training.job import TrainJob
 from polylm_core.training.metrics import MetricsFile
 
 POLL_SECONDS = 0.25
+BEGAN = time.monotonic()
 
 
 class Finished(Exception):
@@ -40,13 +43,24 @@ class OnlyRank:
     rank = 0
     world_size = 1
 
-    def __init__(self, stop_after_step: int | None) -> None:
+    def __init__(self, stop_after_step: int | None, baton: Baton | None) -> None:
+        self.seconds: list[float] = []
+        """Of each group of steps."""
+        self.ends: list[float] = []
+        """When each was done."""
         self._stop_after_step = stop_after_step
+        self._baton = baton
+        self._since = time.monotonic()
 
     def report(self, metrics: Mapping[str, float]) -> None:
-        """End at the step that was to be the last."""
+        """Note the time of a group; end at the step that was to be the last."""
+        self.ends.append(time.monotonic())
+        self.seconds.append(self.ends[-1] - self._since)
         if self._stop_after_step is not None and metrics["step"] >= self._stop_after_step:
             raise Finished
+        if self._baton:
+            self._baton.hand_over()
+        self._since = time.monotonic()
 
     def leaving(self) -> bool:
         """Nobody takes this machine away."""
@@ -57,7 +71,7 @@ class OnlyRank:
         return False
 
 
-def run_here(job: TrainJob, stop_after_step: int | None) -> int:
+def run_here(job: TrainJob, context: OnlyRank) -> int:
     """Train in this process; return the most memory it had."""
     import torch
     from torch._C._distributed_c10d import HashStore  # a group without a network
@@ -73,7 +87,7 @@ def run_here(job: TrainJob, stop_after_step: int | None) -> int:
         "nccl" if on_gpu else "gloo", store=HashStore(), rank=0, world_size=1
     )
     try:
-        train_rank(OnlyRank(stop_after_step), job.model_dump(mode="json"))
+        train_rank(context, job.model_dump(mode="json"))
     except Finished:
         pass
     finally:
@@ -125,38 +139,47 @@ def _watched(work: Path) -> Iterator[dict[str, int]]:
         thread.join()
 
 
-def measured(job: TrainJob, *, warm_steps: int, peak_bytes: int, began: float) -> Measured:
-    """Return what the run itself recorded, its first `warm_steps` steps left out."""
-    lines = (job.work / "throughput.jsonl").read_text("utf-8").splitlines()
-    recorded = [json.loads(line)["tokens_per_second"] for line in lines]
-    tokens = step_tokens(job)
-    seconds = [EVERY_STEPS * tokens / found for found in recorded]
-    rows = MetricsFile(job.work / "metrics.jsonl").read()
-    timed = sum(seconds[warm_steps // EVERY_STEPS :])
-    ended = (job.work / "throughput.jsonl").stat().st_mtime
-    return Measured(
-        losses=[row.value for row in rows if row.metric == "loss"],
-        **speeds(seconds, tokens, warm_steps),
-        peak_bytes=peak_bytes,
-        start_seconds=ended - timed - began,
-    )
+def measured_here(job: TrainJob, context: OnlyRank, warm_steps: int) -> dict[str, Any]:
+    """Return what the only rank took."""
+    return {
+        **speeds(context.seconds, step_tokens(job), warm_steps),
+        "start_seconds": context.ends[warm_steps // EVERY_STEPS - 1] - BEGAN,
+    }
+
+
+def measured_on_ray(job: TrainJob, warm_steps: int) -> dict[str, Any]:
+    """Return what the ranks took by the run's own record."""
+    record = job.work / "throughput.jsonl"
+    found = [json.loads(line)["tokens_per_second"] for line in record.read_text().splitlines()]
+    seconds = [EVERY_STEPS * step_tokens(job) / speed for speed in found]
+    took = speeds(seconds, step_tokens(job), warm_steps)
+    before_end = time.time() - record.stat().st_mtime + sum(took["group_seconds"])
+    return {**took, "start_seconds": time.monotonic() - before_end - BEGAN}
 
 
 def main() -> None:
     """Do the job and write what was measured beside it."""
-    began = time.time()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("job", type=Path)
     parser.add_argument("--launch", choices=("process", "ray"), default="process")
     parser.add_argument("--warm-steps", type=int, required=True)
     parser.add_argument("--stop-after-step", type=int, help="and save nothing")
+    parser.add_argument("--baton", type=Path, help="folder of the baton; this side has place 0")
     arguments = parser.parse_args()
     job = read_job(arguments.job)
-    peak = (
-        run_on_ray(job) if arguments.launch == "ray" else run_here(job, arguments.stop_after_step)
-    )
-    found = measured(job, warm_steps=arguments.warm_steps, peak_bytes=peak, began=began)
-    found.write(job.work)
+    if arguments.launch == "ray":
+        peak = run_on_ray(job)
+        took = measured_on_ray(job, arguments.warm_steps)
+    else:
+        baton = Baton(arguments.baton, 0) if arguments.baton else None
+        context = OnlyRank(arguments.stop_after_step, baton)
+        peak = run_here(job, context)
+        if baton:
+            baton.drop()
+        took = measured_here(job, context, arguments.warm_steps)
+    rows = MetricsFile(job.work / "metrics.jsonl").read()
+    losses = [row.value for row in rows if row.metric == "loss"]
+    Measured(losses=losses, peak_bytes=peak, **took).write(job.work)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ import torch
 from torch.utils.data import Dataset, SequentialSampler
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
+from benchmarks.engine.baton import Baton
 from benchmarks.engine.fused import fuse_loss, liger_loss
 from benchmarks.engine.pretraining import (
     EVERY_STEPS,
@@ -85,25 +86,27 @@ class Windows(Dataset[dict[str, torch.Tensor]]):
 class Clock(TrainerCallback):
     """Takes the time of groups of steps."""
 
-    def __init__(self, stop_after_step: int | None) -> None:
+    def __init__(self, baton: Baton | None) -> None:
         self.seconds: list[float] = []
-        self.last = 0.0
-        self._stop_after_step = stop_after_step
+        self.ends: list[float] = []
+        """When each group was done."""
+        self._since = 0.0
+        self._baton = baton
 
     def on_train_begin(self, *_: Any, **__: Any) -> None:
         """Start the clock."""
-        self.last = time.monotonic()
+        self._since = time.monotonic()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Note the time of a group when it is done, and end when there are enough."""
+        """Note the time of a group when it is done."""
         if state.global_step % EVERY_STEPS == 0:
             if torch.cuda.is_available():
                 torch.cuda.synchronize()
-            now = time.monotonic()
-            self.seconds.append(now - self.last)
-            self.last = now
-        if state.global_step == self._stop_after_step:
-            control.should_training_stop = True
+            self.ends.append(time.monotonic())
+            self.seconds.append(self.ends[-1] - self._since)
+            if self._baton:
+                self._baton.hand_over()  # the last too: what this process ends with is work
+            self._since = time.monotonic()
 
 
 class _Trainer(Trainer):
@@ -157,22 +160,21 @@ def main() -> None:
     parser.add_argument("job", type=Path)
     parser.add_argument("settings")
     parser.add_argument("--warm-steps", type=int, required=True)
-    parser.add_argument("--stop-after-step", type=int)
+    parser.add_argument("--baton", type=Path, help="folder of the baton; this side has place 1")
     arguments = parser.parse_args()
     job = read_job(arguments.job)
     settings = PeerSettings.model_validate_json(arguments.settings)
     torch.set_num_threads(job.execution.threads_per_worker)
     torch.set_float32_matmul_precision(job.matmul_precision)
-    clock = Clock(arguments.stop_after_step)
+    baton = Baton(arguments.baton, 1) if arguments.baton else None
+    clock = Clock(baton)
     losses = train(job, settings, clock)
     on_gpu = job.execution.accelerator == "gpu"
     Measured(
         losses=losses,
         **speeds(clock.seconds, step_tokens(job), arguments.warm_steps),
         peak_bytes=torch.cuda.max_memory_allocated() if on_gpu else peak_resident_bytes("self"),
-        start_seconds=clock.last
-        - sum(clock.seconds[arguments.warm_steps // EVERY_STEPS :])
-        - began,
+        start_seconds=clock.ends[arguments.warm_steps // EVERY_STEPS - 1] - began,
     ).write(job.work)
 
 
