@@ -25,6 +25,7 @@ class Side:
     """The process of one side."""
 
     process: subprocess.Popen[bytes]
+    command: Sequence[str]
     work: Path
     timeout_seconds: float | None
 
@@ -52,7 +53,7 @@ class Side:
         """End with what the process printed and what its ranks did."""
         for path in (self.work / "output.txt", *sorted((self.work / "logs").glob("*.log"))):
             sys.stderr.write(path.read_text())
-        command = subprocess.list2cmdline(map(str, self.process.args))
+        command = subprocess.list2cmdline(self.command)
         raise SystemExit(f"error: {command} {what}")
 
 
@@ -122,7 +123,7 @@ class Setting:
                 preexec_fn=self._pin,
                 env={**os.environ, **self.environment},
             )
-        return Side(process, job.work, self.timeout_seconds)
+        return Side(process, command, job.work, self.timeout_seconds)
 
     def _pin(self) -> None:
         os.sched_setaffinity(0, self.cpus)

@@ -54,11 +54,11 @@ def test_a_side_that_fails_ends_the_one_that_waits_for_it(
         work.mkdir()
         with (work / "output.txt").open("w") as output:
             process = subprocess.Popen([sys.executable, "-c", code], stdout=output)
-        return sides.Side(process, work, None)
+        return sides.Side(process, [name], work, None)
 
     waits = start("waits", "import time; time.sleep(600)")
     fails = start("fails", "print('lost', flush=True); raise SystemExit(3)")
-    with pytest.raises(SystemExit, match="ended with status 3"):
+    with pytest.raises(SystemExit, match="error: fails ended with status 3"):
         sides.finish_together([waits, fails])
     assert waits.process.poll() is not None
     assert capsys.readouterr().err == "lost\n"
