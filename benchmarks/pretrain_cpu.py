@@ -3,13 +3,13 @@
 Three sides, each in processes of its own, with the same model, weights, tokens, global batch,
 optimizer and schedule: the loop unsharded (one process, two threads), Trainer (one process, two
 threads, the fastest of its settings; `--sweep` tries them), and the loop as two ZeRO-3 workers that
-Ray starts, as the laptop profile has it. The two single processes compile, and do five steps by
-turns, so that what slows the machine for seconds slows both; the workers follow them. Tokens a
-second are those of the median group of five steps after the first groups, in which they compile.
-The ratio with Trainer is the median over the pairs of groups, that of the workers over the turns.
-Memory is the largest resident set. Ends with status 1 when the loop unsharded has less than 1.3
-times Trainer's tokens a second or more memory, the workers less than 0.65 times the loop's, or the
-losses of a step differ by more than 0.1 %.
+Ray starts, as the laptop profile has it. The two single processes compile. The sides do five steps
+by turns, the others held still, so that what slows the machine for seconds slows all. Tokens a
+second are those of the median group of five steps after the first groups, in which they compile;
+ratios are medians over the pairs of groups done one after the other, of all turns. Memory is the
+largest resident set. Ends with status 1 when the loop unsharded has less than 1.3 times Trainer's
+tokens a second or more memory, the workers less than 0.65 times the loop's, or the losses of a step
+differ by more than 0.1 %.
 `--quick` is a tiny model, once, and judges the losses alone; it keeps no result.
 """
 
@@ -62,27 +62,30 @@ ZERO3 = TrainingExecution(persistent_parameter_elements=10_000_000)
 class Setting(sides.Setting):
     """What all sides of the comparison are given, and the sides."""
 
-    def single(self, name: str, settings: PeerSettings) -> list[Measured]:
-        """Our loop in one process and Trainer in one, which do groups of steps by turns.
+    def turn(self, name: str, settings: PeerSettings) -> list[Measured]:
+        """Our loop in one process, Trainer, and our loop on two workers, by turns of five steps.
 
-        Ours ends before it would save, as Trainer does.
+        Ours in one process ends before it would save, as Trainer does.
         """
         baton = self.folder / f"baton-{name}"
-        baton.mkdir()
-        Baton.create(baton)
         ours = ["benchmarks.engine.train_ours", "--stop-after-step", str(self.steps)]
-        passing = ["--baton", str(baton)]
+        workers = ["benchmarks.engine.train_ours", "--launch", "ray"]
+        programs = (
+            ("unsharded", UNSHARDED, ours),
+            ("trainer", UNSHARDED, peer(settings)),
+            ("zero3", ZERO3, workers),
+        )
+        Baton.create(baton, len(programs))
         return sides.finish_together(
             [
-                self.start(f"unsharded-{name}", UNSHARDED, [*ours, *passing]),
-                self.start(f"trainer-{name}", UNSHARDED, [*peer(settings), *passing]),
+                self.start(
+                    f"{side}-{name}",
+                    execution,
+                    [*program, "--baton", str(baton), "--place", str(place)],
+                )
+                for place, (side, execution, program) in enumerate(programs)
             ]
         )
-
-    def zero3(self, name: str) -> Measured:
-        """Our loop on two workers of Ray's."""
-        ours = ["benchmarks.engine.train_ours", "--launch", "ray"]
-        return self.run(f"zero3-{name}", ZERO3, ours)
 
     def trainer(self, name: str, settings: PeerSettings) -> Measured:
         """Trainer in one process."""
@@ -95,23 +98,23 @@ def peer(settings: PeerSettings) -> list[str]:
 
 
 def compare(setting: Setting, trainer: PeerSettings, turns: int) -> dict[str, Any]:
-    """Run the sides by turns; return their medians."""
+    """Run all sides `turns` times; return their medians."""
     setting.write_tokens()
     found: dict[str, list[Measured]] = {"unsharded": [], "trainer": [], "zero3": []}
     for turn in range(turns):
-        ours, theirs = setting.single(str(turn), trainer)
-        for name, row in zip(found, (ours, theirs, setting.zero3(str(turn))), strict=True):
-            found[name].append(row)
+        for rows, row in zip(found.values(), setting.turn(str(turn), trainer), strict=True):
+            rows.append(row)
         latest = {name: round(rows[-1].tokens_per_second) for name, rows in found.items()}
         print(f"turn {turn + 1}: tokens/s {latest}", file=sys.stderr, flush=True)
-    told = {name: sides.summary(rows) for name, rows in found.items()}
     losses = {name: rows[0].losses for name, rows in found.items()}
+    unsharded = found["unsharded"]
     return {
-        "sides": told,
-        "unsharded_over_trainer": round(
-            sides.paired_ratio(found["unsharded"], found["trainer"]), 3
-        ),
-        "zero3_over_unsharded": round(sides.ratio(found["zero3"], found["unsharded"]), 3),
+        "turns": turns,
+        "steps": setting.steps,
+        "warm_steps": setting.warm_steps,
+        "sides": sides.summaries(found),
+        "unsharded_over_trainer": round(sides.paired_ratio(unsharded, found["trainer"]), 3),
+        "zero3_over_unsharded": round(sides.paired_ratio(found["zero3"], unsharded), 3),
         "loss_difference": round(sides.loss_difference(losses), 6),
     }
 

@@ -151,7 +151,7 @@ def compare(
 
 def summary(found: Mapping[str, list[Measured]], peak: float | None) -> dict[str, Any]:
     """Return what the sides took, with their MFU where the peak is known."""
-    told = {name: sides.summary(rows) for name, rows in found.items()}
+    told = sides.summaries(found)
     for side in told.values():
         side["mfu"] = None if peak is None else round(side["tokens_per_second"] / peak, 4)
     ratio = sides.ratio(found["ours"], found["trainer"])

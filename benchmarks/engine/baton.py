@@ -1,31 +1,33 @@
-"""Lets two processes work by turns, so that a moment in which the machine is slow slows both."""
+"""Lets processes work by turns, so that a moment in which the machine is slow slows all of them."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-PLACES = 2
-
 
 class Baton:
-    """One process's hand in the passing: who holds the baton works, the other waits.
+    """One process's hand in the passing: who holds the baton works, the others wait.
 
     Before its first `hand_over` each works as it likes. The process at place 0 holds the baton
-    first, and drops it at its end; both hand it over as often.
+    first. All hand it over after each turn, and place 0 drops it after its last instead; the others
+    get it once more, with nothing left to do, and drop it too. So none ends, which is work, before
+    all have done their last.
     """
 
     def __init__(self, folder: Path, place: int) -> None:
-        """`place` is 0 or 1; `create` has made the pipes in `folder`."""
+        """`create` has made the pipes in `folder`; places count from 0."""
         self._holds = place == 0
-        # Opened for both ways: neither side waits for the other to open it, or fails when it ended.
-        pipes = [os.open(folder / f"baton-{at}", os.O_RDWR) for at in range(PLACES)]
-        self._mine, self._next = pipes[place], pipes[1 - place]
+        # Opened for both ways: no side waits for the next to open it, or fails when that ended.
+        places = len(list(folder.iterdir()))
+        pipes = [os.open(folder / f"baton-{at}", os.O_RDWR) for at in range(places)]
+        self._mine, self._next = pipes[place], pipes[(place + 1) % places]
 
     @staticmethod
-    def create(folder: Path) -> None:
-        """Make the pipes that the baton goes through."""
-        for place in range(PLACES):
+    def create(folder: Path, places: int) -> None:
+        """Make the folder and the pipes that the baton goes through."""
+        folder.mkdir()
+        for place in range(places):
             os.mkfifo(folder / f"baton-{place}")
 
     def hand_over(self) -> None:

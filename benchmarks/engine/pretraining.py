@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 import statistics
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 from pydantic import BaseModel, ConfigDict
 
 from polylm_core.settings import CheckpointPolicy, TrainingExecution
@@ -197,6 +199,11 @@ def speeds(seconds: Sequence[float], step_tokens: int, warm_steps: int) -> dict[
         "mean_tokens_per_second": tokens / statistics.fmean(timed),
         "group_seconds": list(timed),
     }
+
+
+def seconds_since_start() -> float:
+    """Return the age of this process."""
+    return time.time() - float(psutil.Process().create_time())
 
 
 def peak_resident_bytes(pid: int | str) -> int:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+import signal
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
 from benchmarks.engine.pretraining import Load, Measured, make_job, write_job, write_tokens
+from benchmarks.engine.ranks_by_turns import rank_processes
 from polylm_core.settings import TrainingExecution
 
 POLL_SECONDS = 0.2
@@ -46,8 +49,14 @@ class Side:
 
     def end(self) -> None:
         """Kill it where it still runs."""
+        if self.process.poll() is not None:
+            return
+        ranks = rank_processes(self.work)
         self.process.kill()
         self.process.wait()
+        for pid in ranks:  # one that is held still would not see that its Ray has ended
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
 
     def _fail(self, what: str) -> NoReturn:
         """End with what the process printed and what its ranks did."""
@@ -59,14 +68,16 @@ class Side:
 
 def finish_together(sides: Sequence[Side]) -> list[Measured]:
     """Return what sides measured that wait for each other; one that fails ends all."""
+    running = list(sides)
     try:
-        while any(side.process.poll() is None for side in sides):
-            if any(side.process.poll() for side in sides):
-                break
-            time.sleep(POLL_SECONDS)
-        # Those that failed first: the others may wait for them.
-        for side in sorted(sides, key=lambda side: not side.process.poll()):
-            side.finish()
+        while running:
+            # The one that failed first: the others may wait for it.
+            ended = next((side for side in running if side.process.poll() is not None), None)
+            if ended is None:
+                time.sleep(POLL_SECONDS)
+                continue
+            ended.finish()
+            running.remove(ended)
         return [side.finish() for side in sides]
     finally:
         for side in sides:
@@ -129,8 +140,13 @@ class Setting:
         os.sched_setaffinity(0, self.cpus)
 
 
-def summary(rows: Sequence[Measured]) -> dict[str, Any]:
-    """Return the medians of one side's turns."""
+def summaries(found: Mapping[str, Sequence[Measured]]) -> dict[str, dict[str, Any]]:
+    """Return the medians of each side's turns, and the loss of the last step that all recorded."""
+    steps = min(len(row.losses) for rows in found.values() for row in rows)
+    return {name: _summary(rows, steps) for name, rows in found.items()}
+
+
+def _summary(rows: Sequence[Measured], steps: int) -> dict[str, Any]:
     return {
         "tokens_per_second": round(statistics.median(row.tokens_per_second for row in rows), 1),
         "by_turn": [round(row.tokens_per_second) for row in rows],
@@ -138,7 +154,7 @@ def summary(rows: Sequence[Measured]) -> dict[str, Any]:
         "peak_megabytes": round(statistics.median(row.peak_bytes for row in rows) / 1e6),
         "start_seconds": round(statistics.median(row.start_seconds for row in rows), 1),
         "first_loss": round(rows[0].losses[0], 5),
-        "last_loss": round(rows[0].losses[-1], 5),
+        "last_loss": round(rows[0].losses[steps - 1], 5),
     }
 
 

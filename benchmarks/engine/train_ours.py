@@ -8,14 +8,12 @@ that the job's execution declares, as the laptop profile does.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from benchmarks.engine.baton import Baton
 from benchmarks.engine.pretraining import (
@@ -23,14 +21,15 @@ from benchmarks.engine.pretraining import (
     Measured,
     peak_resident_bytes,
     read_job,
+    seconds_since_start,
     speeds,
     step_tokens,
 )
+from benchmarks.engine.ranks_by_turns import RanksByTurns, rank_processes
 from polylm_core.training.job import TrainJob
 from polylm_core.training.metrics import MetricsFile
 
 POLL_SECONDS = 0.25
-BEGAN = time.monotonic()
 
 
 class Finished(Exception):
@@ -95,7 +94,7 @@ def run_here(job: TrainJob, context: OnlyRank) -> int:
     return torch.cuda.max_memory_allocated() if on_gpu else peak_resident_bytes("self")
 
 
-def run_on_ray(job: TrainJob) -> int:
+def run_on_ray(job: TrainJob, turns: RanksByTurns) -> int:
     """Train on ranks that Ray starts; return the most memory each had, added up."""
     from polylm_core.compute.on_ray import RayBackend
     from polylm_core.progress import NullProgress
@@ -110,25 +109,25 @@ def run_on_ray(job: TrainJob) -> int:
         private_cpus=execution.workers * execution.threads_per_worker,
     )
     steps = job.schedule.num_steps
+    turns.start()
     with _watched(job.work) as peaks:
         run_job(job, backend, NullProgress(), num_steps=steps, what="steps")
     return sum(peaks.values())
 
 
 @contextmanager
-def _watched(work: Path) -> Iterator[dict[str, int]]:
-    """Look at the memory of the processes that hold the locks of the ranks, until the block ends.
+def _watched(work: Path) -> Iterator[dict[int, int]]:
+    """Look at the memory of the ranks until the block ends.
 
-    The dictionary has the most that each rank has had.
+    The dictionary has the most that the process of each rank has had.
     """
-    peaks: dict[str, int] = {}
+    peaks: dict[int, int] = {}
     ended = threading.Event()
 
     def watch() -> None:
         while not ended.wait(POLL_SECONDS):
-            for lock in work.glob("trainer-*.lock"):
-                pid = lock.read_text().strip()
-                peaks[lock.name] = max(peaks.get(lock.name, 0), peak_resident_bytes(pid or "none"))
+            for pid in rank_processes(work):
+                peaks[pid] = max(peaks.get(pid, 0), peak_resident_bytes(pid))
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()
@@ -139,47 +138,37 @@ def _watched(work: Path) -> Iterator[dict[str, int]]:
         thread.join()
 
 
-def measured_here(job: TrainJob, context: OnlyRank, warm_steps: int) -> dict[str, Any]:
-    """Return what the only rank took."""
-    return {
-        **speeds(context.seconds, step_tokens(job), warm_steps),
-        "start_seconds": context.ends[warm_steps // EVERY_STEPS - 1] - BEGAN,
-    }
-
-
-def measured_on_ray(job: TrainJob, warm_steps: int) -> dict[str, Any]:
-    """Return what the ranks took by the run's own record."""
-    record = job.work / "throughput.jsonl"
-    found = [json.loads(line)["tokens_per_second"] for line in record.read_text().splitlines()]
-    seconds = [EVERY_STEPS * step_tokens(job) / speed for speed in found]
-    took = speeds(seconds, step_tokens(job), warm_steps)
-    before_end = time.time() - record.stat().st_mtime + sum(took["group_seconds"])
-    return {**took, "start_seconds": time.monotonic() - before_end - BEGAN}
-
-
 def main() -> None:
     """Do the job and write what was measured beside it."""
+    began = time.monotonic() - seconds_since_start()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("job", type=Path)
     parser.add_argument("--launch", choices=("process", "ray"), default="process")
     parser.add_argument("--warm-steps", type=int, required=True)
     parser.add_argument("--stop-after-step", type=int, help="and save nothing")
-    parser.add_argument("--baton", type=Path, help="folder of the baton; this side has place 0")
+    parser.add_argument("--baton", type=Path, help="folder of the baton that sides pass by turns")
+    parser.add_argument("--place", type=int, default=0, help="this side's in the passing")
     arguments = parser.parse_args()
     job = read_job(arguments.job)
+    baton = Baton(arguments.baton, arguments.place) if arguments.baton else None
+    clock: OnlyRank | RanksByTurns
     if arguments.launch == "ray":
-        peak = run_on_ray(job)
-        took = measured_on_ray(job, arguments.warm_steps)
+        if baton is None:
+            parser.error("--launch ray needs --baton")
+        clock = RanksByTurns(job.work, baton, job.schedule.num_steps // EVERY_STEPS)
+        peak = run_on_ray(job, clock)
     else:
-        baton = Baton(arguments.baton, 0) if arguments.baton else None
-        context = OnlyRank(arguments.stop_after_step, baton)
-        peak = run_here(job, context)
+        clock = OnlyRank(arguments.stop_after_step, baton)
+        peak = run_here(job, clock)
         if baton:
             baton.drop()
-        took = measured_here(job, context, arguments.warm_steps)
     rows = MetricsFile(job.work / "metrics.jsonl").read()
-    losses = [row.value for row in rows if row.metric == "loss"]
-    Measured(losses=losses, peak_bytes=peak, **took).write(job.work)
+    Measured(
+        losses=[row.value for row in rows if row.metric == "loss"],
+        peak_bytes=peak,
+        start_seconds=clock.ends[arguments.warm_steps // EVERY_STEPS - 1] - began,
+        **speeds(clock.seconds, step_tokens(job), arguments.warm_steps),
+    ).write(job.work)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from benchmarks.engine.pretraining import (
     PeerSettings,
     peak_resident_bytes,
     read_job,
+    seconds_since_start,
     speeds,
     step_tokens,
 )
@@ -105,7 +106,7 @@ class Clock(TrainerCallback):
             self.ends.append(time.monotonic())
             self.seconds.append(self.ends[-1] - self._since)
             if self._baton:
-                self._baton.hand_over()  # the last too: what this process ends with is work
+                self._baton.hand_over()
             self._since = time.monotonic()
 
 
@@ -155,20 +156,23 @@ def train(job: TrainJob, settings: PeerSettings, clock: Clock) -> list[float]:
 
 def main() -> None:
     """Do the job and write what was measured beside it."""
-    began = time.monotonic()
+    began = time.monotonic() - seconds_since_start()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("job", type=Path)
     parser.add_argument("settings")
     parser.add_argument("--warm-steps", type=int, required=True)
-    parser.add_argument("--baton", type=Path, help="folder of the baton; this side has place 1")
+    parser.add_argument("--baton", type=Path, help="folder of the baton that sides pass by turns")
+    parser.add_argument("--place", type=int, default=0, help="this side's in the passing")
     arguments = parser.parse_args()
     job = read_job(arguments.job)
     settings = PeerSettings.model_validate_json(arguments.settings)
     torch.set_num_threads(job.execution.threads_per_worker)
     torch.set_float32_matmul_precision(job.matmul_precision)
-    baton = Baton(arguments.baton, 1) if arguments.baton else None
+    baton = Baton(arguments.baton, arguments.place) if arguments.baton else None
     clock = Clock(baton)
     losses = train(job, settings, clock)
+    if baton:
+        baton.drop()
     on_gpu = job.execution.accelerator == "gpu"
     Measured(
         losses=losses,

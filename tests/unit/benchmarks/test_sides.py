@@ -15,26 +15,30 @@ from benchmarks.engine.baton import Baton
 from benchmarks.engine.pretraining import Measured
 
 
-def test_two_work_by_turns(tmp_path: Path) -> None:
-    Baton.create(tmp_path)
+def test_processes_work_by_turns_and_end_after_the_last_turn_of_all(tmp_path: Path) -> None:
+    folder = tmp_path / "baton"
+    Baton.create(folder, 3)
     done: list[int] = []
-    warm = threading.Barrier(2)
+    warm = threading.Barrier(3)
 
     def work(place: int) -> None:
-        baton = Baton(tmp_path, place)
+        baton = Baton(folder, place)
         warm.wait()
-        for _ in range(3):
-            baton.hand_over()
-            done.append(place)
-            time.sleep(0.01)  # time in which the other would work, had it not to wait
+        for group in range(4):
+            if group:  # the first each does when it likes
+                done.append(place)
+                time.sleep(0.01)  # in which the others would work, had they not to wait
+            if place or group < 3:
+                baton.hand_over()
+        done.append(-1)
         baton.drop()
 
-    threads = [threading.Thread(target=work, args=(place,), daemon=True) for place in (0, 1)]
+    threads = [threading.Thread(target=work, args=(place,), daemon=True) for place in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(10)
-    assert done == [1, 0, 1, 0, 1, 0]
+    assert done == [1, 2, 0] * 3 + [-1] * 3
 
 
 def test_speeds_of_a_pair_are_compared_group_by_group() -> None:
