@@ -146,7 +146,8 @@ class TranslateConfig(_Section):
     `openai` keeps each answer by itself."""
     round_trip_samples: int = Field(default=0, ge=0)
     """Texts per language that are translated back and compared with the English ones by BLEU,
-    chrF++ and TER (TaCo: 1,000). It flatters, as the same translator goes both ways."""
+    chrF++ and TER (TaCo: 1,000): so many of the seed tasks, and so many of all the sets of
+    `taco.from_imports`. It flatters, as the same translator goes both ways."""
     protection: ProtectionConfig = ProtectionConfig()
 
     @field_validator("languages")
