@@ -285,11 +285,6 @@ class ChatModelFolder(Artifact):
 
     stage = "finetune"
 
-    @property
-    def adapters(self) -> list[str]:
-        """Names of the phases with an adapter."""
-        return adapters_of(self.path)
-
 
 class Scores(Artifact):
     """`09_scores`: `scores.parquet` (suite, metric, language, value, items) and `predictions/`."""

@@ -12,6 +12,7 @@ from polylm_core.artifacts import (
     Mixture,
     Tokenizer,
     TokenSet,
+    adapters_of,
     partial_folder,
     publish,
 )
@@ -123,4 +124,4 @@ def test_the_adapters_of_a_chat_model_are_the_folders_of_its_phases(tmp_path: Pa
         (partial / ADAPTERS / name).mkdir(parents=True)
     (partial / ADAPTERS / "README.md").write_text("Two adapters.")
     made = publish(ChatModelFolder, partial, tmp_path / "08_chat", inputs={}, params={}, counts={})
-    assert made.adapters == ["german", "spanish"]
+    assert adapters_of(made.path) == ["german", "spanish"]
