@@ -48,8 +48,8 @@ def held_out_items(
     return [item for turn in turns for item in turn if item is not None][:most]
 
 
-def tatoeba_items(folder: Path, code: str, most: int, known: frozenset[str]) -> list[Item]:
-    """Sentences of one language, drawn by their text; none that the training set has."""
+def _tatoeba_pairs(folder: Path, code: str) -> list[tuple[str, str]]:
+    """The pairs of one language, English first; ends the program with a missing file's name."""
     stem = f"tatoeba.{code[:3]}-eng"
     files = [folder / f"{stem}.{side}" for side in ("eng", code[:3])]
     for file in files:
@@ -58,7 +58,18 @@ def tatoeba_items(folder: Path, code: str, most: int, known: frozenset[str]) -> 
                 f"error: {file} is missing; unpack tatoeba112.tar.xz and name its folder"
             )
     english, other = (file.read_text("utf-8").splitlines() for file in files)
-    rows = [pair for pair in zip(english, other, strict=True) if known.isdisjoint(pair)]
+    return list(zip(english, other, strict=True))
+
+
+def tatoeba_english(folder: Path, codes: Sequence[str], known: frozenset[str]) -> list[str]:
+    """The English sides of all languages, each once; none that the training set has."""
+    texts = {text for code in codes for text, _ in _tatoeba_pairs(folder, code)}
+    return sorted(texts - known, key=lambda text: hashlib.sha256(text.encode()).digest())
+
+
+def tatoeba_items(folder: Path, code: str, most: int, known: frozenset[str]) -> list[Item]:
+    """Sentences of one language, drawn by their text; none that the training set has."""
+    rows = [pair for pair in _tatoeba_pairs(folder, code) if known.isdisjoint(pair)]
     rows.sort(key=lambda pair: hashlib.sha256("\t".join(pair).encode()).digest())
     name = get_language(code).english_name
     return [

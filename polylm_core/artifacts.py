@@ -275,15 +275,15 @@ ADAPTERS = "adapters"
 """Folder of a chat model's adapters: `adapters/<phase>` is what a LoRA phase learned, for peft."""
 
 
+def adapters_of(chat: Path) -> list[str]:
+    """Names of the adapters in a chat model's folder: of the phases that learned one."""
+    return sorted(path.name for path in chat.glob(f"{ADAPTERS}/*") if path.is_dir())
+
+
 class ChatModelFolder(Artifact):
     """`08_chat`: an instruction-tuned Hugging Face folder with its chat template."""
 
     stage = "finetune"
-
-    @property
-    def adapters(self) -> list[str]:
-        """Names of the phases with an adapter."""
-        return sorted(path.name for path in self.path.glob(f"{ADAPTERS}/*"))
 
 
 class Scores(Artifact):

@@ -23,10 +23,10 @@ import functools
 import types
 from collections.abc import Mapping
 from importlib import resources
-from typing import Literal
+from typing import Annotated, Literal
 
 import babel
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from polylm_core.errors import UnknownLanguageError
 
@@ -195,6 +195,19 @@ def get_language(code: str) -> Language:
     if code not in languages:
         raise UnknownLanguageError(code, languages)
     return languages[code]
+
+
+def known_code(code: str) -> str:
+    """Return a code of the registry; raises ValueError, which pydantic tells with its place."""
+    try:
+        get_language(code)
+    except UnknownLanguageError as error:
+        raise ValueError(str(error)) from error
+    return code
+
+
+LanguageCode = Annotated[str, AfterValidator(known_code)]
+"""A code of the registry, as a field of `params.yaml`."""
 
 
 @functools.cache

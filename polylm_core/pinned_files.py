@@ -11,21 +11,9 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from polylm_core.errors import UnknownLanguageError
-from polylm_core.languages import get_language
-
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 SourceName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][\w.-]*$")]
 FileName = Annotated[str, StringConstraints(pattern=r"^[^/\s][^\t\n]*$")]
-
-
-def known_code(code: str) -> str:
-    """Return a code of the registry; raises ValueError, which pydantic tells with its place."""
-    try:
-        get_language(code)
-    except UnknownLanguageError as error:
-        raise ValueError(str(error)) from error
-    return code
 
 
 class _Section(BaseModel):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from polylm_core.artifacts import ADAPTERS
+from polylm_core.artifacts import ADAPTERS, adapters_of
 from polylm_core.errors import TrainingError
 
 
@@ -16,8 +16,7 @@ def merged(chat: Path, phase: str, out: Path) -> list[str]:
     """
     from polylm_core.training.adapter_export import merge  # torch costs seconds
 
-    adapters = chat / ADAPTERS
-    known = sorted(path.name for path in adapters.glob("*") if path.is_dir())
+    known = adapters_of(chat)
     if phase not in known:
         raise TrainingError(
             f"{chat} has no adapter {phase!r}; it has {', '.join(known) or 'none at all'}"
@@ -26,7 +25,7 @@ def merged(chat: Path, phase: str, out: Path) -> list[str]:
         raise TrainingError(f"{out} is there already; name a folder that is not")
     partial = out.with_name(f".{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
-    certificate = merge(chat, adapters / phase, partial)
+    certificate = merge(chat, chat / ADAPTERS / phase, partial)
     partial.rename(out)
     differences = {row.language: row.logit_difference for row in certificate.languages}
     return [

@@ -55,6 +55,16 @@ class Bureau:
         """Raise TranslatorError with every pair of languages that cannot be translated."""
         require_none(self.translator.problem(source, target) for source, target in pairs)
 
+    def require_from(self, source: str, targets: Sequence[str]) -> None:
+        """Raise TranslatorError with every language that it does not translate into.
+
+        The way back is needed too where a sample is translated back.
+        """
+        ways = [(source, target) for target in targets]
+        if self.config.round_trip_samples:
+            ways += [(target, source) for target in targets]
+        self.require(ways)
+
     def translate(self, texts: Sequence[str], source: str, target: str) -> list[Translation]:
         """Translate all texts; raises TranslatorError or TeacherError.
 

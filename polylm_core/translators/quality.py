@@ -29,6 +29,8 @@ tokenizers for Japanese and Korean and its SentencePiece model are not installed
 class Quality:
     """What became of a sample."""
 
+    texts: str
+    """What it was drawn from."""
     language: str
     """The target language; the scores are of the source language's texts."""
     samples: int
@@ -58,16 +60,21 @@ def _place(seed: int, text: str) -> bytes:
 
 
 def round_trip(
-    bureau: Bureau, known: Mapping[str, str], source: str, target: str, seed: int
+    bureau: Bureau, known: Mapping[str, str], source: str, target: str, *, texts: str, seed: int
 ) -> Quality:
-    """Send a sample of texts and their translations back; raises TranslatorError, TeacherError."""
+    """Send a sample of texts' translations back; raises TranslatorError or TeacherError.
+
+    `known` has the translation of each text, and `texts` says what they are.
+    """
     sample = sample_of(list(known), seed, bureau.config.round_trip_samples)
     back = bureau.translate([known[text] for text in sample], target, source)
     pairs = [(text, made.text) for text, made in zip(sample, back, strict=True) if not made.refusal]
-    return compare(pairs, source, target, refused=len(sample) - len(pairs))
+    return compare(pairs, source, target, texts=texts, refused=len(sample) - len(pairs))
 
 
-def compare(pairs: Sequence[tuple[str, str]], source: str, target: str, *, refused: int) -> Quality:
+def compare(
+    pairs: Sequence[tuple[str, str]], source: str, target: str, *, texts: str, refused: int
+) -> Quality:
     """Compare texts of the source language with what came back."""
     by_characters = get_language(source).words == "none"
     tokenizer = TOKENIZERS.get(source, "char" if by_characters else "13a")
@@ -80,6 +87,7 @@ def compare(pairs: Sequence[tuple[str, str]], source: str, target: str, *, refus
         return round(float(metric.corpus_score(hypotheses, [references]).score), DECIMALS)
 
     return Quality(
+        texts,
         target,
         samples=len(pairs),
         refused=refused,

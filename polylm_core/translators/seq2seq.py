@@ -129,4 +129,6 @@ def _load(folder: Path, fingerprint: str) -> tuple[Any, Any]:
         model: Any = AutoModelForSeq2SeqLM.from_pretrained(
             folder, dtype=torch.float32, local_files_only=True
         )
+    # MarianMT's files write `</s>` at the length limit: what is cut off would seem to have ended.
+    model.generation_config.forced_eos_token_id = None
     return _load_tokenizer(folder, fingerprint), model.eval()

@@ -7,9 +7,12 @@ from pathlib import Path
 import pytest
 
 from polylm_core.artifacts import (
+    ADAPTERS,
+    ChatModelFolder,
     Mixture,
     Tokenizer,
     TokenSet,
+    adapters_of,
     partial_folder,
     publish,
 )
@@ -113,3 +116,12 @@ def test_what_was_made_from_another_tokenizer_is_refused(tmp_path: Path) -> None
     other = make(tmp_path, b"other pieces")
     with pytest.raises(MismatchedArtifactError, match="dvc repro encode"):
         tokens.require_made_from("vocab", other)
+
+
+def test_the_adapters_of_a_chat_model_are_the_folders_of_its_phases(tmp_path: Path) -> None:
+    partial = partial_folder(tmp_path / "08_chat")
+    for name in ("spanish", "german"):
+        (partial / ADAPTERS / name).mkdir(parents=True)
+    (partial / ADAPTERS / "README.md").write_text("Two adapters.")
+    made = publish(ChatModelFolder, partial, tmp_path / "08_chat", inputs={}, params={}, counts={})
+    assert adapters_of(made.path) == ["german", "spanish"]

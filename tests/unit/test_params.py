@@ -47,6 +47,32 @@ def test_three_mistakes_are_told_together(tmp_path: Path) -> None:
     assert "'many'" in text
 
 
+def test_a_wrong_code_of_a_language_is_told_alike_with_its_place(tmp_path: Path) -> None:
+    declared = {"license": "MIT", "files": {"a.jsonl": "0" * 64}}
+    translate = {
+        "translator": {"kind": "table", "license": "MIT"},
+        "languages": ["spa_Latn", "por_Latin"],
+    }
+    columns = {"language_column": "lang", "languages": {"pt": "por_Latin"}}
+    file = written(
+        tmp_path,
+        ingest__sources__books={"format": "jsonl", **declared, **columns},
+        instruct__imports={"alpaca": {"format": "columns", **declared, "language": "por_Latin"}},
+        instruct__translate=translate,
+    )
+    with pytest.raises(ParamsError) as caught:
+        load_params(file)
+    problems = {problem.location: problem for problem in caught.value.problems}
+    assert problems.keys() == {
+        "ingest.sources.books.languages.pt",
+        "instruct.imports.alpaca.language",
+        "instruct.translate.languages.1",
+    }
+    assert {problem.value for problem in problems.values()} == {"por_Latin"}
+    (told,) = {problem.message for problem in problems.values()}
+    assert "unknown language 'por_Latin'; did you mean por_Latn" in told
+
+
 def test_a_name_that_does_not_exist_is_told_with_its_path(tmp_path: Path) -> None:
     file = written(tmp_path, pretrain__optimizer__peak_learning_rat=0.1)
     with pytest.raises(ParamsError, match=r"pretrain\.optimizer\.peak_learning_rat"):

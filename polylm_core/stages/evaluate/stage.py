@@ -19,6 +19,7 @@ from polylm_core.artifacts import (
     Scores,
     ShardSet,
     TokenSet,
+    adapters_of,
     partial_folder,
 )
 from polylm_core.errors import MismatchedArtifactError, StageError
@@ -111,7 +112,7 @@ def require_adapter(adapter: str | None, chat: ChatModelFolder) -> None:
 
     Without its adapter, a model that nothing but adapters was trained for is the base.
     """
-    names = chat.adapters
+    names = adapters_of(chat.path)
     if adapter is not None and adapter not in names:
         raise StageError(
             f"evaluate.adapter is {adapter!r}; the chat model has "

@@ -11,8 +11,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from polylm_core.languages import ENGLISH
-from polylm_core.pinned_files import SourceName, known_code
+from polylm_core.languages import ENGLISH, LanguageCode
+from polylm_core.pinned_files import SourceName
 from polylm_core.stages.base import StageConfig
 from polylm_core.stages.ingest.declared import Columns, Declared, FileSource
 
@@ -48,10 +48,8 @@ class TextSource(FileSource):
     """`text`."""
     document: Literal["file", "block", "line"]
     """What a document is: a file, a block between empty lines, or a line."""
-    language: str | None = None
+    language: LanguageCode | None = None
     """The language of all of it; without one `curate` finds out."""
-
-    _known_language = field_validator("language")(lambda code: code and known_code(code))
 
 
 class WetSource(FileSource):
@@ -76,10 +74,8 @@ class WikipediaSource(FileSource):
 
     format: Literal["wikipedia"]
     """`wikipedia`."""
-    language: str
+    language: LanguageCode
     """The language of the wiki."""
-
-    _known_language = field_validator("language")(known_code)
 
 
 class HuggingFaceSource(Declared, Columns):
@@ -91,7 +87,7 @@ class HuggingFaceSource(Declared, Columns):
     """Its name, such as `statmt/cc100`."""
     revision: str = Field(pattern=r"^[0-9a-f]{40}$")
     """The commit, in full."""
-    configs: Mapping[str, str | None] = Field(default_factory=lambda: {"default": None})
+    configs: Mapping[str, LanguageCode | None] = Field(default_factory=lambda: {"default": None})
     """Its configurations with the language of each; null where `language`, a column or `curate`
     says it."""
     split: str = "train"
@@ -99,25 +95,16 @@ class HuggingFaceSource(Declared, Columns):
     first: int | None = Field(default=None, ge=1)
     """Take so many files of each configuration, by name; null for all of them."""
 
-    @field_validator("configs")
-    @classmethod
-    def _known_configs(cls, configs: Mapping[str, str | None]) -> Mapping[str, str | None]:
-        for code in filter(None, configs.values()):
-            known_code(code)
-        return configs
-
 
 class PairSource(FileSource):
     """A source of sentence pairs with English."""
 
-    languages: tuple[str, str]
+    languages: tuple[LanguageCode, LanguageCode]
     """Languages of the two sides, in the order of the files; one is `eng_Latn`."""
 
     @field_validator("languages")
     @classmethod
     def _with_english(cls, languages: tuple[str, str]) -> tuple[str, str]:
-        for code in languages:
-            known_code(code)
         if languages.count(ENGLISH) != 1:
             raise ValueError(f"one of the two languages is {ENGLISH}")
         return languages

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
-from polylm_core.pinned_files import FileList, PinnedFiles, known_code
+from polylm_core.languages import LanguageCode
+from polylm_core.pinned_files import FileList, PinnedFiles
 from polylm_core.stages.base import StageConfig
 
 
@@ -53,28 +54,16 @@ class Columns(StageConfig):
     """Column of an id that is unique in the source; without one the text's sha256 is the id."""
     url_column: str | None = None
     """Column of the address the text was found at."""
-    language: str | None = None
+    language: LanguageCode | None = None
     """The language of all of it; with neither this nor `language_column`, `curate` finds out."""
     language_column: str | None = None
     """Column of each row's language."""
-    languages: Mapping[str, str] = Field(default_factory=dict)
+    languages: Mapping[str, LanguageCode] = Field(default_factory=dict)
     """What the labels of `language_column` mean, such as `sw: swh_Latn`; rows with other labels are
     passed over. Empty: the labels are FLORES-200 codes."""
     share: float = Field(default=1.0, gt=0, le=1)
     """Share of the rows that is taken, drawn by the sha256 of their text: the same rows whatever
     the order, and of two shares the smaller one's are among the larger one's."""
-
-    @field_validator("language")
-    @classmethod
-    def _known_language(cls, code: str | None) -> str | None:
-        return code if code is None else known_code(code)
-
-    @field_validator("languages")
-    @classmethod
-    def _known_languages(cls, languages: Mapping[str, str]) -> Mapping[str, str]:
-        for code in languages.values():
-            known_code(code)
-        return languages
 
     @model_validator(mode="after")
     def _one_way(self) -> Columns:

@@ -6,6 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from polylm_core.languages import LanguageCode
 from polylm_core.stages.base import StageConfig
 from polylm_core.stages.instruct.imports.config import Imports
 from polylm_core.stages.instruct.parts_config import CompositionConfig, HeadedConfig
@@ -59,7 +60,7 @@ class TacoConfig(StageConfig):
     """Aligned pairs each language gets, beside all seed tasks that it has."""
     headed: HeadedConfig | None = None
     """Headings of documentation and the paragraphs under them, beside these."""
-    from_imports: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    from_imports: dict[str, tuple[LanguageCode, ...]] = Field(default_factory=dict)
     """English sets of `imports` (TaCo: Alpaca and Dolly), and the languages that `translate` brings
     each into."""
     also_plain: bool = False

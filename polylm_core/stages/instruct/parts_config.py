@@ -7,19 +7,11 @@ from typing import Self
 
 from pydantic import Field, field_validator, model_validator
 
-from polylm_core.errors import UnknownLanguageError
-from polylm_core.languages import get_language
+from polylm_core.languages import LanguageCode, known_code
 from polylm_core.stages.base import StageConfig
 
 CROSS_LINGUAL = "cross-lingual"
 """The share of the cross-lingual tasks, whichever languages they are in."""
-
-
-def _require_language(code: str) -> None:
-    try:
-        get_language(code)
-    except UnknownLanguageError as error:
-        raise ValueError(str(error)) from error
 
 
 class HeadedConfig(StageConfig):
@@ -51,7 +43,7 @@ class CompositionConfig(StageConfig):
     """How far each share may be off, for a larger set where one has too few rows."""
     max_per_language: int | None = Field(default=None, ge=1)
     """Rows with an answer in one language."""
-    max_by_language: dict[str, int] = Field(default_factory=dict)
+    max_by_language: dict[LanguageCode, int] = Field(default_factory=dict)
     """Other numbers for some languages, such as the hubs."""
 
     @field_validator("shares", mode="after")
@@ -59,7 +51,7 @@ class CompositionConfig(StageConfig):
     def _shares_of_one(cls, shares: dict[str, float]) -> dict[str, float]:
         for name, share in shares.items():
             if name != CROSS_LINGUAL:
-                _require_language(name)
+                known_code(name)
             if not 0 < share <= 1:
                 raise ValueError(f"{name}: a share is above 0 and at most 1 (got {share})")
         if shares and not math.isclose(total := sum(shares.values()), 1, abs_tol=1e-3):
@@ -67,9 +59,8 @@ class CompositionConfig(StageConfig):
         return shares
 
     @model_validator(mode="after")
-    def _known_languages(self) -> Self:
+    def _none_below_zero(self) -> Self:
         for code, number in self.max_by_language.items():
-            _require_language(code)
             if number < 0:
                 raise ValueError(f"max_by_language: {code}: at least 0 (got {number})")
         return self

@@ -11,6 +11,7 @@ writes from seeds (PolyLM's MultiAlpaca). The order of the rows is that of their
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from polylm_core.artifacts import DocumentSet, InstructionSet, ShardSet, partial_folder
@@ -19,6 +20,7 @@ from polylm_core.stages.base import StageRun
 from polylm_core.stages.instruct import (
     cross_lingual,
     funnel_tables,
+    quality_tables,
     self_instruct,
     taco,
     translated,
@@ -38,6 +40,7 @@ from polylm_core.teachers.config import OpenAITeacher
 from polylm_core.teachers.endpoint import EndpointTeacher
 from polylm_core.teachers.opening import Surroundings, open_teacher
 from polylm_core.teachers.teacher import Usage
+from polylm_core.translators.quality import Quality
 
 SEED = "seed"
 """Origin of the seed tasks when they are learned as they stand."""
@@ -53,18 +56,19 @@ def instruct(
     teacher are not what the parameters ask for.
     """
     found = obtain_seeds(config, sources, shards, run, _surroundings(run))
+    quality_tables.show(found.quality, run.progress)
     seeds = found.seeds
     sets = imported.locate(config.imports, sources, run, config.max_chat_bytes)
     held_out = _held_out(config, shards, seeds, run)
     harvest = Harvest(funnel=found.refused)
     harvest.add(_made(config, documents, shards, seeds, run))
-    published, counts_of_sets = _published(config, sets, documents, shards, run)
-    harvest.add(published)
+    published = _published(config, sets, documents, shards, run)
+    harvest.add(published.harvest)
     harvest = _without_held_out(harvest, held_out)
     harvest, division = compose(harvest, config.composition, run.seed)
     train = sorted(harvest.instructions, key=lambda row: row.id)
     partial = _write(train, held_out, harvest.funnel, run)
-    found.write_quality(partial)
+    quality_tables.write([*found.quality, *published.quality], partial)
     if division is not None:
         run.progress.say(division.describe(config.composition.shares))
     return run.publish(
@@ -78,7 +82,7 @@ def instruct(
             "held_out": len(held_out),
             "train_by_origin": count_kept(train),
             "held_out_by_language": dict(sorted(Counter(row.language for row in held_out).items())),
-            "imports": counts_of_sets,
+            "imports": published.counts,
             **({} if division is None else {"composition": division.as_counts()}),
         },
     )
@@ -93,20 +97,33 @@ def _held_out(
     return tasks
 
 
+@dataclass
+class _Published:
+    """The imported sets and what was made of them."""
+
+    harvest: Harvest
+    counts: dict[str, dict[str, int]]
+    """How many items each set has."""
+    quality: list[Quality] = field(default_factory=list)
+    """How well the translation of some did."""
+
+
 def _published(
     config: InstructConfig,
     sets: list[imported.Unit],
     documents: DocumentSet,
     shards: ShardSet,
     run: StageRun,
-) -> tuple[Harvest, dict[str, dict[str, int]]]:
-    """Return the imported sets and what was made of them, and how many items each has."""
-    harvest, counts = imported.read_all(sets, run)
+) -> _Published:
+    made = _Published(*imported.read_all(sets, run))
     if sets:
-        harvest = sift_together(harvest, config.import_checks, documents, shards)
-        rows = harvest.instructions
-        harvest.add(tasks_of_sets(config, rows, shards, run, _surroundings(run)))
-    return harvest, counts
+        made.harvest = sift_together(made.harvest, config.import_checks, documents, shards)
+        rows = made.harvest.instructions
+        in_taco_form = tasks_of_sets(config, rows, shards, run, _surroundings(run))
+        quality_tables.show(in_taco_form.quality, run.progress)
+        made.harvest.add(in_taco_form.harvest)
+        made.quality = in_taco_form.quality
+    return made
 
 
 def _made(

@@ -6,7 +6,6 @@ alone. A seed of which a part is refused is counted and left out.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -20,7 +19,6 @@ from polylm_core.stages.instruct.seeds import Seed, SeedTasks, read_seeds
 from polylm_core.stages.instruct.selection import Funnel
 from polylm_core.stages.instruct.self_instruct import require_seeds
 from polylm_core.stages.instruct.templates import ENGLISH
-from polylm_core.storage import write_atomic
 from polylm_core.teachers.opening import Surroundings
 from polylm_core.translators.bureau import Bureau
 from polylm_core.translators.config import TranslateConfig
@@ -31,7 +29,8 @@ from polylm_core.translators.translator import Translation
 
 ORIGIN = "seed-translated"
 """Of the seeds that were translated, as they stand or refused."""
-QUALITY_FILE = "translation_quality.json"
+TEXTS = "seed tasks"
+"""What their samples are called in the table of the translations' quality."""
 
 
 @dataclass
@@ -42,12 +41,6 @@ class FoundSeeds:
     """None where the parameters need none."""
     refused: Funnel = field(default_factory=Funnel)
     quality: list[Quality] = field(default_factory=list)
-
-    def write_quality(self, folder: Path) -> None:
-        """Write a row for each language that was translated back; no file if none was."""
-        if self.quality:
-            rows = [row.row() for row in self.quality]
-            write_atomic(folder / QUALITY_FILE, json.dumps(rows, indent=1).encode())
 
 
 def obtain_seeds(
@@ -70,14 +63,7 @@ def obtain_seeds(
     if config.translate is None:
         return FoundSeeds(seeds)
     with bureau_of(config.translate, shards, run, surroundings) as bureau:
-        found = translate_seeds(seeds, bureau, run.seed)
-    if found.quality:
-        run.progress.table(
-            "translation-quality",
-            [row.row() for row in found.quality],
-            "Texts translated and translated back, compared with what they were",
-        )
-    return found
+        return translate_seeds(seeds, bureau, run.seed)
 
 
 def bureau_of(
@@ -102,10 +88,7 @@ def translate_seeds(seeds: SeedTasks, bureau: Bureau, seed: int) -> FoundSeeds:
     """
     languages = bureau.config.languages
     _require_none(seeds, languages)
-    directions = [(ENGLISH, language) for language in languages]
-    if bureau.config.round_trip_samples:
-        directions += [(language, ENGLISH) for language in languages]
-    bureau.require(directions)
+    bureau.require_from(ENGLISH, languages)
     english = seeds.by_language[ENGLISH]
     made = FoundSeeds(seeds)
     added: dict[str, tuple[Seed, ...]] = {}
@@ -116,7 +99,8 @@ def translate_seeds(seeds: SeedTasks, bureau: Bureau, seed: int) -> FoundSeeds:
         if bureau.config.round_trip_samples:
             both = zip(texts, translations, strict=True)
             known = {text: other.text for text, other in both if text and not other.refusal}
-            made.quality.append(round_trip(bureau, known, ENGLISH, language, seed))
+            done = round_trip(bureau, known, ENGLISH, language, texts=TEXTS, seed=seed)
+            made.quality.append(done)
     license = both_licenses(seeds.license, bureau.config.translator.license)
     made.seeds = seeds.model_copy(
         update={

@@ -90,8 +90,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tatoeba(tmp_path: Path) -> Path:
     for code in bayling2.LANGUAGES:
         stem = f"tatoeba.{code[:3]}-eng"
-        (tmp_path / f"{stem}.eng").write_text("Go on.\nCome in.\nSit down.\n")
-        (tmp_path / f"{stem}.{code[:3]}").write_text("Uno.\nDos.\nTres.\n")
+        english = [f"Go on, number {n}: {text}" for n in range(20) for text in ENGLISH]
+        (tmp_path / f"{stem}.eng").write_text("\n".join(english))
+        (tmp_path / f"{stem}.{code[:3]}").write_text("\n".join(["Uno."] * len(english)))
     return tmp_path
 
 
@@ -153,8 +154,10 @@ def test_all_figures_of_cross_lingual_tuning_are_there(run: Path, tatoeba: Path)
     assert found["held_out"]["sentences"] == 6
     assert found["held_out"]["copy"] > 50, "the references are the sources and one letter more"
     assert len(found["held_out"]["base_ways"]) == 3
-    assert found["english_perplexity_ratio"] == pytest.approx(1.0, rel=0.1)
-    assert len(bayling2.table(found)) == 1 + 1 + 6 + 1
+    perplexity = found["english_perplexity"]
+    assert [scores["ratio"] for scores in perplexity.values()] == pytest.approx([1, 1], rel=0.1)
+    assert perplexity["held-out"]["base"] != perplexity["tatoeba"]["base"], "two texts"
+    assert len(bayling2.table(found)) == 1 + 1 + 6 + 2
     assert bayling2.failures(found), "a random model passes nothing"
 
 

@@ -12,6 +12,7 @@ from benchmarks.translation_sets import (
     held_out_items,
     judge_set,
     p_value,
+    tatoeba_english,
     tatoeba_items,
 )
 from polylm_core.records import Instruction, Message
@@ -67,6 +68,15 @@ def test_tatoeba_sentences_that_were_trained_on_are_left_out(tmp_path: Path) -> 
         tatoeba_items(tmp_path, "fra_Latn", 5, frozenset())
 
 
+def test_the_english_of_tatoeba_is_read_once_and_never_what_was_trained_on(tmp_path: Path) -> None:
+    for code, english in (("spa", "One.\nTwo.\nThree.\n"), ("fra", "Three.\nFour.\nOne.\n")):
+        (tmp_path / f"tatoeba.{code}-eng.eng").write_text(english)
+        (tmp_path / f"tatoeba.{code}-eng.{code}").write_text("A.\nB.\nC.\n")
+    texts = tatoeba_english(tmp_path, ("spa_Latn", "fra_Latn"), frozenset({"Two."}))
+    assert sorted(texts) == ["Four.", "One.", "Three."]
+    assert texts == tatoeba_english(tmp_path, ("fra_Latn", "spa_Latn"), frozenset({"Two."}))
+
+
 def test_a_better_system_has_a_small_p_and_an_equal_one_has_not() -> None:
     assert p_value(FAR, NEAR, REFERENCES, 200) < 0.05
     assert p_value(NEAR, NEAR, REFERENCES, 200) > 0.5
@@ -85,16 +95,18 @@ def test_the_base_counts_with_the_best_of_its_ways() -> None:
 
 
 def test_each_floor_of_cross_lingual_tuning_fails_by_itself() -> None:
+    perplexity = {"held-out": {"ratio": 1.1}, "tatoeba": {"ratio": 1.1}}
     good = {
         "held_out": {"ratio": 1.3},
         "tatoeba_languages_better": 4,
-        "english_perplexity_ratio": 1.1,
+        "english_perplexity": perplexity,
     }
     assert bayling2.failures(good) == []
     for change in (
         {"held_out": {"ratio": 1.29}},
         {"tatoeba_languages_better": 3},
-        {"english_perplexity_ratio": 1.11},
+        {"english_perplexity": perplexity | {"held-out": {"ratio": 1.11}}},
+        {"english_perplexity": perplexity | {"tatoeba": {"ratio": 1.11}}},
     ):
         assert len(bayling2.failures(good | change)) == 1
 

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from polylm_core.artifacts import BaseModelFolder, InstructionSet, partial_folder, publish
+from polylm_core.artifacts import (
+    BaseModelFolder,
+    ChatModelFolder,
+    InstructionSet,
+    partial_folder,
+    publish,
+)
 from polylm_core.chat import EncodedChat
+from polylm_core.cli import merge
 from polylm_core.errors import StageError
 from polylm_core.records import INSTRUCTION_SCHEMA, Instruction, Message, write_table
 from polylm_core.stages.finetune.speech import TemplateSpeech
@@ -21,6 +30,14 @@ from tests.unit.stages.test_finetune_phases import LORA
 from tests.unit.stages.test_finetune_published import chats, make_config, make_instructions
 from tests.unit.stages.test_pretrain_imported import declared, write_other_model
 
+WIDE_LORA = LORA | {
+    "rank": 16,
+    "alpha": 32,
+    "dropout": 0,
+    "target_modules": ["c_attn", "c_fc", "c_proj"],
+}
+"""Enough of this small a model learns for it to come to an end."""
+MOST = 20
 CHAT = (
     Message("system", "short"),
     Message("user", "open 42?"),
@@ -88,10 +105,7 @@ def test_a_template_that_does_not_end_answers_is_refused(base: BaseModelFolder) 
         TemplateSpeech(base.path, "{{ raise_exception('no') }}").encode(CHAT)
 
 
-@pytest.mark.parametrize("method", [{"kind": "full"}, LORA])
-def test_an_imported_base_is_tuned_in_its_own_words_and_stops(
-    base: BaseModelFolder, tmp_path: Path, method: dict[str, object]
-) -> None:
+def tuned(base: BaseModelFolder, folder: Path, method: dict[str, object]) -> ChatModelFolder:
     phase = {
         "name": "only",
         "method": method,
@@ -99,28 +113,51 @@ def test_an_imported_base_is_tuned_in_its_own_words_and_stops(
         "epochs": 30,
         "learning_rate": 0.02,
     }
-    instructions = make_instructions(tmp_path / "07_instructions")
-    run = make_training_run(tmp_path, OneRankBackend(), name="08_chat")
+    instructions = make_instructions(folder / "07_instructions")
+    run = make_training_run(folder, OneRankBackend(), name="08_chat")
     chat = finetune(make_config(phase), base, instructions, run)
     counts = chat.counts["phases"]["only"]
     assert counts["chats"] == 40
     assert counts["last_loss"] < counts["first_loss"]
-    model = AutoModelForCausalLM.from_pretrained(chat.path, local_files_only=True)
-    if method is LORA:
-        from peft import PeftModel
+    return chat
 
-        require_certificate(chat.path / "adapters/only")
-        model = PeftModel.from_pretrained(model, chat.path / "adapters/only")
-    opened = AutoTokenizer.from_pretrained(chat.path, local_files_only=True)
+
+def answer(model: Any, folder: Path) -> list[str]:
+    """The pieces that a model answers a question with, by the chat template of a folder."""
+    opened = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     ids = opened.apply_chat_template(
         [{"role": "user", "content": "close 42?"}], add_generation_prompt=True, return_tensors="pt"
     )
     ids = ids if isinstance(ids, torch.Tensor) else ids["input_ids"]
-    torch.manual_seed(0)
-    written = model.generate(input_ids=ids, max_new_tokens=20, do_sample=False)[0, ids.shape[1] :]
-    if method is not LORA:  # so small an adapter learns less
-        assert written[-1] == opened.eos_token_id
-        assert len(written) < 20
+    said = model.generate(input_ids=ids, max_new_tokens=MOST, do_sample=False)[0, ids.shape[1] :]
+    return list(opened.convert_ids_to_tokens(said.tolist()))
+
+
+def stops(pieces: list[str]) -> bool:
+    return pieces[-1] == "<|end|>" and len(pieces) < MOST
+
+
+def test_an_imported_base_is_tuned_in_its_own_words_and_stops(
+    base: BaseModelFolder, tmp_path: Path
+) -> None:
+    chat = tuned(base, tmp_path, {"kind": "full"})
+    model = AutoModelForCausalLM.from_pretrained(chat.path, local_files_only=True)
+    assert stops(answer(model, chat.path))
+
+
+def test_with_its_adapter_and_merged_with_it_an_imported_base_stops(
+    base: BaseModelFolder, tmp_path: Path
+) -> None:
+    chat = tuned(base, tmp_path, WIDE_LORA)
+    adapter = chat.path / "adapters/only"
+    require_certificate(adapter)
+    plain: Any = AutoModelForCausalLM.from_pretrained(chat.path, local_files_only=True)
+    assert len(answer(plain, chat.path)) == MOST, "what stops is the adapter's"
+    said = answer(PeftModel.from_pretrained(plain, str(adapter)), chat.path)
+    assert stops(said), said
+    merge.merged(chat.path, "only", tmp_path / "merged")
+    whole = AutoModelForCausalLM.from_pretrained(tmp_path / "merged", local_files_only=True)
+    assert answer(whole, tmp_path / "merged") == said
 
 
 def test_chats_that_are_left_out_are_counted_by_origin(

@@ -27,7 +27,7 @@ def test_the_scores_are_those_of_sacrebleu_s_command(tmp_path: Path) -> None:
     command += ["-m", "bleu", "chrf", "ter", "--chrf-word-order", "2", "-f", "json"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     expected = [row["score"] for row in json.loads(done.stdout)]
-    made = compare(PAIRS, "eng_Latn", "spa_Latn", refused=1)
+    made = compare(PAIRS, "eng_Latn", "spa_Latn", texts="seed tasks", refused=1)
     assert [made.bleu, made.chrf_plus_plus, made.ter] == expected
     assert (made.language, made.samples, made.refused, made.tokenizer) == ("spa_Latn", 3, 1, "13a")
 
@@ -37,10 +37,11 @@ def test_a_perfect_journey_scores_full_and_an_empty_one_nothing() -> None:
         ("zho_Hans", "从这里可以看到房子和花园"),
         ("jpn_Jpan", "ここから家が見える"),
     ):
-        made = compare([(text, text)], source, "eng_Latn", refused=0)
+        made = compare([(text, text)], source, "eng_Latn", texts="x", refused=0)
         assert (made.bleu, made.chrf_plus_plus, made.ter) == (100.0, 100.0, 0.0)
         assert made.tokenizer == ("zh" if source == "zho_Hans" else "char")
-    assert compare([], "eng_Latn", "spa_Latn", refused=2).row() == {
+    assert compare([], "eng_Latn", "spa_Latn", texts="seed tasks", refused=2).row() == {
+        "texts": "seed tasks",
         "language": "spa_Latn",
         "samples": 0,
         "refused": 2,
@@ -68,9 +69,9 @@ def test_a_sample_is_translated_back_and_what_is_refused_is_counted(tmp_path: Pa
     known = {text: text.upper() for text in ("yes we do", "no we do not", "see you there soon")}
     double = Double(back)
     bureau = make_bureau(tmp_path, double, round_trip_samples=3)
-    made = round_trip(bureau, known, "eng_Latn", "spa_Latn", seed=7)
+    made = round_trip(bureau, known, "eng_Latn", "spa_Latn", texts="x", seed=7)
     assert sorted(double.asked) == ["NO WE DO NOT", "SEE YOU THERE SOON", "YES WE DO"]
     assert (made.samples, made.refused, made.chrf_plus_plus) == (2, 1, 100.0)
     few = make_bureau(tmp_path, Double(back), round_trip_samples=1)
-    made = round_trip(few, known, "eng_Latn", "spa_Latn", seed=7)
+    made = round_trip(few, known, "eng_Latn", "spa_Latn", texts="x", seed=7)
     assert made.samples + made.refused == 1

@@ -136,6 +136,17 @@ def test_a_line_that_does_not_end_or_does_not_fit_is_refused(tmp_path: Path) -> 
     ]
 
 
+@pytest.mark.parametrize("model", ["nllb", "m2m", "marian"])
+def test_a_line_that_the_limit_cuts_off_is_refused(
+    model: str, request: pytest.FixtureRequest
+) -> None:
+    folder = request.getfixturevalue(model)
+    cut = found(folder, max_new_tokens=2).translate(LINES, "eng_Latn", "spa_Latn")
+    assert cut == [Translation("", CUT_OFF)] * len(LINES)
+    whole = found(folder).translate(LINES, "eng_Latn", "spa_Latn")
+    assert [each.refusal for each in whole] == [""] * len(LINES)
+
+
 def test_another_folder_than_the_pinned_one_is_refused(nllb: Path) -> None:
     with pytest.raises(TeacherError, match="params say 0000"):
         found(nllb, fingerprint="0" * 64)

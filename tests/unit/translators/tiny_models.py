@@ -1,4 +1,8 @@
-"""Translation models of random weights with real tokenizers, trained on a little text."""
+"""Translation models of random weights with real tokenizers, trained on a little text.
+
+Random weights find no end, so the folders say that each further token makes `</s>` likelier. They
+also write it at the length limit, as those of MarianMT do.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +19,8 @@ TEXT = [
     "Von hier aus sieht man das Haus und den Garten.",
     "从这里可以看到房子和花园。",
 ] * 20
+LIKELIER_END = (2, 2.0)
+"""From so many tokens on, the score of `</s>` rises by a multiple that doubles with each."""
 SPECIAL = ["<s>", "<pad>", "</s>", "<unk>"]
 
 
@@ -73,14 +79,13 @@ def make_marian(folder: Path) -> Seq2SeqTranslator:
         eos_token_id=0,
         bos_token_id=None,
         decoder_start_token_id=pad,
-        forced_eos_token_id=0,
         max_position_embeddings=64,
         **_sizes(),
     )
     with torch.random.fork_rng():
         torch.manual_seed(3)
-        MarianMTModel(config).save_pretrained(folder)
-    return declared(folder)
+        model = MarianMTModel(config)
+    return _save(model, folder, end_id=0)
 
 
 def declared(folder: Path, **changes: Any) -> Seq2SeqTranslator:
@@ -126,8 +131,13 @@ def _finish(folder: Path, vocab_size: int, *, ends: bool = True) -> Seq2SeqTrans
     with torch.random.fork_rng():
         torch.manual_seed(3)
         model = M2M100ForConditionalGeneration(config)
-    if ends:  # after the last token: random weights find no end
-        model.generation_config.forced_eos_token_id = 2
+    return _save(model, folder, end_id=2, ends=ends)
+
+
+def _save(model: Any, folder: Path, *, end_id: int, ends: bool = True) -> Seq2SeqTranslator:
+    model.generation_config.forced_eos_token_id = end_id
+    if ends:
+        model.generation_config.exponential_decay_length_penalty = LIKELIER_END
     model.save_pretrained(folder)
     return declared(folder)
 

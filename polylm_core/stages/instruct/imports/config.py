@@ -13,7 +13,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from polylm_core.pinned_files import PinnedFiles, SourceName, known_code
+from polylm_core.languages import LanguageCode
+from polylm_core.pinned_files import PinnedFiles, SourceName
 from polylm_core.stages.base import StageConfig
 
 HUB = re.compile(r"hf://datasets/(?P<name>[\w.-]+(/[\w.-]+)?)@(?P<commit>[0-9a-f]{40})")
@@ -89,27 +90,15 @@ class ImportedSet(PinnedFiles, StageConfig):
 class LanguageOfRows(StageConfig):
     """Which language a row is in; by lid.176, from its answer, where nothing says it."""
 
-    language: str | None = None
+    language: LanguageCode | None = None
     """The language of all rows."""
-    language_by_file: Mapping[str, str] = Field(default_factory=dict)
+    language_by_file: Mapping[str, LanguageCode] = Field(default_factory=dict)
     """The language of each file."""
     language_column: str | None = None
     """Column of each row's language."""
-    languages: Mapping[str, str] = Field(default_factory=dict)
+    languages: Mapping[str, LanguageCode] = Field(default_factory=dict)
     """What labels of a row's language mean; others are FLORES-200 codes or tags such as `pt-BR`,
     and rows with labels of no language of the registry are counted and left out."""
-
-    @field_validator("language")
-    @classmethod
-    def _known_language(cls, code: str | None) -> str | None:
-        return code if code is None else known_code(code)
-
-    @field_validator("languages", "language_by_file")
-    @classmethod
-    def _known_languages(cls, codes: Mapping[str, str]) -> Mapping[str, str]:
-        for code in codes.values():
-            known_code(code)
-        return codes
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
@@ -157,15 +146,8 @@ class TreeSet(ImportedSet):
     that was said before it."""
     tree_states: tuple[str, ...] = ("ready_for_export",)
     """Trees in other states are left out; one that does not say its state is not."""
-    languages: Mapping[str, str] = Field(default_factory=dict)
+    languages: Mapping[str, LanguageCode] = Field(default_factory=dict)
     """What labels mean that are neither FLORES-200 codes nor tags such as `pt-BR`."""
-
-    @field_validator("languages")
-    @classmethod
-    def _known_languages(cls, codes: Mapping[str, str]) -> Mapping[str, str]:
-        for code in codes.values():
-            known_code(code)
-        return codes
 
 
 class ChatSet(ImportedSet, LanguageOfRows):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,18 +11,29 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from polylm_core.errors import TranslatorError
 from polylm_core.records import Instruction, Message
+from polylm_core.stages.instruct import taco_sets
 from polylm_core.stages.instruct.config import TacoConfig
+from polylm_core.stages.instruct.quality_tables import QUALITY_FILE
 from polylm_core.stages.instruct.stage import instruct
 from polylm_core.stages.instruct.taco_form import parts_of
-from polylm_core.stages.instruct.taco_sets import NOT_ONE_ANSWER, in_three_parts
+from polylm_core.stages.instruct.taco_sets import (
+    NOT_ONE_ANSWER,
+    TranslatedSets,
+    in_three_parts,
+    tasks_of_sets,
+)
 from polylm_core.storage import sha256_file
+from polylm_core.teachers.opening import Surroundings
+from polylm_core.translators.instructions import translate_instructions
 from polylm_core.translators.translator import EMPTY, NOT_IN_TABLE
 from tests.support import make_run
 from tests.unit.stages.instruct_inputs import LANGUAGES, make_documents, make_shards, make_sources
 from tests.unit.stages.test_instruct import funnel_of, make_config, rows_of
 from tests.unit.translators.doubles import Double
 from tests.unit.translators.test_bureau import make_bureau
+from tests.unit.translators.watching import Watcher
 
 TACO = TacoConfig(pairs_per_language=0, also_plain=True)
 
@@ -43,8 +55,9 @@ ROWS = [
 
 def test_a_task_has_its_english_and_its_translation_in_three_parts(tmp_path: Path) -> None:
     double = Double(lambda text: "" if text == "Silence" else text.upper())
-    bureau = make_bureau(tmp_path, double)
-    made = in_three_parts(ROWS, ["spa_Latn", "deu_Latn"], bureau, TACO, max_bytes=400)
+    languages = ["spa_Latn", "deu_Latn"]
+    found = translate_instructions(ROWS, languages, make_bureau(tmp_path, double))
+    made = in_three_parts(found, languages, TACO, max_bytes=400)
     spanish, plain, german, _ = made.instructions
     assert [row.id for row in made.instructions] == [
         f"{form}/alpaca/1/{code}"
@@ -64,7 +77,7 @@ def test_a_task_has_its_english_and_its_translation_in_three_parts(tmp_path: Pat
             assert made.funnel.counts["taco", code, 0, reason] == 1, reason
 
 
-def config_of(folder: Path, **taco: Any) -> Any:
+def config_of(folder: Path, *, round_trip_samples: int = 0, **taco: Any) -> Any:
     glossary = folder / "glossary.tsv"
     glossary.write_text("eng_Latn\tzho_Hans\nName it.\t说出它。\nRed.\t红色。\n", encoding="utf-8")
     alpaca = folder / "alpaca/a.json"
@@ -90,20 +103,23 @@ def config_of(folder: Path, **taco: Any) -> Any:
                 "license": "MPL-2.0",
             },
             "languages": [],
+            "round_trip_samples": round_trip_samples,
         },
     )
 
 
 def test_the_stage_translates_the_sets_that_it_is_told(tmp_path: Path) -> None:
+    watcher = Watcher()
     shards = make_shards(tmp_path / "02_shards")
     run = replace(
         make_run(tmp_path, languages=LANGUAGES),
+        progress=watcher,
         source_locations={
             "glossary": str(tmp_path / "glossary.tsv"),
             "alpaca": str(tmp_path / "alpaca"),
         },
     )
-    config = config_of(tmp_path)
+    config = config_of(tmp_path, round_trip_samples=5)
     documents = make_documents(tmp_path / "documents")
     made = instruct(config, documents, shards, make_sources(tmp_path / "sources"), run)
     (row,) = [row for row in rows_of(made) if row.id.startswith("taco/alpaca")]
@@ -111,6 +127,72 @@ def test_the_stage_translates_the_sets_that_it_is_told(tmp_path: Path) -> None:
     assert row.messages[-1].content.endswith("红色。")
     assert funnel_of(made)["taco", "zho_Hans", NOT_IN_TABLE] == 1
     assert sum(row.origin == "alpaca" for row in rows_of(made)) == 2, "the English ones stay"
+    (quality,) = json.loads((made.path / QUALITY_FILE).read_text())
+    assert (quality["texts"], quality["language"]) == ("imported sets", "zho_Hans")
+    assert (quality["samples"], quality["refused"], quality["chrf_plus_plus"]) == (2, 0, 100.0)
+    assert watcher.tables["translation-quality-imported-sets"] == [quality]
+
+
+def translated_sets(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, double: Double, samples: int
+) -> TranslatedSets:
+    """What becomes of two sets, of which one is brought into two languages."""
+    bureau = make_bureau(folder / "bureau", double, round_trip_samples=samples)
+    monkeypatch.setattr(taco_sets, "bureau_of", lambda *given: nullcontext(bureau))
+    config = config_of(folder, round_trip_samples=samples)
+    into = {"alpaca": ("spa_Latn", "deu_Latn"), "dolly": ("spa_Latn",)}
+    taco = config.taco.model_copy(update={"from_imports": into})
+    config = config.model_copy(update={"taco": taco})
+    rows = [chat("alpaca/1", "Name it.", "Red."), chat("dolly/1", "Hear it.", "Low.")]
+    rows[1] = replace(rows[1], origin="dolly")
+    run = make_run(folder, languages=LANGUAGES)
+    shards = make_shards(folder / "02_shards")
+    return tasks_of_sets(config, rows, shards, run, Surroundings({}, {}, folder / "answers"))
+
+
+def test_a_sample_of_all_sets_of_a_language_is_translated_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def speak(text: str) -> str:
+        return "" if text == "HEAR IT." else text.upper()
+
+    made = translated_sets(tmp_path, monkeypatch, Double(speak), samples=9)
+    german, spanish = made.quality
+    assert (german.texts, german.language, german.samples, german.refused) == (
+        "imported sets",
+        "deu_Latn",
+        2,
+        0,
+    )
+    assert (spanish.language, spanish.samples, spanish.refused) == ("spa_Latn", 3, 1)
+    assert 0 < german.chrf_plus_plus < 100, "it does not come back in small letters"
+
+
+def test_the_size_of_a_sample_is_that_of_a_language(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = translated_sets(tmp_path, monkeypatch, Double(), samples=1)
+    assert [(row.language, row.samples) for row in made.quality] == [
+        ("deu_Latn", 1),
+        ("spa_Latn", 1),
+    ]
+    (tmp_path / "none").mkdir()
+    none = translated_sets(tmp_path / "none", monkeypatch, Double(), samples=0)
+    assert none.quality == []
+    assert len(none.harvest.instructions) == len(made.harvest.instructions) == 3
+
+
+def test_the_way_back_is_needed_before_anything_is_translated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class OneWay(Double):
+        def problem(self, source: str, target: str) -> str:
+            return "" if source == "eng_Latn" else f"not from {source}"
+
+    double = OneWay()
+    with pytest.raises(TranslatorError, match=r"not from deu_Latn\n.*not from spa_Latn"):
+        translated_sets(tmp_path, monkeypatch, double, samples=1)
+    assert double.asked == []
 
 
 def test_a_set_that_is_not_imported_is_named(tmp_path: Path) -> None:

@@ -15,9 +15,10 @@ from polylm_core.artifacts import InstructionSet, ShardSet
 from polylm_core.compute.local import LocalBackend
 from polylm_core.errors import ParamsError, SourceError, TranslatorError
 from polylm_core.stages.instruct.config import InstructConfig
+from polylm_core.stages.instruct.quality_tables import QUALITY_FILE
 from polylm_core.stages.instruct.seeds import read_seeds
 from polylm_core.stages.instruct.stage import instruct
-from polylm_core.stages.instruct.translated import QUALITY_FILE, translate_seeds
+from polylm_core.stages.instruct.translated import translate_seeds
 from polylm_core.storage import sha256_file
 from polylm_core.translators.translator import EMPTY, NOT_IN_TABLE
 from tests.support import make_run
@@ -105,7 +106,8 @@ def test_translated_seeds_are_learned_and_those_refused_are_counted(
     german = [row for row in rows_of(made) if row.id.startswith("taco/seed_tasks/deu_Latn")]
     assert {row.license for row in german} == {"Apache-2.0"}
     (quality,) = json.loads((made.path / QUALITY_FILE).read_text())
-    assert quality == watcher.tables["translation-quality"][0]
+    assert quality == watcher.tables["translation-quality-seed-tasks"][0]
+    assert quality["texts"] == "seed tasks"
     assert (quality["language"], quality["samples"], quality["bleu"]) == ("zho_Hans", 3, 100.0)
     assert watcher.totals["eng_Latn to zho_Hans, texts"] == 5
     assert watcher.totals["zho_Hans to eng_Latn, texts"] == 3
@@ -126,7 +128,7 @@ def test_without_a_round_trip_there_is_no_table_of_it(tmp_path: Path, shards: Sh
     config = translating(tmp_path, round_trip_samples=0)
     made = run_stage(tmp_path, shards, config, progress=watcher)
     assert not (made.path / QUALITY_FILE).exists()
-    assert "translation-quality" not in watcher.tables
+    assert not any("quality" in key for key in watcher.tables)
 
 
 def test_what_is_kept_as_it_is_is_not_translated(tmp_path: Path) -> None:
