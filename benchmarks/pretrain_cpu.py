@@ -42,7 +42,7 @@ LOADS = {
     "larger": Load(6, 384, 6, 32_000, 256, 8, 0.001, 0.02),
 }
 QUICK_LOADS = {"tiny": Load(1, 32, 2, 512, 32, 8, 0.003, 0.06)}
-TURNS, STEPS, WARM_STEPS = 3, 60, 15
+TURNS, STEPS, WARM_STEPS = 3, 90, 15
 QUICK_STEPS, QUICK_WARM_STEPS = 10, 5
 TRAINER = PeerSettings(sequences=4, bf16=True, compile=True)
 """The fastest of `SWEEP`."""

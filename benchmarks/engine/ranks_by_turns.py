@@ -15,6 +15,8 @@ from pathlib import Path
 from benchmarks.engine.baton import Baton
 
 POLL_SECONDS = 0.001
+SETTLE_SECONDS = 0.3
+"""What Ray does with the ranks' report is not to slow the side whose turn is next."""
 LOCKS = "trainer-*.lock"
 RECORD = "throughput.jsonl"
 
@@ -48,6 +50,7 @@ class RanksByTurns(threading.Thread):
             self.seconds.append(self.ends[-1] - since)
             ranks = rank_processes(self._work)
             self._send(ranks, signal.SIGSTOP)
+            time.sleep(SETTLE_SECONDS)
             self._baton.hand_over()
             since = time.monotonic()
             self._send(ranks, signal.SIGCONT)
