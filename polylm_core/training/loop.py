@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,6 +22,7 @@ from polylm_core.training.logs import logged
 from polylm_core.training.metrics import Measurement, MetricsFile
 from polylm_core.training.model import build, empty_for
 from polylm_core.training.order import build_order
+from polylm_core.training.prepare import device_type
 from polylm_core.training.recovery import Recovery
 from polylm_core.training.step import Gauge, StepGradient
 from polylm_core.training.validation import validate
@@ -78,6 +80,7 @@ class _Trainer:
         self.throughput = throughput.Throughput(
             job.work / "throughput.jsonl",
             writes=leads,
+            device=self.engine.device,
             peak_tokens_per_second=self._peak_speed() if leads else None,
         )
         self.saved = 0
@@ -219,6 +222,8 @@ def _engine(job: TrainJob, *, micro_batch: int, steps: int) -> Engine:
         from polylm_core.training.whole import WholeEngine
 
         return WholeEngine(build(job), job)
+    # DeepSpeed asks when it is imported, and else takes a GPU wherever it sees one.
+    os.environ["DS_ACCELERATOR"] = device_type(job)
     from polylm_core.training.sharded import ShardedEngine  # DeepSpeed costs seconds
 
     return ShardedEngine(job, micro_batch=micro_batch, steps=steps)
