@@ -128,6 +128,11 @@ def identity(
     return fingerprint(value)
 
 
+def work_folder(stage: Stage, identity: str) -> Path:
+    """Return where a stage works; what is there outlives a crash."""
+    return RUNS / f"{stage.name}-{identity[:16]}"
+
+
 def sources_fingerprint(
     sources: Path, params: Params, locations: Mapping[str, str] | None = None
 ) -> str:
