@@ -23,7 +23,7 @@ def test_every_option_of_a_profile_is_in_it() -> None:
     chapter = reference.markdown().split("\n## Profile\n")[1]
     for name in Profile.model_fields:
         assert f"\n| `{name}` | " in chapter
-    backend = "| `training.backend` | `local` or `ray` | `\"ray\"` | Where ranks run: "
+    backend = '| `training.backend` | `local` or `ray` | `"ray"` | Where ranks run: '
     assert backend in chapter
     assert "\n| `training.checkpoints.keep_last` | integer, >= 1 | `2` | Newest" in chapter
     assert "\n| `endpoints[].address` | text | (required) | " in chapter
