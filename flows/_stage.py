@@ -28,15 +28,7 @@ from polylm_core.compute.local import LocalBackend
 from polylm_core.compute.process import die_with_parent, die_with_process
 from polylm_core.errors import MachineError, PolyLMError
 from polylm_core.params import Params, load_params
-from polylm_core.pipeline import (
-    RUNS,
-    SOURCES,
-    STAGES,
-    Stage,
-    identity,
-    sources_fingerprint,
-    work_folder,
-)
+from polylm_core.pipeline import RUNS, SOURCES, STAGES, Stage, identity, sources_fingerprint
 from polylm_core.progress import Progress, TerminalProgress
 from polylm_core.settings import Profile, load_profile
 from polylm_core.stages.base import StageRun
@@ -71,7 +63,7 @@ class Prepared:
     @property
     def work(self) -> Path:
         """The folder of this identity that outlives a crash."""
-        return work_folder(self.stage, self.identity)
+        return self.stage.work(self.identity)
 
 
 def main(name: str) -> None:

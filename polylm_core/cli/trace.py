@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from polylm_core.artifacts import BaseModelFolder, Mixture, Tokenizer, TokenSet
 from polylm_core.errors import CorruptArtifactError, MissingArtifactError, ParamsError, Problem
 from polylm_core.params import Params
-from polylm_core.pipeline import STAGES, identity, work_folder
+from polylm_core.pipeline import STAGES, identity
 from polylm_core.stages.pretrain.config import PretrainConfig
 from polylm_core.stages.pretrain.imported_config import ImportedBaseConfig
 
@@ -120,7 +120,7 @@ def _work(root: Path, recipe: Params, tokens: TokenSet, mixture: Mixture) -> Pat
     except (MissingArtifactError, CorruptArtifactError):
         return None
     inputs = {"vocab": tokenizer, "encode": tokens, "mix": mixture}
-    return root / work_folder(stage, identity(stage, recipe, inputs, None))
+    return root / stage.work(identity(stage, recipe, inputs, None))
 
 
 def _left_out(folder: Path, declared: Sequence[tuple[int, int]], steps: Iterable[int]) -> list[str]:
