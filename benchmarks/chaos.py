@@ -5,9 +5,9 @@ moments drawn from `--seed` a rank, a machine, the stage's process or Ray Train'
 SIGKILL, between two saves, inside one, or while the ranks load their state; a lost machine and a
 lost stage are started anew. Ends with status 1 unless, after `--kills` of them, every checkpoint
 (weights and both moments of Adam of all ranks), the metrics and the exported model are byte for
-byte those of a run nobody disturbed, and every step that was done again is on record. `--quick`
-kills three times and keeps no result. With `--folder` a benchmark that was itself interrupted goes
-on where it was.
+byte those of a run nobody disturbed, every step that was done again is on record, and no kill cost
+more steps than there are between two checkpoints. `--quick` kills three times and keeps no result.
+With `--folder` a benchmark that was itself interrupted goes on where it was.
 """
 
 from __future__ import annotations
@@ -21,7 +21,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.engine.chaos_job import chaos_job, run
-from benchmarks.engine.chaos_plan import WORLD_SIZE, Kill, plan, steps_of
+from benchmarks.engine.chaos_plan import (
+    CHECKPOINT_EVERY_STEPS,
+    WORLD_SIZE,
+    Kill,
+    plan,
+    steps_of,
+)
 from benchmarks.engine.chaos_run import Attack
 from benchmarks.engine.machines import machines
 from benchmarks.results import tell
@@ -66,6 +72,23 @@ def unrecorded(kills: Sequence[dict[str, Any]]) -> list[str]:
         again = kill["struck_at_step"] - kill["resumed_from_step"]
         if kill["moment"] != "start" and kill["steps_again"] < again:
             found.append(f"kill {kill['number']}: {again} steps again, {kill['steps_again']} told")
+    return found
+
+
+def beyond_interval(kills: Sequence[dict[str, Any]]) -> list[str]:
+    """Say which kills cost more steps than there are between two checkpoints.
+
+    A step is measured before its checkpoint is written, so a kill inside the save of step k costs
+    the steps from k less the interval to k: exactly the interval, and none costs more. Ranks go on
+    between the look at `struck_at_step` and their end; `steps_again` is what they had measured.
+    """
+    found = []
+    for kill in kills:
+        lost = max(kill["struck_at_step"] - kill["resumed_from_step"], kill["steps_again"])
+        if lost > CHECKPOINT_EVERY_STEPS:
+            found.append(
+                f"kill {kill['number']}: {lost} steps lost, {CHECKPOINT_EVERY_STEPS} between saves"
+            )
     return found
 
 
@@ -120,6 +143,7 @@ def chaos(folder: Path, kills: int, seed: int) -> dict[str, Any]:
         "differences": [
             *differences(undisturbed, attacked, steps),
             *unrecorded(done),
+            *beyond_interval(done),
             *missing,
         ],
         "record": done,

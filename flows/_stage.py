@@ -63,7 +63,7 @@ class Prepared:
     @property
     def work(self) -> Path:
         """The folder of this identity that outlives a crash."""
-        return RUNS / f"{self.stage.name}-{self.identity[:16]}"
+        return self.stage.work(self.identity)
 
 
 def main(name: str) -> None:

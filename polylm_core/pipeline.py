@@ -47,6 +47,10 @@ class Stage:
         """Where the artifact lies."""
         return DATA / self.folder
 
+    def work(self, identity: str) -> Path:
+        """Return the folder of a run with this identity, which outlives a crash."""
+        return RUNS / f"{self.name}-{identity[:16]}"
+
     def function(self) -> Callable[..., Artifact]:
         """Import and return the stage's function."""
         module = import_module(f"polylm_core.stages.{self.name}.stage")

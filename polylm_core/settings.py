@@ -54,7 +54,7 @@ class TrainingExecution(_Section):
     """How the ranks of a training run are executed; the batch, its order and the steps are not."""
 
     backend: Literal["local", "ray"] = "ray"
-    """Where ranks run: processes of this machine, or Ray Train."""
+    """Where ranks run: processes of this machine, which compute on its processors, or Ray Train."""
     workers: int = Field(default=2, ge=1)
     """Ranks of a training run."""
     min_workers: int | None = Field(default=None, ge=1)
@@ -116,6 +116,8 @@ class TrainingExecution(_Section):
             raise ValueError("offloading to `nvme` and `nvme_folder` need each other")
         if self.overlap_communication and self.accelerator == "cpu":
             raise ValueError("overlap_communication is for accelerator `gpu`; on `cpu` it does not")
+        if self.backend == "local" and self.accelerator == "gpu":
+            raise ValueError("backend `local` trains on processors; accelerator `gpu` needs `ray`")
         return self
 
     @model_validator(mode="after")

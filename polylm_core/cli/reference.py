@@ -1,4 +1,4 @@
-"""The reference of `params.yaml` as Markdown, from the configurations themselves.
+"""The reference of `params.yaml` and of profiles as Markdown, from the configurations themselves.
 
 Every field's docstring, type, bounds and default come from the pydantic models, so
 `docs/params.md` cannot say anything else than what is checked.
@@ -17,15 +17,21 @@ from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
 from polylm_core.params import Params
+from polylm_core.settings import Profile
 
 HEAD = """# Parameters
 
 Made from the code by `polylm params > docs/params.md`; edit the docstrings of
-`polylm_core/stages/*/config.py`, `polylm_core/teachers/config.py` and
-`polylm_core/translators/config.py` instead of this file.
+`polylm_core/stages/*/config.py`, `polylm_core/teachers/config.py`,
+`polylm_core/translators/config.py` and `polylm_core/settings.py` instead of this file.
 
-Everything here changes the identity of a result. Where and how wide a run is executed is in a
-profile (`infra/profiles/`).
+Everything in `params.yaml` changes the identity of a result. Where and how wide a run is executed
+is in a [profile](#profile).
+"""
+PROFILE = """## Profile
+
+A file of `infra/profiles/`, chosen by `POLYLM_PROFILE` (default `laptop`). Nothing in it changes
+the identity of a result.
 """
 SIGNS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
 
@@ -46,6 +52,7 @@ def markdown() -> str:
         for number, choice in enumerate(_alternatives(field.annotation)):
             parts += [f"## `{name}`{', or' if number else ''}\n", _summary(choice) + "\n"]
             parts += [_table(list(_rows(choice, ""))), *_choices(name, choice)]
+    parts += [PROFILE, _table(list(_rows(Profile, ""))), *_choices("profile", Profile)]
     return "\n".join(part for part in parts if part)
 
 

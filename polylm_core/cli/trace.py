@@ -10,10 +10,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from polylm_core.artifacts import BaseModelFolder, Mixture, TokenSet
+from polylm_core.artifacts import BaseModelFolder, Mixture, Tokenizer, TokenSet
 from polylm_core.errors import CorruptArtifactError, MissingArtifactError, ParamsError, Problem
 from polylm_core.params import Params
-from polylm_core.pipeline import STAGES
+from polylm_core.pipeline import STAGES, identity
 from polylm_core.stages.pretrain.config import PretrainConfig
 from polylm_core.stages.pretrain.imported_config import ImportedBaseConfig
 
@@ -94,6 +94,9 @@ def _remark(
 ) -> list[str]:
     """Say which of these steps the run left out, or that the base model there is of another run."""
     declared = _trained(recipe).skip_steps
+    work = _work(root, recipe, tokens, mixture)
+    if work is not None and work.is_dir():  # the model's folder is not there while it is trained
+        return _left_out(work, declared, steps)
     path = root / STAGES["pretrain"].out
     try:
         base = BaseModelFolder.open(path).manifest
@@ -109,11 +112,22 @@ def _remark(
     return _left_out(path, declared, steps)
 
 
-def _left_out(base: Path, declared: Sequence[tuple[int, int]], steps: Iterable[int]) -> list[str]:
+def _work(root: Path, recipe: Params, tokens: TokenSet, mixture: Mixture) -> Path | None:
+    """Return the folder of the run that these inputs give; none where one of them is not there."""
+    stage = STAGES["pretrain"]
+    try:
+        tokenizer = Tokenizer.open(root / STAGES["vocab"].out)
+    except (MissingArtifactError, CorruptArtifactError):
+        return None
+    inputs = {"vocab": tokenizer, "encode": tokens, "mix": mixture}
+    return root / stage.work(identity(stage, recipe, inputs, None))
+
+
+def _left_out(folder: Path, declared: Sequence[tuple[int, int]], steps: Iterable[int]) -> list[str]:
     """Tell which of these steps were left out of training, by the params or by the guard."""
     from polylm_core.training.skips import SKIPS_FILE, Skips
 
-    skips = Skips(base / SKIPS_FILE, declared)
+    skips = Skips(folder / SKIPS_FILE, declared)
     left_out = [f"{step:,}" for step in steps if step in skips]
     return [f"left out of training: step {', '.join(left_out)}"] if left_out else []
 

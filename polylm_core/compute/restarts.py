@@ -34,9 +34,13 @@ class Restarts:
         self._on_report(metrics)
 
     def _stacks(self) -> str:
-        """Where a rank that hung wrote what it was doing, if one did."""
+        """Where a rank that hung wrote what it was doing, if one did.
+
+        Its file has more than the line with which a rank says what it is at.
+        """
         folder = self._work / "stacks"
-        return f", where one hung in {folder}" if any(folder.glob("*.txt")) else ""
+        hung = any(file.read_bytes().count(b"\n") > 1 for file in folder.glob("rank-*.txt"))
+        return f", where one hung in {folder}" if hung else ""
 
     def failed(self, error: BaseException) -> None:
         """Count a failure; raises TrainingError when it was one too many."""

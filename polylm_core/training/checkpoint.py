@@ -131,6 +131,12 @@ def newest_first(checkpoints: Path) -> Iterator[tuple[int, Path]]:
             yield index.step, folder
 
 
+def finished_steps(checkpoints: Path) -> list[int]:
+    """Return the steps whose checkpoints came to their end, whether they can be read or not."""
+    names = {folder.name.removeprefix("step-"): folder for folder in checkpoints.glob("step-*")}
+    return [int(name) for name in names if name.isdigit() and not is_cut_short(names[name])]
+
+
 class CheckpointReader:
     """Any elements of a checkpoint, from the files that hold them."""
 
@@ -203,13 +209,13 @@ def prune(checkpoints: Path, policy: CheckpointPolicy, *, unfit: Collection[int]
     """Remove the checkpoints that no rule keeps, and those that were cut short."""
     steps = [step for step, _ in newest_first(checkpoints)]
     for folder in checkpoints.glob("step-*"):
-        if _is_cut_short(folder):
+        if is_cut_short(folder):
             _remove(folder)
     for step in too_old(steps, [step for step in steps if step not in unfit], policy):
         _remove(folder_of(checkpoints, step))
 
 
-def _is_cut_short(folder: Path) -> bool:
+def is_cut_short(folder: Path) -> bool:
     """Whether a save did not come to its end; what a far disk cannot read now is another matter."""
     try:
         (folder / INDEX).stat()

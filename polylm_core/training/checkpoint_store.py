@@ -7,9 +7,12 @@ and fetches them where the run's folder was lost.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from datetime import timedelta
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
@@ -24,10 +27,15 @@ from polylm_core.training.engine import KINDS, Engine
 from polylm_core.training.events import Events
 from polylm_core.training.skips import SKIPS_FILE
 
+Told = TypeVar("Told")
 BOOKS = ("metrics.jsonl", SKIPS_FILE, "events.jsonl")
 """What a run wrote of itself and goes on from, in its folder; copied with every checkpoint."""
-
-
+LONGEST_COPY = timedelta(hours=6)
+"""How long the ranks wait for a checkpoint's copy before they count as hanging: what a machine
+with eight ranks of PolyLM-13B's 32 * 8 has, 5 GB, takes that long at 0.23 MB/s."""
+COPY_POLL_SECONDS = 0.5
+"""How often ranks that wait for a copy ask the others: one collective for all of the wait would end
+with its own time-out, 10 minutes under NCCL."""
 MAX_FAILED_COPIES = 5
 """Copies in a row that may fail before the run ends; the first of a run may not."""
 
@@ -110,6 +118,11 @@ class CheckpointStore:
         if self._copying is None:
             return
         index, copying = self._copying
+        while not all(_gathered(done := copying.done())):
+            if done:
+                time.sleep(COPY_POLL_SECONDS)
+            else:
+                wait([copying], COPY_POLL_SECONDS)
         error = _agreed(copying.exception()) or _agreed(self._count_copy(index.step))
         self._copying = None
         if error is None:
@@ -137,24 +150,44 @@ class CheckpointStore:
     ) -> int | None:
         """Restore the newest checkpoint whose every needed byte is as written; return its step.
 
-        `counts` says of a step's checkpoint whether it may be gone on from.
+        `counts` says of a step's checkpoint whether it may be gone on from. None is restored, and
+        none returned, where no save has come to its end. Raises TrainingError where some have and
+        none of them can be gone on from: to begin again is not for a run to decide.
         """
         steps = self.steps()
         self._known = set(steps)
+        unfit: dict[int, str] = {}
         for step in steps:
             if not counts(step):
                 self._unfit.add(step)
                 self._events.add("checkpoint-void", step)
+                unfit[step] = "the run went back to before it"
                 continue
             index, why = self._obtain(step)
             if index is None:
                 self._unfit.add(step)
                 self._events.add("checkpoint-damaged", step, why=why)
+                unfit[step] = why
                 continue
             reader = CheckpointReader(checkpoint.folder_of(self.folder, step), index)
             engine.restore(reader.read, index.updates)
             return step
+        self._require_none_finished(unfit)
         return None
+
+    def _require_none_finished(self, unfit: Mapping[int, str]) -> None:
+        """Raise TrainingError on all ranks when a save, or its copy, came to its end on any."""
+        mine = set(unfit) & set(checkpoint.finished_steps(self.folder))
+        if self._remote is not None and torch.distributed.get_rank() == 0:
+            mine |= {step for step in unfit if INDEX in children(self._folder_address(step))}
+        if not (finished := _union(mine)):
+            return
+        reasons = [f"step {step}: {unfit[step]}" for step in finished]
+        places = [str(self.folder), *([] if self._remote is None else [self._remote])]
+        raise TrainingError(
+            f"no checkpoint in {' and '.join(places)} can be gone on from ({'; '.join(reasons)}). "
+            f"Mend what is wrong there, or delete {' and '.join(places)} to train anew"
+        )
 
     def weights(self, step: int) -> Iterator[tuple[str, torch.Tensor]]:
         """Yield every parameter's value after `step` steps, one at a time, on any rank alone.
@@ -176,12 +209,10 @@ class CheckpointStore:
 
     def steps(self) -> list[int]:
         """Steps that any rank knows a checkpoint of, the newest first."""
-        known = {step for step, _ in checkpoint.newest_first(self.folder)}
+        known = set(checkpoint.finished_steps(self.folder))
         if torch.distributed.get_rank() == 0:
             known |= set(self._remote_steps())
-        every: list[list[int]] = [[]] * torch.distributed.get_world_size()
-        torch.distributed.all_gather_object(every, sorted(known))
-        return sorted({step for steps in every for step in steps}, reverse=True)
+        return _union(known)
 
     def _obtain(self, step: int) -> tuple[CheckpointIndex | None, str]:
         """Return the index when every rank has, or has fetched, all it needs; else why not."""
@@ -196,8 +227,9 @@ class CheckpointStore:
             names = reader.files(rank, world)
             if all(self._has(folder, index, name) for name in names):
                 mine = checkpoint.digest(index)
-        every = [("", "")] * torch.distributed.get_world_size()
-        torch.distributed.all_gather_object(every, (mine, self._missing))
+        elif not self._missing:
+            self._missing = f"{folder / INDEX} is missing or not as it was written"
+        every = _gathered((mine, self._missing))
         whole = mine and {digest for digest, _ in every} == {mine}
         why = [f"rank {rank}: {missing}" for rank, (_, missing) in enumerate(every) if missing]
         return (index if whole else None), "; ".join(why)
@@ -245,12 +277,23 @@ class CheckpointStore:
             remove(self._folder_address(step), first=INDEX)
 
 
+def _gathered(mine: Told) -> list[Told]:
+    """Return what each rank tells; every rank must call it."""
+    every = [mine] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(every, mine)
+    return every
+
+
+def _union(mine: Collection[int]) -> list[int]:
+    """Return the steps that any rank names, the newest first; every rank must call it."""
+    return sorted({step for steps in _gathered(sorted(mine)) for step in steps}, reverse=True)
+
+
 def _told(error: BaseException) -> str:
     return str(error) if isinstance(error, PolyLMError) else repr(error)
 
 
 def _agreed(mine: BaseException | None) -> PolyLMError | None:
     """Return what failed on the first rank that something failed on; every rank must call it."""
-    every: list[str | None] = [None] * torch.distributed.get_world_size()
-    torch.distributed.all_gather_object(every, None if mine is None else _told(mine))
+    every = _gathered(None if mine is None else _told(mine))
     return next((MachineError(text) for text in every if text is not None), None)

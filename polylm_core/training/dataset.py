@@ -67,7 +67,8 @@ class PackedOrder:
         if wanted < global_batch_windows:
             raise StageError(
                 f"{len(rows.ids_BT)} packed rows for {epochs:g} epochs do not fill one step of "
-                f"{global_batch_windows}; lower finetune.global_batch_tokens or add instructions"
+                f"{global_batch_windows}; lower finetune.phases[].global_batch_tokens or add "
+                "instructions"
             )
         order: list[NDArray[np.int64]] = []
         for epoch in range(-(-wanted // len(rows.ids_BT))):

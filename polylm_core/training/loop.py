@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 from polylm_core.errors import TrainingError
 from polylm_core.storage import exclusive_lock
 from polylm_core.training import throughput
-from polylm_core.training.checkpoint_store import CheckpointStore
+from polylm_core.training.checkpoint_store import LONGEST_COPY, CheckpointStore
 from polylm_core.training.engine import Engine, accumulation
 from polylm_core.training.events import Events
 from polylm_core.training.export import LONGEST_WAIT, export
@@ -21,6 +22,7 @@ from polylm_core.training.logs import logged
 from polylm_core.training.metrics import Measurement, MetricsFile
 from polylm_core.training.model import build, empty_for
 from polylm_core.training.order import build_order
+from polylm_core.training.prepare import device_type
 from polylm_core.training.recovery import Recovery
 from polylm_core.training.step import Gauge, StepGradient
 from polylm_core.training.validation import validate
@@ -78,6 +80,7 @@ class _Trainer:
         self.throughput = throughput.Throughput(
             job.work / "throughput.jsonl",
             writes=leads,
+            device=self.engine.device,
             peak_tokens_per_second=self._peak_speed() if leads else None,
         )
         self.saved = 0
@@ -91,8 +94,8 @@ class _Trainer:
         self.throughput.pause()
         while step < self.order.num_steps:
             step = self._advance(step)
+        self._finish_copy()
         with self.watchdog.work("export", seconds=LONGEST_WAIT.total_seconds()):
-            self.checkpoints.finish_copy()
             self._export()
 
     def _resume(self) -> int:
@@ -115,12 +118,12 @@ class _Trainer:
             return self.recovery.respond(anomaly, self.checkpoints.steps())
 
     def _go_back(self) -> int:
-        """Resume after an anomaly; raises TrainingError when no checkpoint can be read any more."""
+        """Resume after an anomaly; raises TrainingError when no checkpoint is there any more."""
         step = self._resume()
         if step == 0:  # nothing was restored: the engine still has the weights to get rid of
             raise TrainingError(
-                f"no checkpoint in {self.checkpoints.folder} is as it was written, so the run "
-                "cannot go back to before its anomalies; run again to train from the first step"
+                f"{self.checkpoints.folder} has no checkpoint any more, so the run cannot go back "
+                "to before its anomalies; run again to train from the first step"
             )
         return step
 
@@ -162,21 +165,25 @@ class _Trainer:
         if not (validates or saves or copied):
             self._record(rows, done, validates=False)
             return
+        if copied or saves:
+            self._finish_copy()
         with self.watchdog.work("validation and checkpoint"):
             self._record(rows, done, validates=validates)
-            if copied:
-                self.checkpoints.finish_copy()
             if leaving:
                 self.events.add("machine-leaving", done)
             if saves:
                 self.metrics.keep()
                 self.checkpoints.save(self.engine, done)
                 self.saved = done
-            if saves and not last and gauge is not None and gauge.regroups:
-                self.checkpoints.finish_copy()  # a machine that leaves takes its disk with it
-                self.events.add("regroup", done)
-                raise Regroup
+        if saves and not last and gauge is not None and gauge.regroups:
+            self._finish_copy()  # a machine that leaves takes its disk with it
+            self.events.add("regroup", done)
+            raise Regroup
         self.throughput.pause()
+
+    def _finish_copy(self) -> None:
+        with self.watchdog.work("copying a checkpoint", seconds=LONGEST_COPY.total_seconds()):
+            self.checkpoints.finish_copy()
 
     def _peak_speed(self) -> float | None:
         """Tokens a second of all ranks at the peak of their GPUs, where it is known."""
@@ -219,6 +226,8 @@ def _engine(job: TrainJob, *, micro_batch: int, steps: int) -> Engine:
         from polylm_core.training.whole import WholeEngine
 
         return WholeEngine(build(job), job)
+    # DeepSpeed asks when it is imported, and else takes a GPU wherever it sees one.
+    os.environ["DS_ACCELERATOR"] = device_type(job)
     from polylm_core.training.sharded import ShardedEngine  # DeepSpeed costs seconds
 
     return ShardedEngine(job, micro_batch=micro_batch, steps=steps)

@@ -17,11 +17,17 @@ class Throughput:
     """Tokens a second since the last measurement, written to `throughput.jsonl` by one rank."""
 
     def __init__(
-        self, path: Path, *, writes: bool, peak_tokens_per_second: float | None = None
+        self,
+        path: Path,
+        *,
+        writes: bool,
+        device: torch.device,
+        peak_tokens_per_second: float | None = None,
     ) -> None:
         """`peak_tokens_per_second` is the speed of all ranks at the peak of their accelerators."""
         self._path = path
         self._writes = writes
+        self._device = device
         self._peak = peak_tokens_per_second
         self._tokens = 0
         self._since = time.monotonic()
@@ -43,7 +49,7 @@ class Throughput:
         if self._peak is not None:
             found["mfu"] = round(speed / self._peak, 4)
         if self._writes:
-            row = {"step": step, **found, "peak_memory_bytes": peak_memory_bytes()}
+            row = {"step": step, **found, "peak_memory_bytes": peak_memory_bytes(self._device)}
             with self._path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(row) + "\n")
         return found
@@ -53,8 +59,8 @@ class Throughput:
         self._tokens, self._since = 0, time.monotonic()
 
 
-def peak_memory_bytes() -> int:
-    """Return the most memory this rank has held: of its GPU where it has one, else resident."""
-    if torch.cuda.is_available():
-        return int(torch.cuda.max_memory_allocated())
+def peak_memory_bytes(device: torch.device) -> int:
+    """Return the most memory a rank that computes there has held: of its GPU, or resident."""
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -46,6 +46,12 @@ def test_fewer_workers_than_the_fewest_are_refused(tmp_path: Path) -> None:
         load_profile(tmp_path, "bad")
 
 
+def test_gpus_without_ray_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "bad.yaml").write_text("training: {backend: local, accelerator: gpu}\n")
+    with pytest.raises(ParamsError, match="accelerator `gpu` needs `ray`"):
+        load_profile(tmp_path, "bad")
+
+
 def test_a_profile_that_is_not_utf8_is_named(tmp_path: Path) -> None:
     (tmp_path / "bad.yaml").write_bytes(b"ray_address: \xff\n")
     with pytest.raises(ParamsError, match=r"bad\.yaml.*\n.*not YAML"):

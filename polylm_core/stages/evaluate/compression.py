@@ -60,7 +60,7 @@ def choose_documents(path: Path, config: CompressionConfig, seed: int) -> list[D
     if not chosen:
         raise StageError(
             f"{path}: no document fits {config.max_bytes_per_language} bytes; raise "
-            "evaluate.compression.max_bytes_per_language or curate.held_out_share"
+            "evaluate.compression.max_bytes_per_language or curate.held_out.share"
         )
     return chosen
 

@@ -25,6 +25,6 @@ def sentence_pairs(path: Path, *, min_english_words: int, seed: int) -> list[Pai
     if not kept:
         raise StageError(
             f"{path}: no held-out pair has {min_english_words} English words; lower "
-            "evaluate.min_english_words or raise curate.held_out_share"
+            "evaluate.min_english_words or raise curate.held_out.share"
         )
     return kept

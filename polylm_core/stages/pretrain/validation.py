@@ -59,7 +59,7 @@ def _firsts(file: TokenFile, code: str, context_tokens: int, tokens: int) -> ran
     if size <= context_tokens:
         raise StageError(
             f"{code} has {size} held-out tokens, a validation row takes "
-            f"{context_tokens + 1}; raise curate.held_out_share"
+            f"{context_tokens + 1}; raise curate.held_out.share"
         )
     rows = max(1, min(tokens, size - 1) // context_tokens)
     return range(0, rows * context_tokens, context_tokens)

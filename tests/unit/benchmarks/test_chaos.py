@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.chaos import differences, unrecorded
+from benchmarks.chaos import beyond_interval, differences, unrecorded
 from benchmarks.engine.chaos_plan import CHECKPOINT_EVERY_STEPS, VICTIMS, plan, steps_of
 
 
@@ -63,3 +63,16 @@ def test_steps_that_were_done_again_untold_are_found() -> None:
     told = {"number": 3, "moment": "step", "struck_at_step": 57, "resumed_from_step": 40}
     assert unrecorded([{**told, "steps_again": 17}]) == []
     assert unrecorded([{**told, "steps_again": 0}]) == ["kill 3: 17 steps again, 0 told"]
+
+
+def test_more_lost_steps_than_between_two_checkpoints_are_found() -> None:
+    every = CHECKPOINT_EVERY_STEPS
+    inside_a_save = {"number": 0, "moment": "save", "struck_at_step": 3 * every}
+    kept = {"resumed_from_step": 2 * every, "steps_again": every}
+    lost = {"resumed_from_step": every, "steps_again": 2 * every}
+    assert beyond_interval([inside_a_save | kept]) == []
+    told = [f"kill 0: {2 * every} steps lost, {every} between saves"]
+    assert beyond_interval([inside_a_save | lost]) == told
+    assert beyond_interval([inside_a_save | lost | {"steps_again": 0}]) == told
+    seen_late = {"number": 0, "moment": "step", "struck_at_step": every + 1}
+    assert beyond_interval([seen_late | lost]) == told

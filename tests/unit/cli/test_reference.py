@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from polylm_core.cli import reference
 from polylm_core.params import Params
+from polylm_core.settings import Profile
 from tests.architecture.closure import ROOT
 
 
@@ -16,6 +17,16 @@ def test_every_section_and_nested_field_is_in_it() -> None:
         assert f"`{name}`" in text, field
     assert "| `optimizer.peak_learning_rate` | number, > 0 | (required) |" in text
     assert "| `stages[].name` |" in text
+
+
+def test_every_option_of_a_profile_is_in_it() -> None:
+    chapter = reference.markdown().split("\n## Profile\n")[1]
+    for name in Profile.model_fields:
+        assert f"\n| `{name}` | " in chapter
+    backend = '| `training.backend` | `local` or `ray` | `"ray"` | Where ranks run: '
+    assert backend in chapter
+    assert "\n| `training.checkpoints.keep_last` | integer, >= 1 | `2` | Newest" in chapter
+    assert "\n| `endpoints[].address` | text | (required) | " in chapter
 
 
 def test_a_row_has_exactly_four_cells() -> None:

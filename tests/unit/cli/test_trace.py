@@ -7,9 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from polylm_core.artifacts import BaseModelFolder, Mixture, TokenSet, partial_folder, publish
+from polylm_core.artifacts import (
+    BaseModelFolder,
+    Mixture,
+    Tokenizer,
+    TokenSet,
+    partial_folder,
+    publish,
+)
 from polylm_core.cli.trace import document_lines, step_lines
 from polylm_core.params import Params, load_params
+from polylm_core.pipeline import STAGES, identity
 from polylm_core.training.guard import Anomaly
 from polylm_core.training.skips import Skips
 from tests.architecture.closure import ROOT
@@ -96,6 +104,26 @@ def test_steps_that_were_left_out_of_training_are_told(
     shutil.rmtree(out)
     assert remarks == ["", "left out of training: step 3", "left out of training: step 4"]
     assert "left out of training: step 3" in seen
+
+
+def test_steps_that_are_left_out_are_told_while_the_run_goes_on(
+    made: tuple[Path, TokenSet, Mixture], recipe: Params
+) -> None:
+    root, tokens, mixture = made
+    inputs = {
+        "vocab": Tokenizer.load(root / "data/03_tokenizer"),
+        "encode": tokens,
+        "mix": mixture,
+    }
+    name = identity(STAGES["pretrain"], recipe, inputs, None)
+    work = root / f"runs/pretrain-{name[:16]}"
+    work.mkdir(parents=True)
+    skips = Skips(work / "skips.jsonl")
+    skips.add(skips.respond(ANOMALY, PRETRAIN.guard, last_good=2, checkpoints=[]))
+    skips.write()
+    remarks = [step_lines(root, recipe, step)[1] for step in (2, 3)]
+    shutil.rmtree(work)
+    assert remarks == ["", "left out of training: step 3"]
 
 
 def test_without_tokens_the_stage_to_run_is_named(tmp_path: Path) -> None:

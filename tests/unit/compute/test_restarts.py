@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from polylm_core.compute.backend import usable
 from polylm_core.compute.restarts import MAX_FAILURES, Restarts
 from polylm_core.errors import MachineError, TrainingError
+from polylm_core.training.watchdog import Watchdog, stacks
 from polylm_core.worker import SAVED
 
 LOST = RuntimeError("Traceback ...\n  Connection closed by peer [127.0.0.1]:4711\n\n")
@@ -31,14 +33,27 @@ def test_failures_in_a_row_end_the_launch_with_what_was_said_last() -> None:
     assert "failure 3 of the 3" in notes[-1]
 
 
-def test_the_stacks_of_a_rank_that_hung_are_named(tmp_path: Path) -> None:
-    restarts = Restarts(lambda _: None, lambda _: None, tmp_path)
-    (tmp_path / "stacks").mkdir()
-    (tmp_path / "stacks" / "rank-0.1.txt").write_text("Thread 1")
+def last_words(work: Path) -> str:
+    """What a launch says that fails once too often."""
+    restarts = Restarts(lambda _: None, lambda _: None, work)
     for _ in range(MAX_FAILURES):
         restarts.failed(LOST)
-    with pytest.raises(TrainingError, match=rf"logs, where one hung in {tmp_path}/stacks\."):
+    with pytest.raises(TrainingError) as caught:
         restarts.failed(LOST)
+    return str(caught.value)
+
+
+def test_stacks_are_named_where_a_rank_hung_and_not_where_it_was_only_lost(tmp_path: Path) -> None:
+    folder = tmp_path / "stacks"
+    for _ in range(2):  # left as by a killed rank: the file stays open
+        watchdog = Watchdog(folder, 0, first_seconds=0.05, grace_seconds=600)
+        watchdog.__enter__()
+        assert "hung" not in last_words(tmp_path)
+    with watchdog.work("an upload that does not end"):
+        deadline = time.monotonic() + 60
+        while not stacks(folder) and time.monotonic() < deadline:
+            time.sleep(0.05)
+    assert f"logs, where one hung in {folder}." in last_words(tmp_path)
 
 
 def test_a_run_that_gets_further_in_between_goes_on_for_ever() -> None:

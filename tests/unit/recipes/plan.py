@@ -161,11 +161,13 @@ def mixture_table(params: Params) -> Iterator[str]:
 
 def hours_table(params: Params) -> Iterator[str]:
     """How long `pretrain` takes, for the assumed share of the peak and a lower one."""
-    yield "| GPU | peak, TFLOP/s | hours at 40 % | hours at 25 % |"
-    yield "|---|---|---|---|"
+    yield "| GPU | peak, TFLOP/s | hours at 40 % | hours at 25 % | tokens a second at 40 % |"
+    yield "|---|---|---|---|---|"
+    each = flops_per_token(params.pretrain.model, params.vocab.vocab_size or 0)
     for name, peak in PEAK_FLOPS.items():
         hours = [training_flops(params) / (peak * mfu) / 3600 for mfu in (ASSUMED_MFU, 0.25)]
-        yield f"| {name} | {peak / 1e12:.0f} | {hours[0]:.1f} | {hours[1]:.1f} |"
+        speed = f"{round(peak * ASSUMED_MFU / each, -3):,.0f}"
+        yield f"| {name} | {peak / 1e12:.0f} | {hours[0]:.1f} | {hours[1]:.1f} | {speed} |"
 
 
 if __name__ == "__main__":

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -118,3 +121,25 @@ def test_state_on_a_disk_trains_and_goes_on_the_same(
     pass_on(trained, restored, tmp_path / "run")
     assert same(trained, restored)
     assert do_step(trained, ids) == pytest.approx(do_step(restored, ids), rel=1e-6)
+
+
+def test_ranks_compute_on_what_their_profile_says_where_there_is_a_gpu(tmp_path: Path) -> None:
+    program = f"""
+from pathlib import Path
+from polylm_core.training import loop
+from tests.engines import make_engine_job
+from tests.one_rank import one_rank
+
+folder = Path({str(tmp_path / "rank")!r})
+with one_rank(folder):
+    print(loop._engine(make_engine_job(folder), micro_batch=4, steps=1).device.type)
+"""
+    found = {"DS_ACCELERATOR": "cuda"}  # as DeepSpeed finds it on such a machine
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, **found},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.splitlines()[-1] == "cpu"
