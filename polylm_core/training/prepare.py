@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from polylm_core.training.activation import use_sigmoid_gelu
 from polylm_core.training.attention import attend_in_blocks
 from polylm_core.training.job import TrainJob
 from polylm_core.training.loss import LanguageModelLoss
@@ -29,4 +30,6 @@ def prepare(module: LanguageModelLoss, job: TrainJob) -> None:
     set_precision(module, job, device_type(job))
     if job.execution.compile:
         for block in blocks(model):
+            if device_type(job) == "cpu":
+                use_sigmoid_gelu(block)
             setattr(block, "forward", torch.compile(block.forward))  # noqa: B010
