@@ -67,6 +67,9 @@ def load_params(path: Path) -> Params:
         content = read_yaml(path)
     except FileNotFoundError as error:
         raise ParamsError(str(path), [Problem("(file)", "does not exist")]) from error
+    except OSError as error:
+        message = f"cannot be read: {error.strerror}; name a recipe"
+        raise ParamsError(str(path), [Problem("(file)", message)]) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ParamsError(str(path), [Problem("(file)", f"is not YAML: {error}")]) from error
     if not isinstance(content, dict):

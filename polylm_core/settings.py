@@ -74,7 +74,8 @@ class TrainingExecution(_Section):
     """`zero3` shards parameters, gradients and optimizer state over the ranks (DeepSpeed); `none`
     keeps all of it on the only rank, which is faster where it fits."""
     micro_batch_sequences: int = Field(default=8, ge=1)
-    """Sequences of one forward and backward pass of one rank."""
+    """Most sequences of one forward and backward pass of one rank: as many are taken as divide its
+    part of the batch."""
     persistent_parameter_elements: int = Field(default=100_000, ge=0)
     """Parameters of at most so many elements stay gathered under ZeRO-3 (DeepSpeed's default);
     gradients and optimizer state are sharded all the same."""

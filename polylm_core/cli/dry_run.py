@@ -53,12 +53,20 @@ def _loaded(
     except ParamsError as error:
         problems += error.problems
     try:
-        loaded = load_profile(profile.parent, profile.stem) if profile else load_profile(profiles)
+        loaded = _named(profile, profiles) if profile else load_profile(profiles)
     except ParamsError as error:
         problems += error.problems
     except MachineError as error:
         problems.append(Problem("profile", str(error)))
     return params, loaded, problems
+
+
+def _named(path: Path, profiles: Path) -> Profile:
+    """Load the profile of a path; raises MachineError, which names those that there are."""
+    if not path.is_file() or path.suffix != ".yaml":
+        known = ", ".join(str(file) for file in sorted(profiles.glob("*.yaml")))
+        raise MachineError(f"no profile {path}; name a file, such as {known}")
+    return load_profile(path.parent, path.stem)
 
 
 def _problems(params: Params, profile: Profile) -> list[Problem]:

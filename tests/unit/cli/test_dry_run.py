@@ -83,6 +83,19 @@ def problems(recipe: Path, profile: Path) -> dict[str, str]:
     return {problem.location: problem.message for problem in caught.value.problems}
 
 
+def test_a_profile_is_named_by_its_file(tmp_path: Path) -> None:
+    for wrong in (tmp_path / "one-gpu", PROFILES / "one-gpu", PROFILES / "one-gpu.txt", PROFILES):
+        (message,) = problems(RECIPE, wrong).values()
+        assert message.startswith(f"no profile {wrong}; name a file, such as ")
+        assert str(CLUSTER) in message
+
+
+def test_a_folder_is_no_recipe(tmp_path: Path) -> None:
+    assert problems(tmp_path, CLUSTER) == {
+        "(file)": "cannot be read: Is a directory; name a recipe"
+    }
+
+
 def test_ranks_share_a_batch_that_no_micro_batch_of_their_size_divides(tmp_path: Path) -> None:
     odd = written(
         tmp_path / "odd.yaml", CLUSTER, training__workers=128, training__micro_batch_sequences=6
@@ -185,5 +198,5 @@ def test_the_command_prints_the_plan_or_one_error_without_a_traceback() -> None:
     assert done.stdout.splitlines() == dry_run.lines(RECIPE, PROFILES, CLUSTER)
     done = polylm("dry-run", *arguments[:3], "infra/profiles/no-such.yaml", folder=ROOT)
     assert done.returncode == 1
-    assert "no profile 'no-such'" in done.stderr
+    assert "no profile infra/profiles/no-such.yaml" in done.stderr
     assert "Traceback" not in done.stderr
