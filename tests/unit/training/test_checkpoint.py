@@ -6,7 +6,6 @@ import hashlib
 import json
 import pickle
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,19 +22,8 @@ from polylm_core.training.events import Events, read_events
 from polylm_core.training.job import TrainJob
 from polylm_core.training.model import build_model
 from polylm_core.training.whole import WholeEngine
-from tests.one_rank import one_rank
-from tests.training_job import make_job
 
-
-@pytest.fixture(autouse=True)
-def _one_rank(tmp_path: Path) -> Iterator[None]:
-    with one_rank(tmp_path):
-        yield
-
-
-@pytest.fixture
-def job(tmp_path: Path) -> TrainJob:
-    return make_job(tmp_path / "job", sharding="none")
+pytestmark = pytest.mark.usefixtures("only_rank")
 
 
 def make_engine(job: TrainJob, *, steps: int = 0) -> WholeEngine:

@@ -19,20 +19,10 @@ from polylm_core.training.checkpoint_store import LONGEST_COPY, MAX_FAILED_COPIE
 from polylm_core.training.events import read_events
 from polylm_core.training.job import TrainJob
 from polylm_core.training.watchdog import Watchdog
-from tests.one_rank import OnlyRank, one_rank
-from tests.training_job import make_job
+from tests.one_rank import OnlyRank
 from tests.unit.training.test_checkpoint import assert_same, make_engine, make_store
 
-
-@pytest.fixture(autouse=True)
-def _one_rank(tmp_path: Path) -> Iterator[None]:
-    with one_rank(tmp_path):
-        yield
-
-
-@pytest.fixture
-def job(tmp_path: Path) -> TrainJob:
-    return make_job(tmp_path / "job", sharding="none")
+pytestmark = pytest.mark.usefixtures("only_rank")
 
 
 def test_a_first_save_that_was_cut_short_is_begun_again(job: TrainJob, tmp_path: Path) -> None:

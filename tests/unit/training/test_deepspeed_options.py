@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +21,8 @@ from polylm_core.training.deepspeed_options import (
 )
 from polylm_core.training.job import TrainJob
 from tests.engines import make_engine, make_engine_job
-from tests.one_rank import one_rank
 
-
-@pytest.fixture(autouse=True)
-def _one_rank(tmp_path: Path) -> Iterator[None]:
-    with one_rank(tmp_path):
-        yield
+pytestmark = pytest.mark.usefixtures("only_rank")
 
 
 def options(job: TrainJob) -> DeepSpeedOptions:

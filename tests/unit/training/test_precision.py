@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,16 +15,11 @@ from polylm_core.training.attention import CausalAttention
 from polylm_core.training.engine import Engine
 from polylm_core.training.model import blocks
 from tests.engines import ARCHITECTURES, do_step, make_engine, make_engine_job, random_ids
-from tests.one_rank import one_rank
 
 Sharding = Literal["zero3", "none"]
 SHARDINGS: tuple[Sharding, ...] = ("none", "zero3")
 
-
-@pytest.fixture(autouse=True)
-def _one_rank(tmp_path: Path) -> Iterator[None]:
-    with one_rank(tmp_path):
-        yield
+pytestmark = pytest.mark.usefixtures("only_rank")
 
 
 def engine_of(folder: Path, architecture: str, sharding: Sharding, **changes: Any) -> Engine:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +20,8 @@ from tests.engines import (
     random_ids,
     state_of,
 )
-from tests.one_rank import one_rank
 
-
-@pytest.fixture(autouse=True)
-def _one_rank(tmp_path: Path) -> Iterator[None]:
-    with one_rank(tmp_path):
-        yield
+pytestmark = pytest.mark.usefixtures("only_rank")
 
 
 def trained(engine: Engine, steps: int = 3) -> dict[str, torch.Tensor]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,16 +24,12 @@ from polylm_core.training.skips import Skip, Skips
 from polylm_core.training.step import Gauge, StepGradient
 from polylm_core.training.throughput import Throughput
 from polylm_core.training.trace import Trace
-from tests.one_rank import OnlyRank, one_rank
+from tests.one_rank import OnlyRank
 from tests.training_job import CONTEXT, STREAMS, VOCAB, make_job, weights
 
 STEPS = 90
 
-
-@pytest.fixture(autouse=True)
-def _one_rank(tmp_path: Path) -> Iterator[None]:
-    with one_rank(tmp_path):
-        yield
+pytestmark = pytest.mark.usefixtures("only_rank")
 
 
 def make_run(folder: Path, *, steps: int = STEPS, **changes: object) -> TrainJob:

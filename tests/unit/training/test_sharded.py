@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,6 @@ from tests.engines import (
     random_ids,
     state_of,
 )
-from tests.one_rank import one_rank
 
 OFFLOADS = [
     {},
@@ -34,11 +32,7 @@ OFFLOADS = [
     {"offload_optimizer": "cpu", "offload_parameters": "cpu"},
 ]
 
-
-@pytest.fixture(autouse=True)
-def _one_rank(tmp_path: Path) -> Iterator[None]:
-    with one_rank(tmp_path):
-        yield
+pytestmark = pytest.mark.usefixtures("only_rank")
 
 
 def same(one: Engine, other: Engine) -> bool:
