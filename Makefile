@@ -6,9 +6,11 @@ PYTHON ?= $(shell for python in python3 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' \
 	2>/dev/null && echo $$python && exit; done; echo python3)
 BIN := .venv/bin
-INSTALLED := .venv/.installed
-# What DVC starts as `python` is the environment's.
-IN_VENV := PATH="$(CURDIR)/$(BIN):$$PATH"
+# A project of `polylm init` links the environment of the checkout that made it: nothing is installed.
+INSTALLED := $(if $(shell readlink .venv),,.venv/.installed)
+# What DVC starts as `python` is the environment's; the code is that of this folder.
+IN_VENV := PATH="$(CURDIR)/$(BIN):$$PATH" PYTHONPATH="$(CURDIR)"
+POLYLM := $(BIN)/python -m polylm_core.cli.main
 export DO_NOT_TRACK := 1
 export DVC_NO_ANALYTICS := true
 
@@ -38,13 +40,13 @@ $(INSTALLED): pyproject.toml constraints.txt
 run: $(INSTALLED) ## do whatever is not up to date, from the raw text to the report
 	@$(BIN)/python -m infra.preflight run
 # Before DVC: it removes what a stage made before the stage can say that its parameters are wrong.
-	@$(BIN)/polylm doctor > /dev/null
+	@$(POLYLM) doctor > /dev/null
 	@$(IN_VENV) dvc repro
 	@echo
-	@$(BIN)/polylm summary
+	@$(POLYLM) summary
 
 summary: $(INSTALLED) ## what each stage took; where report, model and Prefect UI are
-	@$(BIN)/polylm summary
+	@$(POLYLM) summary
 
 ui: $(INSTALLED) ## start the Prefect server of this checkout, if it is not running
 	@$(BIN)/python -m flows.ui
@@ -65,4 +67,4 @@ check: $(INSTALLED) ## lint, format, types, imports
 	@$(BIN)/lint-imports
 
 docs: $(INSTALLED) ## write docs/params.md again
-	@$(BIN)/polylm params > docs/params.md
+	@$(POLYLM) params > docs/params.md

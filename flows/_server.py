@@ -1,8 +1,8 @@
 """One long-lived local Prefect server for a checkout, started by whoever needs it first.
 
 With `PREFECT_API_URL` set that server is used and nothing is started. Otherwise the server of this
-checkout keeps its database in `.prefect/` and listens on loopback at `PREFECT_SERVER_API_PORT`
-(default 4200).
+checkout keeps its database in `.prefect/` and listens on loopback at `PREFECT_SERVER_API_PORT`, or
+else at the first free port from 4200 on: another checkout or project may have a server of its own.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from polylm_core.storage import exclusive_lock, write_atomic
 
 HOST = "127.0.0.1"
 DEFAULT_PORT = 4200
+NUM_DEFAULT_PORTS = 20
+"""Ports from 4200 on that are tried where none is set."""
 START_SECONDS = 60.0
 STOP_SECONDS = 10.0
 ANSWER_SECONDS = 5.0
@@ -43,8 +45,11 @@ def configure(root: Path) -> None:
 
 
 def port() -> int:
-    """Return the port this checkout's server listens on; raises MachineError when it is none."""
-    given = os.environ.get("PREFECT_SERVER_API_PORT", str(DEFAULT_PORT))
+    """Return the port to start this checkout's server on; raises MachineError when it is none."""
+    given = os.environ.get("PREFECT_SERVER_API_PORT")
+    if given is None:
+        ports = range(DEFAULT_PORT, DEFAULT_PORT + NUM_DEFAULT_PORTS)
+        return next((number for number in ports if not _is_taken(number)), DEFAULT_PORT)
     if not given.isdigit():
         raise MachineError(f"PREFECT_SERVER_API_PORT is {given!r}, not a number: set a free port")
     return int(given)
@@ -79,9 +84,13 @@ def running(root: Path) -> Server | None:
 
 def port_taken() -> bool:
     """Whether anything listens on `port()`."""
+    return _is_taken(port())
+
+
+def _is_taken(number: int) -> bool:
     with socket.socket() as probe:
         probe.settimeout(1.0)
-        return probe.connect_ex((HOST, port())) == 0
+        return probe.connect_ex((HOST, number)) == 0
 
 
 def check_port(root: Path) -> None:
@@ -128,11 +137,12 @@ def answers(url: str) -> bool:
 
 def _start(root: Path) -> None:
     """Start the server and write down its pid at once, so that it is found however this ends."""
+    number = port()
     environment = {
         **{name: value for name, value in os.environ.items() if name != CONSOLE_LEVEL},
         "PREFECT_SERVER_API_HOST": HOST,
-        "PREFECT_SERVER_API_PORT": str(port()),
-        "PREFECT_UI_API_URL": f"http://{HOST}:{port()}/api",
+        "PREFECT_SERVER_API_PORT": str(number),
+        "PREFECT_UI_API_URL": f"http://{HOST}:{number}/api",
     }
     with _log(root).open("ab") as output:
         process = subprocess.Popen(
@@ -144,7 +154,7 @@ def _start(root: Path) -> None:
             stderr=output,
             start_new_session=True,
         )
-    record = {"pid": process.pid, "port": port()}
+    record = {"pid": process.pid, "port": number}
     write_atomic(_record(root), json.dumps(record).encode())
 
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from polylm_core.cli import calibration, dry_run, machine, merge, reference, summary, trace
+from polylm_core.cli import calibration, dry_run, init, machine, merge, reference, summary, trace
 from polylm_core.errors import MachineError, PolyLMError
 from polylm_core.params import load_params
 from polylm_core.pipeline import SOURCES, check_sources, require_sources, sources_fingerprint
@@ -88,6 +88,23 @@ def merge_adapter(
 ) -> None:
     """Write a chat model and one of its adapters as one model, and hold it against the two."""
     print("\n".join(merge.merged(chat, phase, out)))
+
+
+@app.command(name="init")
+def init_command(
+    folder: Annotated[Path, typer.Argument(help="A new folder, such as my-lm.")],
+    text: Annotated[
+        list[str],
+        typer.Option(help="LANGUAGE=FILE or =FOLDER of .txt files, such as swh_Latn=news.txt."),
+    ],
+    license: Annotated[str, typer.Option(help="Licence of the text, such as CC-BY-SA-4.0.")],
+    pairs: Annotated[
+        list[str] | None,
+        typer.Option(help="LANGUAGE=FILE of lines with English, a tab and the translation."),
+    ] = None,
+) -> None:
+    """Make a project folder for your own languages and text; `make run` there does the rest."""
+    print("\n".join(init.lines(folder, text, pairs or [], license)))
 
 
 @app.command()
