@@ -56,16 +56,25 @@ def recipe_text(default: Path, project: Project) -> str:
 
     yaml = YAML()
     yaml.width, yaml.preserve_quotes = 100, True
+    yaml.indent(mapping=2, sequence=4, offset=2)
     recipe = yaml.load(default.read_text(encoding="utf-8"))
     _set_languages(recipe, project)
     _set_curate(recipe["curate"], project)
     _set_budgets(recipe, project)
     _set_instruct(recipe["instruct"], project)
     recipe["report"] |= _report(project)
+    recipe.ca.comment = None  # the head of the default recipe, and what it says of these values
+    for section, key in (
+        (recipe, "languages"),
+        (recipe["curate"]["held_out"], "share_by_source"),
+        (recipe["vocab"], "vocab_size"),
+        (recipe["instruct"]["cross_lingual"], "hubs"),
+        (recipe["instruct"]["cross_lingual"], "pairs_per_further_language"),
+    ):
+        section.ca.items.pop(key, None)
     out = io.StringIO()
     yaml.dump(recipe, out)
-    body = out.getvalue()
-    return _HEAD + body[body.index("\nseed:") + 1 :] if "\nseed:" in body else _HEAD + body
+    return _HEAD + out.getvalue()
 
 
 _HEAD = """\
