@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from polylm_core.cli.own_recipe import Project, recipe_text
 from polylm_core.cli.own_text import COMMAND, read_pairs, read_texts
@@ -66,12 +67,20 @@ def lines(
         partial.rename(folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return [
-        f"{folder}: {', '.join(project.languages)}; code of PolyLM {commit}",
-        *(text.described() for text in project.texts),
-        *_remarks(folder, checkout),
-        f"next: cd {folder} && make run",
-    ]
+    return {
+        "text": [text.described() for text in project.texts],
+        "pairs": [
+            {"language": pairs.language, "pairs": pairs.pairs, "bytes": pairs.bytes}
+            for pairs in project.pairs
+        ],
+        "project": {
+            "folder": str(folder),
+            "languages": project.languages,
+            "code": f"PolyLM {commit}",
+            **_remarks(folder, checkout),
+            "next": f"cd {folder} && make run",
+        },
+    }
 
 
 def _require_pairs(project: Project, checkout: Path) -> None:
@@ -134,15 +143,12 @@ def _copy(files: Sequence[Path], folder: Path) -> None:
         shutil.copyfile(file, folder / file.name)
 
 
-def _remarks(folder: Path, checkout: Path) -> list[str]:
+def _remarks(folder: Path, checkout: Path) -> dict[str, str]:
     """What whoever made the project should know of it."""
-    remarks = []
+    remarks = {"git": "its files are added and not committed: git commit is yours"}
     if (folder / ".venv").is_symlink():
-        remarks.append(
-            f"environment: {(folder / '.venv').readlink()}, shared; rm .venv there and make run "
-            "installs one of its own"
-        )
+        shared = (folder / ".venv").readlink()
+        remarks["environment"] = f"{shared}, shared; without the link make run installs another"
     if _git(checkout, "status", "--porcelain", "--untracked-files=no").strip():
-        remarks.append(f"what is not committed in {checkout} is not in the project")
-    remarks.append("its files are added to git and not committed; git commit is yours")
+        remarks["left out"] = f"what is not committed in {checkout}"
     return remarks

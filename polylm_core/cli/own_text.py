@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from polylm_core.errors import ParamsError, Problem, UnknownLanguageError
 from polylm_core.languages import ENGLISH, get_language
@@ -36,13 +36,16 @@ class OwnText:
         """Name of the source in the recipe, and of its folder."""
         return f"own-{self.language}"
 
-    def described(self) -> str:
-        """One line of what was found."""
-        what = {"file": "a file", "block": "a block between empty lines", "line": "a line"}
-        return (
-            f"{self.language}: {len(self.files)} files, {self.bytes / 1e6:.2f} MB, "
-            f"{self.documents:,} documents (each {what[self.document]})"
-        )
+    def described(self) -> dict[str, Any]:
+        """What was found, as a row."""
+        what = {"file": "file", "block": "block between empty lines", "line": "line"}
+        return {
+            "language": self.language,
+            "files": len(self.files),
+            "bytes": self.bytes,
+            "documents": self.documents,
+            "each a": what[self.document],
+        }
 
 
 @dataclass(frozen=True)

@@ -83,7 +83,7 @@ def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def use(root: Path, recipe: Path, *, replace: bool) -> list[str]:
+def use(root: Path, recipe: Path, *, replace: bool) -> str:
     """Put a recipe in the place of `params.yaml`; return what is to be told.
 
     Raises ParamsError for a recipe with mistakes, MachineError where `params.yaml` has changes
@@ -99,7 +99,7 @@ def use(root: Path, recipe: Path, *, replace: bool) -> list[str]:
             "--replace"
         )
     shutil.copyfile(recipe, target)
-    return [f"{target} is {recipe} now; next: polylm doctor, then make run"]
+    return f"{target} is {recipe} now; next: polylm doctor, then make run"
 
 
 def _is_changed(file: Path) -> bool:
