@@ -40,13 +40,13 @@ came after.
 """
 
 
-def lines(
+def made(
     folder: Path,
     texts: Sequence[str],
     pairs: Sequence[str],
     license: str,
     checkout: Path = CHECKOUT,
-) -> list[str]:
+) -> dict[str, Any]:
     """Make the project `folder`; return what is to be told of it.
 
     `texts` and `pairs` are `LANGUAGE=FILE`. Raises ParamsError with all that is wrong with them,
