@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import shutil
 from pathlib import Path
 
 import pytest
 
+from polylm_core.chat import CHAT_TEMPLATE
 from polylm_core.cli import chat
 from polylm_core.errors import MissingArtifactError, PromptTooLongError, TrainingError
 from tests.exported import make_export
@@ -31,7 +33,9 @@ class Echo:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_export(tmp_path_factory.mktemp("model")).folder
+    exported = make_export(tmp_path_factory.mktemp("model")).folder
+    (exported / "chat_template.jinja").write_text(CHAT_TEMPLATE, encoding="utf-8")
+    return exported
 
 
 def test_the_model_is_shown_the_whole_chat() -> None:
@@ -83,3 +87,20 @@ def test_another_folder_or_adapter_is_named(folder: Path, tmp_path: Path) -> Non
         chat.talk(tmp_path, None, None, GREEDY)
     with pytest.raises(TrainingError, match="no adapter 'german'; it has none at all"):
         chat.talk(folder, "german", None, GREEDY)
+
+
+def test_a_base_model_has_no_chat(tmp_path: Path) -> None:
+    base = make_export(tmp_path).folder
+    with pytest.raises(TrainingError, match="has no chat template; name a chat model"):
+        chat.talk(base, None, None, GREEDY)
+
+
+def test_a_system_message_that_the_template_drops_is_refused(folder: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "model"
+    shutil.copytree(folder, copy)
+    silent = (
+        "{% for message in messages %}{% if message['role'] == 'user' %}{{ message['content'] }}"
+    )
+    (copy / "chat_template.jinja").write_text(silent + "{% endif %}{% endfor %}", encoding="utf-8")
+    with pytest.raises(TrainingError, match="leaves a system message out"):
+        chat.talk(copy, None, "Be kind.", GREEDY)
