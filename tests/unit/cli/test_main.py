@@ -60,3 +60,13 @@ def test_the_doctor_misses_the_endpoint_of_the_recipe_s_teacher(tmp_path: Path) 
     done = polylm("doctor", folder=tmp_path)
     assert done.returncode == 1
     assert "does not say where the teacher 'hosted' answers (known: none)" in done.stderr
+
+
+def test_a_checkout_s_own_code_answers_there(tmp_path: Path) -> None:
+    (tmp_path / "polylm_core/cli").mkdir(parents=True)
+    for folder in ("polylm_core", "polylm_core/cli"):
+        (tmp_path / folder / "__init__.py").write_text("", encoding="utf-8")
+    own = 'import sys\nprint("the code of this folder, asked", *sys.argv[1:])\n'
+    (tmp_path / "polylm_core/cli/main.py").write_text(own, encoding="utf-8")
+    done = polylm("summary", "--json", folder=tmp_path)
+    assert done.stdout == "the code of this folder, asked summary --json\n"

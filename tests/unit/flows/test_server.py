@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -55,3 +56,19 @@ def test_a_port_that_is_no_number_is_told(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("PREFECT_SERVER_API_PORT", "abc")
     with pytest.raises(MachineError, match="'abc', not a number"):
         _server.port()
+
+
+def test_a_taken_port_is_passed_over_unless_it_was_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        number = taken.getsockname()[1]
+        monkeypatch.setattr(_server, "DEFAULT_PORT", number)
+        monkeypatch.delenv("PREFECT_SERVER_API_PORT", raising=False)
+        assert number < _server.port() < number + _server.NUM_DEFAULT_PORTS
+        assert not _server.port_taken()
+        monkeypatch.setenv("PREFECT_SERVER_API_PORT", str(number))
+        assert _server.port() == number
+        assert _server.port_taken()
