@@ -1,8 +1,8 @@
 """The commands that the documents tell a reader to type.
 
-A fenced block without a language (or of `sh`), and a block that is set in by four spaces, is one
-command: a reader types it whole. So is `inline code` that begins with the name of a program. A
-fenced `python` block is one too.
+A fenced block without a language that has a line with a program, and a block that is set in by four
+spaces, is one command: a reader types it whole. So is `inline code` that begins with the name of a
+program. A fenced `python` block is one too.
 """
 
 from __future__ import annotations
@@ -10,20 +10,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from tests.architecture.closure import ROOT
 
 DOCUMENTS = (ROOT / "README.md", *sorted((ROOT / "docs/howto").glob("*.md")))
 PROGRAMS = (
     *("apertium", "apt", "cp", "curl", "dvc", "export", "git", "hf", "make", "pip", "polylm"),
-    *("python", "rm", "sha256sum", "sudo", "transformers", "vllm"),
+    *("python", "python3", "rm", "sudo", "transformers", "vllm"),
 )
 FENCED = re.compile(r"^```(?P<language>\w*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
 INDENTED = re.compile(r"(?:(?<=\n\n)|\A)(?: {4}[^\n]+\n)+", re.MULTILINE)
 INLINE = re.compile(r"(?<!`)`(?P<body>[^`]+)`(?!`)")
 STARTS = re.compile(rf"(?:[A-Z_]+=\S+ )?(?:\S*/)?(?:{'|'.join(PROGRAMS)}) \S")
-PIECES = ("hf://", "git-lfs")
 
 
 @dataclass(frozen=True, order=True)
@@ -39,7 +37,8 @@ class Command:
 def commands_in(document: str, text: str) -> Iterator[Command]:
     """Yield every command of a document, in order of kind."""
     for block in FENCED.finditer(text):
-        if block["language"] in ("", "sh"):
+        lines = block["body"].splitlines()
+        if not block["language"] and any(STARTS.match(line.strip()) for line in lines):
             yield Command(document, block["body"].strip())
         elif block["language"] == "python":
             yield Command(document, block["body"].strip(), is_program=True)

@@ -1,0 +1,144 @@
+"""How the commands of the documents are executed where it is not as they are typed.
+
+A command without an entry is executed as it is typed, in a finished checkout of the tiny recipe.
+Words in capitals that stand for something of the reader's are filled in first (`FILLED`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tests.documents.extract import Command
+
+FILLED: Mapping[str, str] = {
+    "N": "3",
+    "ID": "$DOCUMENT",  # of the tour's environment
+    "PHASE": "instructions",
+    "RECIPE": "polylm-13b",
+    "R": "polylm-13b",
+    "PROFILE": "32x8-a100",
+    "P": "32x8-a100",
+    "OWNER/NAME": "me/my-lm",
+    "12000": "12",  # a step that the tiny recipe has
+}
+PLACEHOLDER = re.compile(rf"(?<=[ =])(?:{'|'.join(map(re.escape, FILLED))})(?= |$)", re.MULTILINE)
+VARIABLE = re.compile(r"^[A-Z_]+=\S+ ")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What is executed in place of a command, and why."""
+
+    why: str
+    typed: str | None = None
+    """What is executed; none is the command as it stands."""
+    statuses: tuple[int, ...] = (0,)
+    """Exit statuses that are right."""
+    is_slow: bool = False
+    """Only in the long tests."""
+
+
+STAND_INS: Mapping[str, str] = {
+    "apt": "changes the machine, as root",
+    "sudo": "changes the machine, as root",
+    "apertium": "is not installed everywhere; its own tests have a stand-in that translates",
+    "pip": "fetches from a registry, and would change the environment of all tests",
+    "vllm": "takes a GPU, and gigabytes of an environment of its own",
+    "hf": "fetches from the hub; tests of ingest read sets from one on loopback",
+    "curl": "fetches from servers of others",
+}
+"""Programs of which only the words are taken, and why."""
+NO_GPU = "a stand-in: it takes a GPU, and gigabytes of an environment of its own"
+HELP = "takes what only the reader has, or hours: its own tests run its parts"
+CHAT = "printf 'Save the file.\\n' | polylm chat --max-new-tokens 4"
+NO_ADAPTER = "the tiny recipe has no adapter, which is told; test_merge.py merges one"
+ON_DEFAULT = "minutes of the default recipe: the same stages of the tiny one"
+
+TABLE: Mapping[str, Entry] = {
+    "git clone <this repository> polylm && cd polylm": Entry(
+        "the checkout stands for the repository, its environment for the one that is installed",
+        'git clone -q "$CHECKOUT" ../polylm && cp -a .venv ../polylm && cd ../polylm && '
+        'cp "$CHECKOUT"/tests/recipes/tiny.yaml params.yaml && cp -r "$CHECKOUT"/.dvc/cache .dvc/ '
+        "&& make run && make stop",
+        is_slow=True,
+    ),
+    "from transformers import pipeline": Entry("takes seconds of imports", is_slow=True),
+    "make run": Entry("DVC looks at every stage", is_slow=True),
+    "make ui": Entry("starts a server", is_slow=True),
+    "make stop": Entry("ends that server", is_slow=True),
+    "make test": Entry("one file of the suite (PYTEST_ADDOPTS)", is_slow=True),
+    "make test-all": Entry("one file of the suite (PYTEST_ADDOPTS)", is_slow=True),
+    "make check": Entry("takes minutes: types", is_slow=True),
+    "make install": Entry("everything is installed", is_slow=True),
+    "dvc repro mix": Entry("DVC looks at the stages before it", is_slow=True),
+    "polylm chat": Entry("a chat ends with Ctrl-D, a pipe with its end", CHAT, is_slow=True),
+    "polylm merge-adapter data/08_chat PHASE OUT": Entry(NO_ADAPTER, statuses=(1,)),
+    "polylm merge-adapter data/08_chat spanish OUT": Entry(NO_ADAPTER, statuses=(1,)),
+    "polylm merge-adapter data/08_chat spanish merged": Entry(NO_ADAPTER, statuses=(1,)),
+    "cp recipes/bayling2-laptop.yaml params.yaml": Entry(
+        "twenty minutes of training: checked and asked for help",
+        "cp recipes/bayling2-laptop.yaml params.yaml; polylm plan; "
+        "python -m benchmarks.bayling2 --help",
+        is_slow=True,
+    ),
+    "polylm doctor": Entry("the sources of the tiny recipe are there", is_slow=True),
+    ". .venv/bin/activate ⏎ transformers serve data/08_chat --port 8000": Entry(
+        "serves until it is ended: tests/integration/test_serve.py starts, asks and ends it",
+        "transformers serve --help",
+        is_slow=True,
+    ),
+    "curl -s http://localhost:8000/v1/chat/completions": Entry(
+        "tests/integration/test_serve.py sends the same request", "true"
+    ),
+    "python3 -m venv ~/vllm": Entry(NO_GPU, "vllm serve data/08_chat --served-model-name my-lm"),
+    "transformers serve": Entry("the name of the program", "true"),
+    "git clone <this repository> polylm && cd polylm ⏎ make install": Entry(
+        "no GPU here, and nothing is installed: the rest as it stands",
+        ". .venv/bin/activate; pip install -c constraints.txt -e '.[gpu]'; "
+        'python -c "import torch; print(torch.cuda.is_available())"; '
+        "cp recipes/polylm-100m.yaml params.yaml; export POLYLM_PROFILE=one-gpu; "
+        "polylm doctor || test $? = 1; polylm plan",
+        is_slow=True,
+    ),
+    'python -c "from huggingface_hub import HfApi; \\': Entry(
+        "the hub is the network's: asked for its client",
+        "python -c 'from huggingface_hub import HfApi; HfApi().dataset_info'",
+        is_slow=True,
+    ),
+    'hub() { hf download --repo-type dataset "$@"; }': Entry(
+        "160 GB: one file of one set from a hub on loopback, in tests of ingest; here the shell of "
+        "it with stand-ins for hf and curl",
+    ),
+    "python -m benchmarks.tokenizers": Entry(HELP, "python -m benchmarks.tokenizers --help"),
+    "polylm doctor ⏎ dvc repro ingest": Entry(
+        ON_DEFAULT, "dvc repro ingest && dvc repro curate vocab", is_slow=True
+    ),
+    "polylm calibrate swh_Latn --whole-files data/00_sources/my-swahili/*.txt": Entry(
+        "as it stands", is_slow=True
+    ),
+    **{
+        f"dvc repro {stage}": Entry(ON_DEFAULT, is_slow=True)
+        for stage in ("ingest", "curate", "vocab", "pretrain", "report")
+    },
+    "export TEACHER_API_KEY=... ⏎ dvc repro instruct": Entry(ON_DEFAULT, is_slow=True),
+    "dvc repro finetune": Entry(ON_DEFAULT, is_slow=True),
+}
+
+
+def entry_of(command: Command) -> Entry | None:
+    """The entry of a command: by all of it, by its first two lines, or by its first."""
+    lines = [line.partition(" #")[0].rstrip() for line in command.text.splitlines()]
+    without_variables = VARIABLE.sub("", lines[0])
+    for key in (command.text, " ⏎ ".join(lines[:2]), lines[0], without_variables):
+        if key in TABLE:
+            return TABLE[key]
+    return next((entry for key, entry in TABLE.items() if lines[0].startswith(f"{key} -H")), None)
+
+
+def executed(command: Command) -> str:
+    """What is typed for a command, with everything filled in."""
+    entry = entry_of(command)
+    typed = command.text if entry is None or entry.typed is None else entry.typed
+    return PLACEHOLDER.sub(lambda found: FILLED[found[0]], typed)
