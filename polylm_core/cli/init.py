@@ -67,6 +67,10 @@ def made(
         partial.rename(folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+    return _told(folder, project, commit, checkout)
+
+
+def _told(folder: Path, project: Project, commit: str, checkout: Path) -> dict[str, Any]:
     return {
         "text": [text.described() for text in project.texts],
         "pairs": [
