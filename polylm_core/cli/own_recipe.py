@@ -46,7 +46,8 @@ class Project:
     @property
     def languages(self) -> list[str]:
         """English first: the other side of every pair."""
-        named = dict.fromkeys(part.language for part in (*self.texts, *self.pairs))
+        parts: list[OwnText | OwnPairs] = [*self.texts, *self.pairs]
+        named = dict.fromkeys(part.language for part in parts)
         return [ENGLISH, *(code for code in named if code != ENGLISH)]
 
 
