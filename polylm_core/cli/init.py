@@ -35,8 +35,7 @@ polylm doctor  # what is missing, after . .venv/bin/activate
 
 More text and languages: [docs/howto/add-a-language.md](docs/howto/add-a-language.md). All
 parameters: [docs/params.md](docs/params.md). What each stage does:
-[docs/pipeline.md](docs/pipeline.md). Made from PolyLM {commit}; `git pull polylm main` brings what
-came after.
+[docs/pipeline.md](docs/pipeline.md). Made from PolyLM {commit}.
 """
 
 

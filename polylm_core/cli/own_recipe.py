@@ -178,4 +178,5 @@ def _report(project: Project) -> Mapping[str, str]:
         "model_license": "other",
         "domain": f"text in {', '.join(names)} given by the maker of this model, software "
         "documentation, interface text and the Universal Declaration of Human Rights",
+        "domain_warning": "It is a small model to try a pipeline with, not one to rely on.",
     }
