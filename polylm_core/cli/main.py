@@ -13,7 +13,7 @@ import sys
 
 import typer
 
-from polylm_core.cli.commands import about, calibrate, doctor, merge_adapter, plan, trace
+from polylm_core.cli.commands import about, calibrate, doctor, explain, merge_adapter, plan, trace
 from polylm_core.errors import PolyLMError
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ app = typer.Typer(
 app.command()(about.summary)
 app.command()(doctor.doctor)
 app.command()(plan.plan)
+app.command()(explain.explain)
 app.command()(merge_adapter.merge_adapter)
 app.command()(about.params)
 app.command()(calibrate.calibrate)
