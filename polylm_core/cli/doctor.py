@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Callable
-from importlib import metadata
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from polylm_core.cli import machine, summary
+from polylm_core.cli import demands, machine, summary, surroundings
 from polylm_core.cli.checkout import PARAMS, PROFILES
+from polylm_core.cli.planning.request import Request, sharing_problems, together
+from polylm_core.cli.surroundings import Check
 from polylm_core.errors import PolyLMError
-from polylm_core.params import load_params
+from polylm_core.params import Params, load_params
 from polylm_core.pipeline import SOURCES, check_sources, require_sources, sources_fingerprint
-from polylm_core.settings import load_profile
+from polylm_core.settings import Profile, load_profile
+from polylm_core.stages.pretrain.config import PretrainConfig
 from polylm_core.stages.pretrain.imported_config import (
     ImportedBaseConfig,
     ImportedFolder,
@@ -23,56 +24,96 @@ from polylm_core.stages.pretrain.imported_config import (
 from polylm_core.teachers.places import require_place
 from polylm_core.translators.places import require_translator
 
+UNKNOWN_BEFOREHAND = ("vocab.vocab_size", "pretrain.imported.model")
+"""What a run finds out itself, and only a plan has to be told."""
 SHOWN_PACKAGES = ("torch", "deepspeed", "ray", "prefect", "fastapi", "dvc", "transformers")
 
 
 def examined(root: Path) -> tuple[dict[str, Any], list[str]]:
-    """Return what was looked at, and what is wrong."""
-    problems = [problem for check in machine.BEFORE_RUN if (problem := check()) is not None]
-    content = {
-        "machine": {
-            "python": sys.version.split()[0],
-            "cores": os.cpu_count(),
-            "prefect_ui": summary.prefect_ui(root),
-        },
-        "packages": {package: _version(package) for package in SHOWN_PACKAGES},
-    }
-    return content, [*problems, *_recipe_problems(root)]
-
-
-def _recipe_problems(root: Path) -> list[str]:
-    """What is wrong with recipe, profile and sources; the last can only be told with the others."""
-    problems: list[str] = []
-
-    def tried(load: Callable[[], Any]) -> Any:
-        try:
-            return load()
-        except PolyLMError as error:
-            problems.append(str(error))
-        return None
-
-    recipe = tried(lambda: load_params(root / PARAMS))
-    profile = tried(lambda: load_profile(root / PROFILES))
-    if recipe is None or profile is None:
-        tried(lambda: require_sources(root / SOURCES))
+    """Return what was looked at, and what is wrong, each with its mend."""
+    checks = [Check("python", sys.version.split()[0])]
+    lacking = (check() for check in machine.BEFORE_RUN)
+    checks += [Check("machine", "lacks something", problem) for problem in lacking if problem]
+    checks += surroundings.packages(SHOWN_PACKAGES)
+    checks += [surroundings.ports(root), surroundings.prefect(summary.prefect_ui(root))]
+    recipe, profile, problems = _loaded(root)
+    if profile is not None:
+        checks += [
+            surroundings.ray(profile),
+            surroundings.gpus(profile),
+            demands.processors(profile),
+        ]
+        checks += [found for found in (surroundings.buckets(profile),) if found is not None]
+    if recipe is not None and profile is not None:
+        checks += _demanded(root, recipe, profile)
+        problems += _source_problems(root, recipe, profile)
     else:
-        tried(lambda: check_sources(root / SOURCES, recipe, profile.source_locations))
-        tried(lambda: sources_fingerprint(root / SOURCES, recipe, profile.source_locations))
-        written = recipe.instruct.self_instruct
-        if written is not None:
-            tried(lambda: require_place(written.teacher, profile))
-        translate = recipe.instruct.translate
-        if translate is not None:
-            tried(lambda: require_translator(translate.translator, profile))
-        base = recipe.pretrain
-        if isinstance(base, ImportedBaseConfig) and isinstance(base.imported, ImportedFolder):
-            unpinned = unpinned_problem(base.imported)
-            problems += [] if unpinned is None else [f"pretrain.imported.sha256: {unpinned}"]
+        problems += _told(lambda: require_sources(root / SOURCES))
+    told = [check.problem for check in checks if check.problem is not None]
+    rows = [
+        {"check": check.what, "found": check.found, "well": check.problem is None}
+        for check in checks
+    ]
+    return {"checks": rows}, list(dict.fromkeys([*told, *problems]))
+
+
+def _loaded(root: Path) -> tuple[Params | None, Profile | None, list[str]]:
+    """The recipe and the profile, and every mistake in either file."""
+    recipe = profile = None
+    problems: list[str] = []
+    try:
+        recipe = load_params(root / PARAMS)
+    except PolyLMError as error:
+        problems.append(str(error))
+    try:
+        profile = load_profile(root / PROFILES)
+    except PolyLMError as error:
+        problems.append(str(error))
+    return recipe, profile, problems
+
+
+def _demanded(root: Path, recipe: Params, profile: Profile) -> Iterator[Check]:
+    """Yield what the recipe on this profile asks of the machine, or why it cannot be run on it."""
+    request = Request(root / PARAMS, recipe, "by POLYLM_PROFILE", profile)
+    problems = [
+        problem
+        for problem in together(recipe, profile)
+        if not problem.location.startswith(UNKNOWN_BEFOREHAND)
+    ]
+    for problem in problems:
+        yield Check(problem.location, "does not fit the profile", str(problem))
+    base = recipe.pretrain
+    if isinstance(base, PretrainConfig):
+        for problem in sharing_problems(recipe, base.model.context_tokens, profile):
+            yield Check(problem.location, "does not fit the profile", str(problem))
+    yield from demands.locations(recipe, profile)
+    if together(recipe, profile):
+        return  # without sizes there is nothing to compare
+    yield demands.memory(request)
+    yield demands.disk(request, root)
+
+
+def _source_problems(root: Path, recipe: Params, profile: Profile) -> list[str]:
+    """What the sources, the teacher, the translator and the imported model lack."""
+    sources, places = root / SOURCES, profile.source_locations
+    problems = _told(lambda: check_sources(sources, recipe, places))
+    problems += _told(lambda: sources_fingerprint(sources, recipe, places))
+    written, translate = recipe.instruct.self_instruct, recipe.instruct.translate
+    if written is not None:
+        problems += _told(lambda: require_place(written.teacher, profile))
+    if translate is not None:
+        problems += _told(lambda: require_translator(translate.translator, profile))
+    base = recipe.pretrain
+    if isinstance(base, ImportedBaseConfig) and isinstance(base.imported, ImportedFolder):
+        unpinned = unpinned_problem(base.imported)
+        problems += [] if unpinned is None else [f"pretrain.imported.sha256: {unpinned}"]
     return problems
 
 
-def _version(package: str) -> str:
+def _told(check: Callable[[], object]) -> list[str]:
+    """What a check that raises says."""
     try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return "is not installed: make install"
+        check()
+    except PolyLMError as error:
+        return [str(error)]
+    return []

@@ -20,6 +20,7 @@ from polylm_core.cli.commands import (
     calibrate,
     chat,
     doctor,
+    explain,
     gc,
     init,
     merge_adapter,
@@ -39,6 +40,7 @@ app = typer.Typer(
 app.command()(about.summary)
 app.command()(doctor.doctor)
 app.command()(plan.plan)
+app.command()(explain.explain)
 app.command()(merge_adapter.merge_adapter)
 app.command()(about.params)
 app.command()(calibrate.calibrate)
