@@ -152,14 +152,16 @@ def _json(path: Path) -> Any:
 
 
 def _unused_cache(root: Path) -> tuple[str, int | None]:
-    """Objects that neither the workspace nor any commit uses, and their bytes."""
+    """Objects that neither the workspace, a branch nor a tag uses, and their bytes."""
     listed = [Path(found["path"]) for found in REMOVING.finditer(_dvc_gc(root, "--dry"))]
     return f"{len(listed):,} objects", sum(path.stat().st_size for path in listed)
 
 
 def _dvc_gc(root: Path, how: str) -> str:
     """Run `dvc gc`; return what it printed. Raises MachineError with its words."""
-    command = [sys.executable, "-m", "dvc", "gc", "--workspace", "--all-commits", how]
+    # Every commit would be the safer rule, and takes a minute for a few hundred of them.
+    used = ["--workspace", "--all-branches", "--all-tags"]
+    command = [sys.executable, "-m", "dvc", "gc", *used, how]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise MachineError(f"dvc gc failed: {done.stderr.strip()}")

@@ -102,7 +102,7 @@ def test_a_stage_that_runs_is_left_alone_and_so_is_the_cache(checkout: Path) -> 
     assert told["DVC cache"]["unused"] == "not looked at: a stage is running"
 
 
-def test_dvc_removes_what_neither_the_workspace_nor_a_commit_uses(tmp_path: Path) -> None:
+def test_dvc_removes_what_neither_the_workspace_nor_a_branch_uses(tmp_path: Path) -> None:
     def run(*command: str) -> None:
         subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
 
