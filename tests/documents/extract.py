@@ -1,6 +1,6 @@
 """The commands that the documents tell a reader to type.
 
-A fenced block without a language that has a line with a program, and a block that is set in by four
+A fenced block of the shell that has a line with a program, and a block that is set in by four
 spaces, is one command: a reader types it whole. So is `inline code` that begins with the name of a
 program. A fenced `python` block is one too.
 """
@@ -18,6 +18,7 @@ PROGRAMS = (
     *("apertium", "apt", "cp", "curl", "dvc", "export", "git", "hf", "make", "pip", "polylm"),
     *("python", "python3", "rm", "sudo", "transformers", "vllm"),
 )
+SHELLS = ("", "bash", "console", "sh")
 FENCED = re.compile(r"^```(?P<language>\w*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
 INDENTED = re.compile(r"(?:(?<=\n\n)|\A)(?: {4}[^\n]+\n)+", re.MULTILINE)
 INLINE = re.compile(r"(?<!`)`(?P<body>[^`]+)`(?!`)")
@@ -38,7 +39,7 @@ def commands_in(document: str, text: str) -> Iterator[Command]:
     """Yield every command of a document, in order of kind."""
     for block in FENCED.finditer(text):
         lines = block["body"].splitlines()
-        if not block["language"] and any(STARTS.match(line.strip()) for line in lines):
+        if block["language"] in SHELLS and any(STARTS.match(line.strip()) for line in lines):
             yield Command(document, block["body"].strip())
         elif block["language"] == "python":
             yield Command(document, block["body"].strip(), is_program=True)

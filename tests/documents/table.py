@@ -112,6 +112,18 @@ TABLE: Mapping[str, Entry] = {
         "it with stand-ins for hf and curl",
     ),
     "python -m benchmarks.tokenizers": Entry(HELP, "python -m benchmarks.tokenizers --help"),
+    "polylm --install-completion": Entry(
+        "writes into the files of the reader's shell", "polylm --show-completion bash"
+    ),
+    "polylm plan --calibrate-seconds 60": Entry(
+        "trains for a minute", "polylm plan --calibrate-seconds 2", is_slow=True
+    ),
+    "polylm plan recipes/polylm-13b.yaml --profile 32x8-a100 --max-usd 500000 --json": Entry(
+        "status 1 says that it costs more", statuses=(0, 1)
+    ),
+    "polylm calibrate khm_Khmr news.jsonl.zst books/*.txt": Entry(
+        "compiles what reads a document", is_slow=True
+    ),
     "polylm doctor ⏎ dvc repro ingest": Entry(
         ON_DEFAULT, "dvc repro ingest && dvc repro curate vocab", is_slow=True
     ),

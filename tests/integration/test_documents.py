@@ -21,6 +21,7 @@ import pytest
 from tests.clone import ROOT, Clone, free_port
 from tests.documents.extract import DOCUMENTS, all_commands
 from tests.documents.table import STAND_INS, entry_of, executed
+from tests.unit.cli.test_calibration import FINEWEB2
 from tests.upload_hub import take_uploads
 
 pytestmark = pytest.mark.timeout(900)
@@ -115,8 +116,7 @@ def _write_texts(root: Path, home: Path) -> None:
     with pa.CompressedOutputStream(str(root / "news.jsonl.zst"), "zstd") as file:
         file.write(rows.encode())
     for name in ("khm_Khmr", "amh_Ethi"):
-        settings = "language_score: 0.6\nstopwords: [a, b]\n"
-        (root / f"{name}.yml").write_text(settings, encoding="utf-8")
+        (root / f"{name}.yml").write_text(FINEWEB2, encoding="utf-8")
 
 
 @pytest.fixture
