@@ -113,7 +113,7 @@ TABLE: Mapping[str, Entry] = {
     ),
     "python -m benchmarks.tokenizers": Entry(HELP, "python -m benchmarks.tokenizers --help"),
     "polylm --install-completion": Entry(
-        "writes into the files of the reader's shell", "polylm --show-completion bash"
+        "writes into the files of the reader's shell", "_POLYLM_COMPLETE=source_bash polylm"
     ),
     "polylm plan --calibrate-seconds 60": Entry(
         "trains for a minute", "polylm plan --calibrate-seconds 2", is_slow=True
