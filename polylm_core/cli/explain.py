@@ -65,10 +65,8 @@ def _dvc_status(root: Path, stage: str) -> dict[str, list[Any]]:
     try:
         found = json.loads(done.stdout)
     except json.JSONDecodeError as error:
-        said = done.stderr.strip().splitlines() or ["nothing"]
-        raise MachineError(
-            f"`dvc status {stage}` said: {said[-1]}; mend that and ask again"
-        ) from error
+        said = " ".join(done.stderr.split()) or "nothing"
+        raise MachineError(f"`dvc status {stage}` said: {said}; mend that and ask again") from error
     return {name.rpartition(":")[2]: changes for name, changes in found.items()}
 
 
