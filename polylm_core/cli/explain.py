@@ -142,7 +142,9 @@ def _dependency(
         maker = makers[path]
         made = _locked_md5(lock.get(maker, {}), "outs", path)
         since = f"{maker} made it anew" if made != old else "changed after it was made"
-        return _row(name, f"data {how}", path, old, None if how == "deleted" else made, since)
+        if how == "deleted":
+            made, since = None, f"it is not there; {maker} makes it"
+        return _row(name, f"data {how}", path, old, made, since)
     if how == "deleted":
         return _row(name, "file deleted", path, old, None, None)
     if (root / path).is_dir():
