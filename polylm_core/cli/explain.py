@@ -65,10 +65,8 @@ def _dvc_status(root: Path, stage: str) -> dict[str, list[Any]]:
     try:
         found = json.loads(done.stdout)
     except json.JSONDecodeError as error:
-        said = done.stderr.strip().splitlines() or ["nothing"]
-        raise MachineError(
-            f"`dvc status {stage}` said: {said[-1]}; mend that and ask again"
-        ) from error
+        said = " ".join(done.stderr.split()) or "nothing"
+        raise MachineError(f"`dvc status {stage}` said: {said}; mend that and ask again") from error
     return {name.rpartition(":")[2]: changes for name, changes in found.items()}
 
 
@@ -144,7 +142,9 @@ def _dependency(
         maker = makers[path]
         made = _locked_md5(lock.get(maker, {}), "outs", path)
         since = f"{maker} made it anew" if made != old else "changed after it was made"
-        return _row(name, f"data {how}", path, old, None if how == "deleted" else made, since)
+        if how == "deleted":
+            made, since = None, f"it is not there; {maker} makes it"
+        return _row(name, f"data {how}", path, old, made, since)
     if how == "deleted":
         return _row(name, "file deleted", path, old, None, None)
     if (root / path).is_dir():

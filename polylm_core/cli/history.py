@@ -38,7 +38,7 @@ def since_value(root: Path, path: str, keys: tuple[str, ...], old: Any) -> str:
 
     def was(content: bytes) -> bool:
         try:
-            return value_of(yaml.safe_load(content), keys) == old
+            return bool(value_of(yaml.safe_load(content), keys) == old)
         except yaml.YAMLError:  # a version that nobody could run
             return False
 

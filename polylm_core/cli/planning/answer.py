@@ -77,7 +77,12 @@ def answer(
         "memory_of_a_rank": [row for phase in phases for row in memory_rows(phase, profile)],
         "disk": disk_of(request, phases),
         "cost": _cost(spending.total, machine),
-        "remarks": [*remarks, *_assumptions(speed, machine), *_pins(request)],
+        "remarks": [
+            *remarks,
+            *_unstated(phases),
+            *_assumptions(speed, machine),
+            *_pins(request),
+        ],
         "problems": [str(problem) for problem in (*open_problems, *lacking)],
     }
     usd = None if spending.total is None else spending.total.usd
@@ -223,6 +228,16 @@ def disk_of(request: Request, phases: list[Phase]) -> dict[str, int]:
             "corpus_text_bytes": int(tokens * TEXT_BYTES_PER_TOKEN),
         }
     return found
+
+
+def _unstated(phases: list[Phase]) -> Iterator[str]:
+    """Yield the runs that nobody knows the length of; they are in no sum."""
+    for phase in phases:
+        if any(part.tokens is None for part in phase.parts):
+            yield (
+                f"{phase.name}: as many steps as its examples fill, in no sum here; state its "
+                "expected_tokens to plan them"
+            )
 
 
 def _assumptions(speed: Speed | None, machine: Accelerator | None) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 from polylm_core.cli.checkout import profile_file
 from polylm_core.errors import MachineError, ParamsError, Problem, TrainingError
 from polylm_core.params import Params, load_params
-from polylm_core.settings import Profile, load_profile
+from polylm_core.settings import DEFAULT_PROFILE, PROFILE_VARIABLE, Profile, load_profile
 from polylm_core.stages.pretrain.config import PretrainConfig
 from polylm_core.stages.pretrain.imported_config import ImportedBaseConfig
 from polylm_core.training.batches import BatchSizes
@@ -33,6 +34,7 @@ def load_request(recipe: Path, profiles: Path, profile: str | None) -> Request:
     are two, and with the two together.
     """
     problems: list[Problem] = []
+    name = profile or os.environ.get(PROFILE_VARIABLE, DEFAULT_PROFILE)
     params = loaded = None
     try:
         params = load_params(recipe)
@@ -47,9 +49,8 @@ def load_request(recipe: Path, profiles: Path, profile: str | None) -> Request:
     if params is not None and loaded is not None:
         problems += together(params, loaded)
         if not problems:
-            return Request(recipe, params, profile or "by POLYLM_PROFILE", loaded)
-    on = profile or f"the profile of {profiles}"
-    raise ParamsError(f"{recipe} on {on}", problems)
+            return Request(recipe, params, name, loaded)
+    raise ParamsError(f"{recipe} on {name}", problems)
 
 
 def _profile(name: str | None, profiles: Path) -> Profile:

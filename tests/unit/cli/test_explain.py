@@ -78,7 +78,7 @@ def reasons(told: dict[str, Any], part: str = "because") -> list[tuple[Any, ...]
 
 def test_a_changed_parameter_is_named_with_its_commit(project: Path) -> None:
     change(project, "params.yaml", "share: 0.3", "share: 0.6", as_commit="More of the others")
-    change(project, "params.yaml", "rows: 5", "rows: 5 # as it was", as_commit="Say why")
+    change(project, "params.yaml", "seed: 1", "seed: 1 # as it was", as_commit="Say why")
     told = answer(project, "mix")
     assert reasons(told) == [("parameter", "mix.stages.base.share", 0.3, 0.6)]
     assert told["because"][0]["since"].endswith("More of the others")

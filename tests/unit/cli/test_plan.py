@@ -104,6 +104,14 @@ def test_tokens_of_languages_are_those_of_the_paper_s_table() -> None:
     assert sum(row["all_tokens"] for row in told.values()) == 735_000_000_000
 
 
+def test_the_default_run_s_peak_of_memory_is_planned_within_15_per_cent() -> None:
+    # The largest `peak_memory_bytes` of throughput.jsonl, on two ranks of two cores.
+    measured = {"pretrain": 1_184_079_872, "finetune instructions": 1_387_040_768}
+    told = plan(ROOT / "params.yaml", "laptop")
+    for run, peak in measured.items():
+        assert memory(told, run)["all"] == pytest.approx(peak, rel=0.15)
+
+
 @pytest.mark.parametrize("machines", [1, 4, 32])
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_model_states_are_within_two_per_cent_of_deepspeed_s_estimator(
@@ -179,6 +187,7 @@ def test_memory_that_does_not_suffice_is_told_with_what_helps(tmp_path: Path) ->
 def test_a_fine_tuning_that_the_ranks_cannot_share_is_a_problem_with_its_mend() -> None:
     told, refused = planned(RECIPE, CLUSTER)
     assert refused == []  # pretraining can be run there
+    assert any("state its expected_tokens" in remark for remark in told["remarks"])
     (problem,) = told["problems"]
     assert "steps of 64 sequences cannot be shared by 256 ranks, but by 64" in problem
     alone = problems(ROOT / "recipes/polylm-multialpaca-13b.yaml", CLUSTER)
