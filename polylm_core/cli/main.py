@@ -11,7 +11,16 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from polylm_core.cli import calibration, dry_run, machine, merge, reference, summary, trace
+from polylm_core.cli import (
+    calibration,
+    dry_run,
+    judgements,
+    machine,
+    merge,
+    reference,
+    summary,
+    trace,
+)
 from polylm_core.errors import MachineError, PolyLMError
 from polylm_core.params import load_params
 from polylm_core.pipeline import SOURCES, check_sources, require_sources, sources_fingerprint
@@ -88,6 +97,15 @@ def merge_adapter(
 ) -> None:
     """Write a chat model and one of its adapters as one model, and hold it against the two."""
     print("\n".join(merge.merged(chat, phase, out)))
+
+
+@app.command(name="judgements")
+def judgements_command(
+    folder: Annotated[Path, typer.Argument(help="A folder of judgement files, or one file.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Print the mean ratings of raw judgement files such as TaCo's, by file and category."""
+    print(judgements.as_json(folder) if as_json else "\n".join(judgements.lines(folder)))
 
 
 @app.command()
