@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from pydantic import Field, field_validator
+from typing import Literal, Self
+
+from pydantic import Field, field_validator, model_validator
 
 from polylm_core.stages.base import StageConfig
+from polylm_core.stages.evaluate.benchmarks.catalogue import SETS
 
 PROMPT_FIELDS = ("{text}", "{source_language}", "{target_language}")
 
@@ -52,6 +55,43 @@ class ChoiceConfig(StageConfig):
     items_per_language: int = Field(gt=0)
 
 
+class BenchmarkSetConfig(StageConfig):
+    """How a published set is asked."""
+
+    languages: tuple[str, ...] | None = None
+    """FLORES-200 codes; by default those of the recipe's languages that the set has."""
+    shots: int | None = Field(default=None, ge=0)
+    """Examples in the prompt, for both models; by default as PolyLM has it: what the catalogue
+    says for the base model, none for the chat model."""
+    items_per_language: int | None = Field(default=None, gt=0)
+    """So many items, drawn by the recipe's seed, in place of all."""
+
+
+class BenchmarksConfig(StageConfig):
+    """Published benchmarks, asked as PolyLM asks them (arXiv 2307.06018, section 5)."""
+
+    sets: dict[str, BenchmarkSetConfig] = Field(min_length=1)
+    """By name in the catalogue. Where a set lies is the profile's `benchmark_locations`, or the
+    cache of the Hugging Face hub."""
+    models: tuple[Literal["base", "chat"], ...] = Field(default=("base", "chat"), min_length=1)
+    """Which models are asked."""
+    max_new_tokens: int = Field(default=256, gt=0)
+    """Longest answer where the model writes; smaller than the model's context."""
+
+    @model_validator(mode="after")
+    def _sets_are_known(self) -> Self:
+        for name, asked in self.sets.items():
+            if name not in SETS:
+                raise ValueError(f"no benchmark {name!r}; known: {', '.join(sorted(SETS))}")
+            known = SETS[name].languages
+            foreign = [code for code in asked.languages or () if code not in known]
+            if foreign:
+                raise ValueError(
+                    f"{name} has no {', '.join(foreign)}; it has {', '.join(sorted(known))}"
+                )
+        return self
+
+
 class EvaluateConfig(StageConfig):
     """What the finished models are scored on; decoding is greedy throughout."""
 
@@ -68,3 +108,5 @@ class EvaluateConfig(StageConfig):
     translation: TranslationConfig
     answers: AnswersConfig
     choice: ChoiceConfig
+    benchmarks: BenchmarksConfig | None = None
+    """Published sets; without them none is asked."""

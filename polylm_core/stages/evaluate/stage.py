@@ -26,6 +26,12 @@ from polylm_core.errors import MismatchedArtifactError, StageError
 from polylm_core.records import write_table
 from polylm_core.stages.base import StageRun
 from polylm_core.stages.evaluate.answers import score_answers
+from polylm_core.stages.evaluate.benchmarks.suite import (
+    Benchmarked,
+    find_benchmarks,
+    pinned,
+    run_benchmarks,
+)
 from polylm_core.stages.evaluate.choice import score_choices
 from polylm_core.stages.evaluate.compression import score_compression
 from polylm_core.stages.evaluate.config import EvaluateConfig
@@ -34,6 +40,7 @@ from polylm_core.stages.evaluate.tables import (
     ANSWER_SCHEMA,
     CHOICE_SCHEMA,
     DOCUMENT_SCORE_SCHEMA,
+    PREDICTION_SCHEMA,
     SCORE_SCHEMA,
     TRANSLATION_SCHEMA,
     Score,
@@ -56,6 +63,7 @@ def evaluate(
 ) -> Scores:
     """Score both models; raises ArtifactError or StageError if they cannot be scored."""
     _require_one_run(base, chat, shards, tokens, instructions)
+    found = find_benchmarks(config.benchmarks, run)
     setting = Setting(
         config=config,
         seed=run.seed,
@@ -66,10 +74,15 @@ def evaluate(
     )
     units = list(_units(run))
     outcomes = _run_units(setting, units, run)
-    scores = _scores(config, outcomes, run.seed)
+    benchmarked = Benchmarked()
+    if config.benchmarks is not None:
+        benchmarked = run_benchmarks(
+            config.benchmarks, found, setting.models, run, samples=config.bootstrap_samples
+        )
+    scores = [*_scores(config, outcomes, run.seed), *benchmarked.scores]
     folder = partial_folder(run.out)
     with no_space_named(folder):
-        _write(folder, scores, outcomes)
+        _write(folder, scores, outcomes, benchmarked)
     _show(run, scores)
     return run.publish(
         Scores,
@@ -82,7 +95,8 @@ def evaluate(
             "encode": tokens,
             "instruct": instructions,
         },
-        counts=_counts(units, outcomes, scores),
+        counts=_counts(units, outcomes, scores, benchmarked),
+        pinned=pinned(found),
     )
 
 
@@ -181,7 +195,9 @@ def _scores(config: EvaluateConfig, outcomes: Sequence[Outcome], seed: int) -> l
     ]
 
 
-def _write(folder: Path, scores: Sequence[Score], outcomes: Sequence[Outcome]) -> None:
+def _write(
+    folder: Path, scores: Sequence[Score], outcomes: Sequence[Outcome], benchmarked: Benchmarked
+) -> None:
     write_table(folder / "scores.parquet", scores, SCORE_SCHEMA)
     predictions = folder / "predictions"
     for name, schema in (
@@ -192,6 +208,9 @@ def _write(folder: Path, scores: Sequence[Score], outcomes: Sequence[Outcome]) -
     ):
         rows = [row for outcome in outcomes for row in getattr(outcome, name)]
         write_table(predictions / f"{name}.parquet", rows, schema)
+    if benchmarked.predictions:
+        path = predictions / "benchmarks.parquet"
+        write_table(path, benchmarked.predictions, PREDICTION_SCHEMA)
 
 
 def _show(run: StageRun, scores: Sequence[Score]) -> None:
@@ -204,7 +223,7 @@ def _show(run: StageRun, scores: Sequence[Score]) -> None:
             "value": round(score.value, 4),
             "95 % interval": _interval(score),
             "baseline": "" if score.baseline is None else round(score.baseline, 4),
-            "verdict": _verdict(score),
+            "verdict": score.verdict,
             "items": score.items,
         }
         for score in scores
@@ -218,15 +237,11 @@ def _interval(score: Score) -> str:
     return f"{score.low:.4f} to {score.high:.4f}"
 
 
-def _verdict(score: Score) -> str:
-    """What an accuracy means: chance is inside its interval, or it is not."""
-    if score.suite != "translation_choice" or score.baseline is None or score.low is None:
-        return ""
-    return "above chance" if score.low > score.baseline else "not above chance"
-
-
 def _counts(
-    units: Sequence[Unit], outcomes: Sequence[Outcome], scores: Sequence[Score]
+    units: Sequence[Unit],
+    outcomes: Sequence[Outcome],
+    scores: Sequence[Score],
+    benchmarked: Benchmarked,
 ) -> dict[str, dict[str, int | float]]:
     """What was scored and passed over, with the scores over all languages."""
     too_long: dict[str, int | float] = {}
@@ -238,8 +253,10 @@ def _counts(
             "translations": sum(len(outcome.translations) for outcome in outcomes),
             "answers": sum(len(outcome.answers) for outcome in outcomes),
             "choices": sum(len(outcome.choices) for outcome in outcomes),
+            "benchmarks": len(benchmarked.predictions),
         },
         "too_long": too_long,
+        "cut": dict(benchmarked.cut),
         "overall": {
             f"{score.model}/{score.suite}/{score.metric}": round(score.value, 4)
             for score in scores
