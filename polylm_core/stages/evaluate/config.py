@@ -8,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from polylm_core.stages.base import StageConfig
 from polylm_core.stages.evaluate.benchmarks.catalogue import SETS
+from polylm_core.stages.evaluate.judging.judge_config import JudgeConfig
 
 PROMPT_FIELDS = ("{text}", "{source_language}", "{target_language}")
 
@@ -110,3 +111,5 @@ class EvaluateConfig(StageConfig):
     choice: ChoiceConfig
     benchmarks: BenchmarksConfig | None = None
     """Published sets; without them none is asked."""
+    judge: JudgeConfig | None = None
+    """Questions that the chat model answers and another model grades; without it none are."""

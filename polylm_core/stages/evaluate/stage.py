@@ -26,6 +26,7 @@ from polylm_core.errors import MismatchedArtifactError, StageError
 from polylm_core.records import write_table
 from polylm_core.stages.base import StageRun
 from polylm_core.stages.evaluate.answers import score_answers
+from polylm_core.stages.evaluate.benchmarks.find import FoundSet
 from polylm_core.stages.evaluate.benchmarks.suite import (
     Benchmarked,
     find_benchmarks,
@@ -35,11 +36,14 @@ from polylm_core.stages.evaluate.benchmarks.suite import (
 from polylm_core.stages.evaluate.choice import score_choices
 from polylm_core.stages.evaluate.compression import score_compression
 from polylm_core.stages.evaluate.config import EvaluateConfig
+from polylm_core.stages.evaluate.judging.questions import read_questions
+from polylm_core.stages.evaluate.judging.suite import Judged, run_judge
 from polylm_core.stages.evaluate.tables import (
     ALL_LANGUAGES,
     ANSWER_SCHEMA,
     CHOICE_SCHEMA,
     DOCUMENT_SCORE_SCHEMA,
+    JUDGEMENT_SCHEMA,
     PREDICTION_SCHEMA,
     SCORE_SCHEMA,
     TRANSLATION_SCHEMA,
@@ -64,6 +68,7 @@ def evaluate(
     """Score both models; raises ArtifactError or StageError if they cannot be scored."""
     _require_one_run(base, chat, shards, tokens, instructions)
     found = find_benchmarks(config.benchmarks, run)
+    questions = read_questions(config.judge, run.benchmark_locations) if config.judge else None
     setting = Setting(
         config=config,
         seed=run.seed,
@@ -74,28 +79,21 @@ def evaluate(
     )
     units = list(_units(run))
     outcomes = _run_units(setting, units, run)
-    benchmarked = Benchmarked()
-    if config.benchmarks is not None:
-        benchmarked = run_benchmarks(
-            config.benchmarks, found, setting.models, run, samples=config.bootstrap_samples
-        )
-    scores = [*_scores(config, outcomes, run.seed), *benchmarked.scores]
+    benchmarked = _benchmarked(setting, found, run)
+    judged = Judged()
+    if config.judge is not None and questions is not None:
+        judged = run_judge(config, config.judge, questions, setting.models["chat"], run)
+    scores = [*_scores(config, outcomes, run.seed), *benchmarked.scores, *judged.scores]
     folder = partial_folder(run.out)
     with no_space_named(folder):
-        _write(folder, scores, outcomes, benchmarked)
+        _write(folder, scores, outcomes, benchmarked, judged)
     _show(run, scores)
     return run.publish(
         Scores,
         folder,
         config,
-        inputs={
-            "pretrain": base,
-            "finetune": chat,
-            "curate": shards,
-            "encode": tokens,
-            "instruct": instructions,
-        },
-        counts=_counts(units, outcomes, scores, benchmarked),
+        inputs={made.stage: made for made in (base, chat, shards, tokens, instructions)},
+        counts=_counts(units, outcomes, scores, benchmarked, judged),
         pinned=pinned(found),
     )
 
@@ -109,6 +107,13 @@ def _run_units(setting: Setting, units: Sequence[Unit], run: StageRun) -> list[O
             outcomes.append(outcome)
             tracker.advance(note=unit.name)
     return outcomes
+
+
+def _benchmarked(setting: Setting, found: Sequence[FoundSet], run: StageRun) -> Benchmarked:
+    config, samples = setting.config.benchmarks, setting.config.bootstrap_samples
+    if config is None:
+        return Benchmarked()
+    return run_benchmarks(config, found, setting.models, run, samples=samples)
 
 
 def _models(
@@ -196,7 +201,11 @@ def _scores(config: EvaluateConfig, outcomes: Sequence[Outcome], seed: int) -> l
 
 
 def _write(
-    folder: Path, scores: Sequence[Score], outcomes: Sequence[Outcome], benchmarked: Benchmarked
+    folder: Path,
+    scores: Sequence[Score],
+    outcomes: Sequence[Outcome],
+    benchmarked: Benchmarked,
+    judged: Judged,
 ) -> None:
     write_table(folder / "scores.parquet", scores, SCORE_SCHEMA)
     predictions = folder / "predictions"
@@ -211,6 +220,8 @@ def _write(
     if benchmarked.predictions:
         path = predictions / "benchmarks.parquet"
         write_table(path, benchmarked.predictions, PREDICTION_SCHEMA)
+    if judged.judgements:
+        write_table(predictions / "judgements.parquet", judged.judgements, JUDGEMENT_SCHEMA)
 
 
 def _show(run: StageRun, scores: Sequence[Score]) -> None:
@@ -242,6 +253,7 @@ def _counts(
     outcomes: Sequence[Outcome],
     scores: Sequence[Score],
     benchmarked: Benchmarked,
+    judged: Judged,
 ) -> dict[str, dict[str, int | float]]:
     """What was scored and passed over, with the scores over all languages."""
     too_long: dict[str, int | float] = {}
@@ -254,8 +266,10 @@ def _counts(
             "answers": sum(len(outcome.answers) for outcome in outcomes),
             "choices": sum(len(outcome.choices) for outcome in outcomes),
             "benchmarks": len(benchmarked.predictions),
+            "judgements": len(judged.judgements),
         },
-        "too_long": too_long,
+        "too_long": {**too_long, "judge": judged.too_long},
+        "unrated": dict(judged.failures),
         "cut": dict(benchmarked.cut),
         "overall": {
             f"{score.model}/{score.suite}/{score.metric}": round(score.value, 4)

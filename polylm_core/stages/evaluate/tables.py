@@ -17,7 +17,8 @@ class Score:
     model: str
     """`base` or `chat`."""
     suite: str
-    """`bits_per_byte`, `translation`, `answers`, `translation_choice`, or a benchmark's name."""
+    """`bits_per_byte`, `translation`, `answers`, `translation_choice`, `judge`, or a benchmark's
+    name."""
     metric: str
     language: str
     """A FLORES-200 code, or empty for all languages together."""
@@ -127,6 +128,27 @@ class Prediction:
 
 
 @dataclass(frozen=True, slots=True)
+class Judgement:
+    """One question, the chat model's answer and what the judge said of it."""
+
+    language: str
+    question_id: int
+    category: str
+    question: str
+    answer: str
+    answer_tokens: int
+    stopped: bool
+    """The model ended its answer itself."""
+    prompt: str
+    """Name of the judge's prompt."""
+    judgement: str
+    rating: float | None
+    """From 1 to 10; none where there is none."""
+    failure: str
+    """Why there is no rating; empty where there is one."""
+
+
+@dataclass(frozen=True, slots=True)
 class HarnessScore:
     """What the harness reports of one language, numbers only."""
 
@@ -196,6 +218,19 @@ CHOICE_SCHEMA = _schema(
     ("log_likelihoods", pa.list_(_NUMBER)),
     ("acc", _FLAG),
     ("acc_norm", _FLAG),
+)
+JUDGEMENT_SCHEMA = _schema(
+    ("language", _TEXT),
+    ("question_id", _COUNT),
+    ("category", _TEXT),
+    ("question", _TEXT),
+    ("answer", _TEXT),
+    ("answer_tokens", _COUNT),
+    ("stopped", _FLAG),
+    ("prompt", _TEXT),
+    ("judgement", _TEXT),
+    ("rating", _NUMBER),
+    ("failure", _TEXT),
 )
 PREDICTION_SCHEMA = _schema(
     ("model", _TEXT),
