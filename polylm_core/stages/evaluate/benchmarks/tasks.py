@@ -70,7 +70,7 @@ def _write_task(
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
         files[split] = str(path)
     content = {
-        "include": str(_template(benchmark, benchmark.languages[ask.language])),
+        "include": str(task_file(benchmark, benchmark.languages[ask.language])),
         "task": ask.task,
         "dataset_path": "json",
         "dataset_name": None,
@@ -93,7 +93,8 @@ def drawn(rows: Sequence[Row], limit: int | None, seed: int) -> list[Row]:
     return [rows[number] for number in sorted(chosen)]
 
 
-def _template(benchmark: BenchmarkSet, language: str) -> Path:
+def task_file(benchmark: BenchmarkSet, language: str) -> Path:
+    """Return the task file of a language, by the set's own code."""
     name = benchmark.task.format(language=language)
     if not name.startswith(HARNESS):
         return Path(str(resources.files(__package__).joinpath("tasks", name)))
