@@ -24,6 +24,7 @@ from polylm_core.stages.evaluate.benchmarks.catalogue import SETS
 from polylm_core.stages.evaluate.benchmarks.estimates import ESTIMATES
 from polylm_core.stages.evaluate.benchmarks.find import find_sets
 from polylm_core.stages.evaluate.benchmarks.readers import READERS
+from polylm_core.stages.evaluate.benchmarks.squad_f1 import score_answer
 from polylm_core.stages.evaluate.benchmarks.suite import (
     Benchmarked,
     find_benchmarks,
@@ -308,6 +309,23 @@ def test_a_pronoun_is_replaced_where_it_stands(data: Path) -> None:
     assert japanese["answer"] == "2"
 
 
+@pytest.mark.parametrize(
+    ("written", "f1", "exact"),
+    [
+        ("The  Carolina Panthers!", 1.0, 1.0),
+        ("Panthers of Carolina", 4 / 5, 0.0),
+        ("308", 0.0, 0.0),
+        ("", 0.0, 0.0),
+    ],
+)
+def test_answers_are_held_against_the_first_published_one(
+    written: str, f1: float, exact: float
+) -> None:
+    answers = {"answers": {"text": ["Carolina Panthers", "308"], "answer_start": [0, 0]}}
+    found = score_answer(answers, [written])
+    assert found == {"f1": pytest.approx(f1), "exact_match": exact}
+
+
 def test_items_are_drawn_by_the_seed_and_keep_their_order() -> None:
     rows = [{"n": number} for number in range(50)]
     chosen = drawn(rows, 10, seed=1)
@@ -375,4 +393,5 @@ def test_the_real_sets_are_read_whole(name: str, items: dict[str, int], longest:
         assert all(row[longest].strip() for row in rows)
         if name == "xwinograd":
             assert all(row["sentence"].count("_") == 1 for row in rows)
+            assert {row["answer"] for row in rows} == {"1", "2"}
         assert rows[0].keys() == rows[-1].keys()

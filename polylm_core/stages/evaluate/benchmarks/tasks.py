@@ -66,7 +66,8 @@ def _write_task(
         if split == benchmark.scored:
             rows = drawn(rows, limit, seed)
         path = folder / f"{ask.task}.{split}.jsonl"
-        lines = [json.dumps(row, ensure_ascii=False) for row in rows]
+        named = {"language": benchmark.languages[ask.language]}
+        lines = [json.dumps({**named, **row}, ensure_ascii=False) for row in rows]
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
         files[split] = str(path)
     content = {
