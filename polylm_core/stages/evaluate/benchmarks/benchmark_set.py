@@ -51,7 +51,7 @@ class BenchmarkSet:
     writes."""
     task: str
     """Task file with `{language}` for the set's own code: of the folder `tasks/`, or after
-    `lm_eval:` of the harness. Fields of our own files are documented in `tasks/README.md`."""
+    `lm_eval:` of the harness."""
     scored: str
     """The split whose items are scored."""
     metrics: tuple[Metric, ...]

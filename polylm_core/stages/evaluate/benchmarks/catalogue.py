@@ -62,7 +62,7 @@ _XQUAD = BenchmarkSet(
         "vie_Latn": "vi", "zho_Hans": "zh",
     },
     kind="generation",
-    task="lm_eval:xquad/xquad_{language}.yaml",
+    task="xquad.yaml",
     scored="validation",
     metrics=(Metric("f1", "mean"), Metric("exact_match", "share")),
     forms=(

@@ -11,7 +11,10 @@ from typing import Any
 import pyarrow.parquet as pq
 
 Row = dict[str, Any]
-"""One item, with the fields that the set's task file names."""
+"""One item, with the fields that the set's task file names. `language`, the set's own code, is
+added where there is none."""
+
+PTB_QUOTES = {"``": '"', "''": '"'}
 
 Reader = Callable[[Path, str], Iterable[Row]]
 """Rows of one file, of the language with this code of the set's own. A file that is not what it
@@ -76,12 +79,14 @@ def read_xwinograd_table(path: Path, language: str) -> Iterator[Row]:
 
 def _characters(sentence: str, tokens: list[str], first: int, last: int) -> tuple[int, int]:
     """The span in characters of the tokens from `first` up to `last`."""
-    at, starts, ends = 0, [], []
+    at, spans = 0, []
     for token in tokens:
-        starts.append(sentence.index(token.strip(), at))
-        at = starts[-1] + len(token.strip())
-        ends.append(at)
-    return starts[first], ends[last - 1]
+        # Some quotation marks are as the Penn Treebank writes them, in the tokens alone.
+        written = {token.strip(), PTB_QUOTES.get(token, token.strip())}
+        start, length = min((sentence.index(w, at), len(w)) for w in written if w in sentence[at:])
+        at = start + length
+        spans.append((start, at))
+    return spans[first][0], spans[last - 1][1]
 
 
 READERS: Mapping[str, Reader] = {

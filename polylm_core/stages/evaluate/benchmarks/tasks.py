@@ -66,11 +66,12 @@ def _write_task(
         if split == benchmark.scored:
             rows = drawn(rows, limit, seed)
         path = folder / f"{ask.task}.{split}.jsonl"
-        lines = [json.dumps(row, ensure_ascii=False) for row in rows]
+        named = {"language": benchmark.languages[ask.language]}
+        lines = [json.dumps({**named, **row}, ensure_ascii=False) for row in rows]
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
         files[split] = str(path)
     content = {
-        "include": str(_template(benchmark, benchmark.languages[ask.language])),
+        "include": str(task_file(benchmark, benchmark.languages[ask.language])),
         "task": ask.task,
         "dataset_path": "json",
         "dataset_name": None,
@@ -93,7 +94,8 @@ def drawn(rows: Sequence[Row], limit: int | None, seed: int) -> list[Row]:
     return [rows[number] for number in sorted(chosen)]
 
 
-def _template(benchmark: BenchmarkSet, language: str) -> Path:
+def task_file(benchmark: BenchmarkSet, language: str) -> Path:
+    """Return the task file of a language, by the set's own code."""
     name = benchmark.task.format(language=language)
     if not name.startswith(HARNESS):
         return Path(str(resources.files(__package__).joinpath("tasks", name)))
