@@ -11,10 +11,9 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from polylm_core.errors import TeacherError
-from polylm_core.settings import Endpoint
 from polylm_core.storage import fingerprint
 from polylm_core.teachers.answer_store import AnswerStore, Request
 from polylm_core.teachers.config import OpenAITeacher
@@ -22,6 +21,9 @@ from polylm_core.teachers.exchange import Exchange, NoAnswerError
 from polylm_core.teachers.places import key_of
 from polylm_core.teachers.spending import Account, BudgetSpentError, most_of
 from polylm_core.teachers.teacher import Answer, Sampling, Usage, usage_of
+
+if TYPE_CHECKING:  # a new option of a profile must not make a cheap stage stale
+    from polylm_core.settings import Endpoint
 
 SEED_BITS = 31
 """Of the seed sent: any server's integer holds it."""

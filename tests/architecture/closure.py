@@ -8,6 +8,7 @@ the long ones list no code and are repeated by raising their `revision`.
 from __future__ import annotations
 
 import functools
+import re
 import sys
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from polylm_core.pipeline import SOURCES, STAGES, Stage
 
 ROOT = Path(__file__).parents[2]
 CORE = "polylm_core"
+_FUNCTION = re.compile(rf"!function ({CORE}[\w.]*)\.\w+")
 BY_REVISION = ("pretrain", "instruct", "finetune")
 """The long stages, repeated when their `revision` is raised."""
 
@@ -32,10 +34,18 @@ def code_of(stage: str) -> list[str]:
     """Files of the core that a stage's function imports, and the data files beside them."""
     graph = import_graph()
     entry = f"{CORE}.stages.{stage}.stage"
-    modules = {entry, *graph.find_upstream_modules(entry)}
+    entries = {entry, *_named_by_files(stage)}
+    modules = entries.union(*map(graph.find_upstream_modules, entries))
     files = {file for module in modules if (file := _file(module)) is not None}
     data = {path for path in _data_files() if _belongs(path, stage, files)}
     return sorted(str(path.relative_to(ROOT)) for path in files | data)
+
+
+def _named_by_files(stage: str) -> set[str]:
+    """Modules that the stage's YAML files name: the harness calls functions of theirs."""
+    files = (path for path in _data_files() if path.is_relative_to(ROOT / CORE / "stages" / stage))
+    texts = (path.read_text() for path in files if path.suffix == ".yaml")
+    return {module for text in texts for module in _FUNCTION.findall(text)}
 
 
 def _file(module: str) -> Path | None:
