@@ -167,7 +167,7 @@ class _EachEnds(StoppingCriteria):
         self._start = start
         self._done = torch.zeros(rows, dtype=torch.bool)
 
-    def __call__(self, input_ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:  # type: ignore[override]
+    def __call__(self, input_ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
         del scores
         for row in torch.nonzero(~self._done).flatten().tolist():
             written = input_ids[row, self._start :]
