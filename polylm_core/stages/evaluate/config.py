@@ -56,6 +56,22 @@ class ChoiceConfig(StageConfig):
     items_per_language: int = Field(gt=0)
 
 
+class ContaminationConfig(StageConfig):
+    """What counts as an item of an evaluation set that was trained on.
+
+    Runs of 13 words as in GPT-3 (arXiv 2005.14165, appendix C); a shorter line has to equal one of
+    the training text.
+    """
+
+    ngram_words: int = Field(default=13, ge=2)
+    ngram_characters: int = Field(default=30, ge=2)
+    """Length of a run in languages without spaces between words."""
+    min_line_letters: int = Field(default=20, ge=1)
+    """Shorter lines of an item are not looked for: "Yes." stands in every text."""
+    min_line_letters_unspaced: int = Field(default=8, ge=1)
+    """The same in languages without spaces between words."""
+
+
 class BenchmarkSetConfig(StageConfig):
     """How a published set is asked."""
 
@@ -109,6 +125,7 @@ class EvaluateConfig(StageConfig):
     translation: TranslationConfig
     answers: AnswersConfig
     choice: ChoiceConfig
+    contamination: ContaminationConfig = ContaminationConfig()
     benchmarks: BenchmarksConfig | None = None
     """Published sets; without them none is asked."""
     judge: JudgeConfig | None = None

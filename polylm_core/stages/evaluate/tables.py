@@ -17,7 +17,8 @@ class Score:
     model: str
     """`base` or `chat`."""
     suite: str
-    """`bits_per_byte`, `translation`, `answers`, `translation_choice`, `judge`, or a benchmark's
+    """`bits_per_byte`, `translation`, `answers`, `translation_choice`, `judge`,
+    `language_confusion`, `contamination`, or a benchmark's
     name."""
     metric: str
     language: str
@@ -149,6 +150,16 @@ class Judgement:
 
 
 @dataclass(frozen=True, slots=True)
+class ContaminatedItem:
+    """An item of an evaluation set that occurs in what a model was trained on."""
+
+    model: str
+    suite: str
+    language: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class HarnessScore:
     """What the harness reports of one language, numbers only."""
 
@@ -231,6 +242,12 @@ JUDGEMENT_SCHEMA = _schema(
     ("judgement", _TEXT),
     ("rating", _NUMBER),
     ("failure", _TEXT),
+)
+CONTAMINATED_SCHEMA = _schema(
+    ("model", _TEXT),
+    ("suite", _TEXT),
+    ("language", _TEXT),
+    ("text", _TEXT),
 )
 PREDICTION_SCHEMA = _schema(
     ("model", _TEXT),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -80,6 +80,20 @@ def _write_task(
         **_generation(config, benchmark, model),
     }
     (folder / f"{ask.task}.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+
+
+def asked_items(
+    config: BenchmarksConfig | None, found: Sequence[FoundSet], *, seed: int
+) -> Iterator[tuple[str, str, Row]]:
+    """Yield set, language and fields of every item that is asked; raises SourceError."""
+    if config is None:
+        return
+    for place in found:
+        name = place.benchmark.name
+        for language in place.languages:
+            rows = list(place.rows(language, place.benchmark.scored))
+            for row in drawn(rows, config.sets[name].items_per_language, seed):
+                yield name, language, row
 
 
 def drawn(rows: Sequence[Row], limit: int | None, seed: int) -> list[Row]:
