@@ -64,6 +64,8 @@ class BenchmarkSet:
     """Its commit."""
     fetch: str = ""
     """Command that fetches a set which the hub lacks."""
+    answer_filter: str = ""
+    """Which of the task's filters makes the answer, where it has several."""
     stops: tuple[str, ...] = ("\n",)
     """Where the base model's answer ends; a chat model ends its own."""
     base_shots: int = 0

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from polylm_core.stages.evaluate.benchmarks.benchmark_set import BenchmarkSet, Form, Metric
+from polylm_core.stages.evaluate.benchmarks.catalogue_translation import TRANSLATION
+from polylm_core.stages.evaluate.benchmarks.catalogue_understanding import UNDERSTANDING
 
 _XCOPA = BenchmarkSet(
     name="xcopa",
@@ -73,5 +75,7 @@ _XQUAD = BenchmarkSet(
     revision="51adfef1c1287aab1d2d91b5bead9bcfb9c68583",
 )  # fmt: skip
 
-SETS: Mapping[str, BenchmarkSet] = {found.name: found for found in (_XCOPA, _XWINOGRAD, _XQUAD)}
+SETS: Mapping[str, BenchmarkSet] = {
+    found.name: found for found in (_XCOPA, _XWINOGRAD, _XQUAD, *UNDERSTANDING, *TRANSLATION)
+}
 """Every set by its name."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from polylm_core.stages.evaluate.benchmarks.sentence_metrics import CORPUS
 from polylm_core.stages.evaluate.intervals import percentile_interval, resamples, wilson
 
 Estimate = Callable[[Sequence[Any], int, int], tuple[float, float, float]]
@@ -29,5 +30,5 @@ def mean(values: Sequence[float], samples: int, seed: int) -> tuple[float, float
     return float(numbers.mean()), low, high
 
 
-ESTIMATES: Mapping[str, Estimate] = {"share": share, "mean": mean}
+ESTIMATES: Mapping[str, Estimate] = {"share": share, "mean": mean, **CORPUS}
 """By the name that the catalogue uses."""

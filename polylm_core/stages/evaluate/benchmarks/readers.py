@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-import lzma
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
+
+from polylm_core.stages.evaluate.benchmarks.catalogue_translation import TATOEBA_CODES
+from polylm_core.stages.evaluate.benchmarks.sentence_readers import sentence_readers
+from polylm_core.stages.evaluate.benchmarks.squad_file import read_squad
 
 Row = dict[str, Any]
 """One item, with the fields that the set's task file names. `language`, the set's own code, is
@@ -34,27 +37,6 @@ def read_parquet(path: Path, language: str) -> Iterator[Row]:
     """The hub's form: a row an item."""
     del language
     yield from pq.read_table(path).to_pylist()
-
-
-def read_squad(path: Path, language: str) -> Iterator[Row]:
-    """SQuAD's JSON, plain or in xz: articles of paragraphs of questions."""
-    del language
-    opened = lzma.open(path, "rt", encoding="utf-8") if path.suffix == ".xz" else path.open()
-    with opened as file:
-        articles: list[dict[str, Any]] = json.load(file)["data"]
-    for article in articles:
-        for paragraph in article["paragraphs"]:
-            for question in paragraph["qas"]:
-                answers = question["answers"]
-                yield {
-                    "id": question["id"],
-                    "context": paragraph["context"],
-                    "question": question["question"],
-                    "answers": {
-                        "text": [answer["text"] for answer in answers],
-                        "answer_start": [answer["answer_start"] for answer in answers],
-                    },
-                }
 
 
 def read_xwinograd_table(path: Path, language: str) -> Iterator[Row]:
@@ -94,5 +76,6 @@ READERS: Mapping[str, Reader] = {
     "parquet": read_parquet,
     "squad": read_squad,
     "xwinograd table": read_xwinograd_table,
+    **sentence_readers(TATOEBA_CODES),
 }
 """By the name that the catalogue uses."""

@@ -114,20 +114,20 @@ class ShardedModel:
 
     def __init__(self, answer: Callable[[Sequence[Shard]], list[Answered]], tokenizer: Any) -> None:
         self._answer = answer
-        self._tokenizer = tokenizer
+        self.tokenizer = tokenizer
         self.cut: dict[str, int] = {}
         """Requests by task whose beginning was left out."""
 
     @property
     def tokenizer_name(self) -> str:
         """Name under which the harness would keep requests, which it is not asked to."""
-        return str(self._tokenizer.name_or_path)
+        return str(self.tokenizer.name_or_path)
 
     def apply_chat_template(
         self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True
     ) -> str:
         """Return the prompt of a chat, by the folder's own template."""
-        text: str = self._tokenizer.apply_chat_template(
+        text: str = self.tokenizer.apply_chat_template(
             chat_history, add_generation_prompt=add_generation_prompt, tokenize=False
         )
         return text
@@ -135,7 +135,7 @@ class ShardedModel:
     def chat_template(self, chat_template: bool | str = False) -> str:
         """Return the folder's template."""
         del chat_template
-        return str(self._tokenizer.chat_template)
+        return str(self.tokenizer.chat_template)
 
     def loglikelihood(self, requests: Sequence[Any]) -> list[tuple[float, bool]]:
         """Log-probability of each continuation, and whether greedy decoding gives it."""

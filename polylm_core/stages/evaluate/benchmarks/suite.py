@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from polylm_core.errors import StageError
+from polylm_core.errors import MachineError, StageError
 from polylm_core.stages.base import StageRun
+from polylm_core.stages.evaluate.benchmarks import by_token
+from polylm_core.stages.evaluate.benchmarks.benchmark_set import Metric
 from polylm_core.stages.evaluate.benchmarks.catalogue import SETS
 from polylm_core.stages.evaluate.benchmarks.estimates import ESTIMATES
 from polylm_core.stages.evaluate.benchmarks.find import FoundSet, find_sets
@@ -92,12 +94,21 @@ def run_benchmarks(
                 # Options stand in running text for both models, as in PolyLM's appendix B.
                 chat_template=model == "chat" and kind == "generation",
             )
+            rows = {ask.task: _rows(lm, ask, results["samples"][ask.task]) for ask in asked}
             for ask in asked:
-                found_rows = results["samples"][ask.task]
-                predictions += [_prediction(model, ask, row) for row in found_rows]
+                predictions += [_prediction(model, ask, row) for row in rows[ask.task]]
                 cut[f"{model}/{ask.benchmark.name}"] += lm.cut.get(ask.task, 0)
-            scores += _scores(model, asked, results["samples"], samples=samples, seed=run.seed)
+            scores += _scores(model, asked, rows, samples=samples, run=run)
     return Benchmarked(scores, predictions, dict(cut))
+
+
+def _rows(lm: ShardedModel, ask: Asked, samples: Sequence[Any]) -> list[dict[str, Any]]:
+    """The harness's samples of a task, once an item, with the metrics that it lacks."""
+    wanted = ask.benchmark.answer_filter
+    rows = [dict(sample) for sample in samples if not wanted or sample["filter"] == wanted]
+    if any(metric.name == by_token.METRIC for metric in ask.benchmark.metrics):
+        by_token.add_acc_per_token(lm.tokenizer, rows)
+    return rows
 
 
 def _sharded(place: ModelPlace, run: StageRun, writes: BenchmarksConfig | None) -> Any:
@@ -138,26 +149,41 @@ def _scores(
     rows: Mapping[str, Sequence[Mapping[str, Any]]],
     *,
     samples: int,
-    seed: int,
+    run: StageRun,
 ) -> list[Score]:
-    """Scores of each set by language, and as the mean of its languages, as the papers have it."""
+    """Scores of each set by language, and as the mean of its languages, as the papers have it.
+
+    A metric that cannot be computed on this machine is said to be left out.
+    """
     scores = []
     for benchmark in {ask.benchmark.name: ask.benchmark for ask in asked}.values():
         own = [ask for ask in asked if ask.benchmark.name == benchmark.name]
         for metric in benchmark.metrics:
-            estimate = ESTIMATES[metric.estimate]
-            languages = []
-            for ask in own:
-                values = [row[metric.name] for row in rows[ask.task]]
-                value, low, high = estimate(values, samples, seed)
-                languages.append(
-                    Score(
-                        model, benchmark.name, metric.name, ask.language, value, low, high,
-                        len(values), metric.chance,
-                    )
-                )  # fmt: skip
+            try:
+                languages = [
+                    _score(model, ask, metric, rows[ask.task], samples, run.seed) for ask in own
+                ]
+            except MachineError as error:
+                run.progress.say(f"{benchmark.name}: {error}")
+                continue
             scores += [judged(score) for score in (*languages, _mean(languages))]
     return scores
+
+
+def _score(
+    model: str,
+    ask: Asked,
+    metric: Metric,
+    rows: Sequence[Mapping[str, Any]],
+    samples: int,
+    seed: int,
+) -> Score:
+    values = [row[metric.name] for row in rows]
+    value, low, high = ESTIMATES[metric.estimate](values, samples, seed)
+    return Score(
+        model, ask.benchmark.name, metric.name, ask.language, value, low, high, len(values),
+        metric.chance,
+    )  # fmt: skip
 
 
 def _mean(languages: Sequence[Score]) -> Score:

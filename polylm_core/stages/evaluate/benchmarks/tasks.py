@@ -20,6 +20,9 @@ from polylm_core.stages.evaluate.benchmarks.readers import Row
 from polylm_core.stages.evaluate.config import BenchmarksConfig
 from polylm_core.storage import canonical_json
 
+SPLITS = {"training_split": "train", "validation_split": "validation", "test_split": "test"}
+"""The harness's names of the splits, by its keys."""
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -77,6 +80,8 @@ def _write_task(
         "dataset_name": None,
         "dataset_kwargs": {"data_files": files, "cache_dir": str(folder / "datasets")},
         "num_fewshot": _shots(config, benchmark, model),
+        # Splits that the harness's own files name and this form of the set lacks.
+        **{key: None for key, split in SPLITS.items() if split not in place.form.splits},
         **_generation(config, benchmark, model),
     }
     (folder / f"{ask.task}.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
