@@ -31,7 +31,8 @@ from torch.nn.modules.linear_cross_entropy_options import LinearCrossEntropyOpti
 
 from benchmarks.allocations import Allocations
 from benchmarks.results import tell
-from polylm_core.training.loss import chunk_positions, summed_loss
+from polylm_core.training.loss import summed_loss
+from polylm_core.training.shares import chunk_positions
 
 CEILING_TIME = 1.1
 CEILING_MEMORY = 1 / 8

@@ -1,4 +1,4 @@
-"""Whether this machine can do what is about to start: `python3 -m infra.preflight install|run`.
+"""Whether this machine can do what starts: `python3 -m infra.preflight install|run|ports`.
 
 Called by the Makefile with the system's Python before anything long starts; prints one line and
 exits with 1 when something is missing. Standard library only.
@@ -28,13 +28,14 @@ def prefect_port() -> str | None:
 CHECKS = {
     "install": (*machine.BEFORE_INSTALL, prefect_port),
     "run": (*machine.BEFORE_RUN, prefect_port),
+    "ports": (prefect_port,),
 }
 
 
 def main(arguments: list[str]) -> int:
     """Run the checks of a step; return the exit status."""
     if len(arguments) != 1 or arguments[0] not in CHECKS:
-        print("usage: python3 -m infra.preflight install|run", file=sys.stderr)
+        print("usage: python3 -m infra.preflight install|run|ports", file=sys.stderr)
         return 2
     problem = machine.first_problem(CHECKS[arguments[0]])
     if problem is not None:

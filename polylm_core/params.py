@@ -13,6 +13,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from polylm_core.errors import ParamsError, Problem, UnknownLanguageError
+from polylm_core.known_keys import with_nearest
 from polylm_core.languages import get_language
 from polylm_core.stages.curate.config import CurateConfig
 from polylm_core.stages.encode.config import EncodeConfig
@@ -79,7 +80,8 @@ def load_params(path: Path) -> Params:
         params = Params.model_validate(content)
     except ValidationError as error:
         shape = describe_validation(str(path), error, content)
-        raise ParamsError(str(path), [*shape.problems, *problems]) from error
+        found = with_nearest(shape.problems, Params)
+        raise ParamsError(str(path), [*found, *problems]) from error
     problems += _source_problems(params)
     if problems:
         raise ParamsError(str(path), problems)

@@ -22,6 +22,7 @@ from pydantic import (
 )
 
 from polylm_core.errors import MachineError, ParamsError, Problem
+from polylm_core.known_keys import with_nearest
 from polylm_core.yaml_files import describe_validation, read_yaml
 
 PROFILE_VARIABLE = "POLYLM_PROFILE"
@@ -164,6 +165,24 @@ class Endpoint(_Section):
         return address.rstrip("/")
 
 
+class Hardware(_Section):
+    """What the machines are and cost, for `polylm plan` and `polylm doctor`; a run does not ask."""
+
+    accelerator: str | None = None
+    """What each rank computes on, by its name in the table of prices."""
+    ranks_per_machine: int = Field(default=1, ge=1)
+    """Ranks of a machine, which are lost together."""
+    assumed_mfu: float = Field(default=0.3, gt=0, le=1)
+    """Share of the accelerator's peak that a rank reaches with the model's own operations, where no
+    speed is measured: 0.21 of GPT-3 to 0.46 of PaLM (Chowdhery et al. 2022, Table 3)."""
+    rank_flops: float | None = Field(default=None, gt=0)
+    """Measured speed of a rank in the model's own operations a second, in place of the above."""
+    spot_share: float = Field(default=0.0, ge=0, le=1)
+    """Share of the machines that is rented at the spot price and may be taken away."""
+    max_usd: float | None = Field(default=None, gt=0)
+    """`polylm plan` refuses a run that costs more."""
+
+
 class Profile(_Section):
     """One way to execute any recipe."""
 
@@ -184,6 +203,8 @@ class Profile(_Section):
     benchmark_locations: Mapping[str, str] = Field(default_factory=dict)
     """Folders of published benchmarks, by name in the catalogue; one that is not named lies in the
     cache of the Hugging Face hub."""
+    hardware: Hardware = Hardware()
+    """What the training ranks compute on, for the plan of a run."""
     endpoints: Mapping[str, Endpoint] = Field(default_factory=dict)
     """Where the recipe's teachers of the kind `openai` answer, by name."""
 
@@ -206,4 +227,5 @@ def load_profile(folder: Path, name: str | None = None) -> Profile:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ParamsError(str(path), [Problem("(top level)", f"not YAML: {error}")]) from error
     except ValidationError as error:
-        raise describe_validation(str(path), error) from error
+        problems = describe_validation(str(path), error).problems
+        raise ParamsError(str(path), with_nearest(problems, Profile)) from error

@@ -7,8 +7,7 @@ what the words say is shown beside them, and where the two differ the question i
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,30 +57,49 @@ class Judged:
     """Of the ratings found in the judge's words; none when no words hold one."""
     by_category: dict[str, Mean]
     """Of the recorded ratings."""
-    remarks: list[str]
-    """What does not fit together, by question."""
+    remarks: list[dict[str, Any]]
+    """What does not fit together, a row a question."""
 
 
-def lines(folder: Path) -> list[str]:
-    """Return the tables of all judgement files of a folder, or of one file; raises SourceError."""
+def content(folder: Path, *, digits: int | None = None) -> dict[str, Any]:
+    """Return means and categories of all judgement files of a folder, or of one file.
+
+    `digits` rounds the means. Raises SourceError.
+    """
     found, others = _read_all(folder)
-    return [*_means(found), "", *_categories(found), "", *_remarks(found, others)]
 
+    def shown(value: float) -> float:
+        return value if digits is None else round(value, digits)
 
-def as_json(folder: Path) -> str:
-    """Return the same as JSON, means in full; raises SourceError."""
-    found, others = _read_all(folder)
-    content = {"files": {row.name: _plain(row) for row in found}, "other_files": others}
-    return json.dumps(content, indent=1, ensure_ascii=False)
-
-
-def _plain(judged: Judged) -> dict[str, Any]:
     return {
-        "recorded": vars(judged.recorded),
-        "by_text": None if judged.by_text is None else vars(judged.by_text),
-        "by_category": {name: vars(mean) for name, mean in judged.by_category.items()},
-        "remarks": judged.remarks,
+        "means": [_mean_row(row, shown) for row in found],
+        "categories": list(_categories(found, shown)),
+        "disagreements": [remark for row in found for remark in row.remarks],
+        "not_read": others,
     }
+
+
+def _mean_row(judged: Judged, shown: Callable[[float], float]) -> dict[str, Any]:
+    mean, text = judged.recorded, judged.by_text
+    return {
+        "file": judged.name,
+        "items": mean.items,
+        "mean": shown(mean.value),
+        "low": shown(mean.low),
+        "high": shown(mean.high),
+        "mean_by_text": None if text is None else shown(text.value),
+        "items_by_text": 0 if text is None else text.items,
+    }
+
+
+def _categories(
+    found: Sequence[Judged], shown: Callable[[float], float]
+) -> Iterator[dict[str, Any]]:
+    for name in sorted({name for row in found for name in row.by_category}):
+        means = {row.name: row.by_category[name] for row in found if name in row.by_category}
+        items = sorted({mean.items for mean in means.values()})
+        values = {file: shown(mean.value) for file, mean in means.items()}
+        yield {"category": name, "items": items, **values}
 
 
 def _read_all(folder: Path) -> tuple[list[Judged], list[str]]:
@@ -124,7 +142,7 @@ def _judged(name: str, rows: Sequence[_Row], recorded: Sequence[_Row]) -> Judged
             category: _mean([row.rating_in_number for row in recorded if row.category == category])
             for category in categories
         },
-        remarks=list(_differences(rows, said)),
+        remarks=list(_differences(name, rows, said)),
     )
 
 
@@ -135,49 +153,16 @@ def _mean(ratings: Sequence[float]) -> Mean:
     return Mean(value, low, high, len(ratings))
 
 
-def _differences(rows: Sequence[_Row], said: Sequence[float | None]) -> Iterator[str]:
+def _differences(
+    name: str, rows: Sequence[_Row], said: Sequence[float | None]
+) -> Iterator[dict[str, Any]]:
     for row, found in zip(rows, said, strict=True):
+        seen = {"file": name, "question": row.id, "recorded": row.rating_in_number}
         if not row.got_rating:
-            yield f"question {row.id}: no rating was recorded; it is not in the mean"
+            yield {**seen, "recorded": None, "in_text": found, "remark": "not in the mean"}
         elif found is None:
             ending = " ".join(row.judgement.split())[-ENDING_CHARACTERS:]
-            yield (
-                f"question {row.id}: recorded {row.rating_in_number:g}; the judgement holds no "
-                f"[[rating]] and ends: {ending}"
-            )
+            remark = f"no [[rating]] in the judgement, which ends: {ending}"
+            yield {**seen, "in_text": None, "remark": remark}
         elif found != row.rating_in_number:
-            recorded = f"{row.rating_in_number:g}"
-            yield f"question {row.id}: recorded {recorded}; the judgement says {found:g}"
-
-
-def _means(found: Sequence[Judged]) -> Iterator[str]:
-    width = max(len(row.name) for row in found)
-    yield f"{'file':{width}}  {'items':>5}  {'mean':>5}  {'95 % interval':>13}  by the text"
-    for row in found:
-        mean, text = row.recorded, row.by_text
-        by_text = "-" if text is None else f"{text.value:.2f} of {text.items}"
-        yield (
-            f"{row.name:{width}}  {mean.items:5}  {mean.value:5.2f}  "
-            f"{mean.low:5.2f} to {mean.high:4.2f}  {by_text}"
-        )
-
-
-def _categories(found: Sequence[Judged]) -> Iterator[str]:
-    names = sorted({name for row in found for name in row.by_category})
-    first = max(len("category"), *map(len, names))
-    widths = [max(len(row.name), len("10.00 (80)")) for row in found]
-    heads = (f"{row.name:>{width}}" for row, width in zip(found, widths, strict=True))
-    yield "  ".join([f"{'category':{first}}", *heads])
-    for name in names:
-        means = [row.by_category.get(name) for row in found]
-        shown = ["-" if mean is None else f"{mean.value:.2f} ({mean.items})" for mean in means]
-        cells = (f"{cell:>{width}}" for cell, width in zip(shown, widths, strict=True))
-        yield "  ".join([f"{name:{first}}", *cells])
-
-
-def _remarks(found: Sequence[Judged], others: Sequence[str]) -> Iterator[str]:
-    for row in found:
-        yield f"{row.name}: {len(row.remarks)} ratings and judgements do not agree"
-        yield from (f"  {remark}" for remark in row.remarks)
-    if others:
-        yield f"not read, as they are no *.json: {', '.join(others)}"
+            yield {**seen, "in_text": found, "remark": "the judgement says another"}

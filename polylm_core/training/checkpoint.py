@@ -25,7 +25,8 @@ from safetensors.torch import save_file
 from polylm_core.errors import TrainingError
 from polylm_core.settings import CheckpointPolicy
 from polylm_core.storage import no_space_named, replacing, sha256_file, write_atomic
-from polylm_core.training.engine import KINDS, Engine, Kind, Part, share
+from polylm_core.training.engine import KINDS, Engine, Kind, Part
+from polylm_core.training.shares import share
 
 INDEX = "index.json"
 SCHEMA = 1

@@ -12,8 +12,6 @@ from typing import Literal, Protocol
 import torch
 from transformers import PreTrainedModel
 
-from polylm_core.errors import TrainingError
-
 Kind = Literal["weight", "exp_avg", "exp_avg_sq"]
 KINDS: tuple[Kind, ...] = ("weight", "exp_avg", "exp_avg_sq")
 """What a parameter's state is made of: its float32 value and Adam's two moments."""
@@ -83,25 +81,3 @@ class Engine(Protocol):
 
     def restore(self, read: Read, updates: int) -> None:
         """Take the state from elsewhere; every rank must call it."""
-
-
-def share(numel: int, rank: int, world_size: int) -> tuple[int, int]:
-    """Return where a rank's part of a flattened parameter starts and stops, as ZeRO-3 cuts it."""
-    size = -(-numel // world_size)
-    return min(rank * size, numel), min((rank + 1) * size, numel)
-
-
-def accumulation(global_batch: int, world_size: int, max_micro_batch: int) -> tuple[int, int]:
-    """Return (micro-batch, accumulation steps) of a rank for a global batch of sequences.
-
-    Raises TrainingError when the ranks cannot share the batch evenly.
-    """
-    if global_batch % world_size:
-        raise TrainingError(
-            f"a global batch of {global_batch} sequences cannot be shared by {world_size} ranks; "
-            "change global_batch_tokens, or training.workers in the profile"
-        )
-    sequences = global_batch // world_size
-    sizes = range(1, min(sequences, max_micro_batch) + 1)
-    micro = max(size for size in sizes if sequences % size == 0)
-    return micro, sequences // micro

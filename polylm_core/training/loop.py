@@ -12,7 +12,7 @@ from polylm_core.errors import TrainingError
 from polylm_core.storage import exclusive_lock
 from polylm_core.training import throughput
 from polylm_core.training.checkpoint_store import LONGEST_COPY, CheckpointStore
-from polylm_core.training.engine import Engine, accumulation
+from polylm_core.training.engine import Engine
 from polylm_core.training.events import Events
 from polylm_core.training.export import LONGEST_WAIT, export
 from polylm_core.training.flops import peak_tokens_per_second
@@ -24,6 +24,7 @@ from polylm_core.training.model import build, empty_for
 from polylm_core.training.order import build_order
 from polylm_core.training.prepare import device_type
 from polylm_core.training.recovery import Recovery
+from polylm_core.training.shares import accumulation
 from polylm_core.training.step import Gauge, StepGradient
 from polylm_core.training.validation import validate
 from polylm_core.training.watchdog import Watchdog

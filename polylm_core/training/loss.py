@@ -21,32 +21,14 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from polylm_core.training.dataset import IGNORED_TARGET
+from polylm_core.training.shares import chunk_positions
 
-MIN_CHUNKS = 10
-"""A chunk has at most this part of the positions, unless it is smaller than CHUNK_BYTES. Not a much
-smaller one: the gradient of the output matrix is summed over the chunks in the matrix's own
-precision, and in bfloat16 each of these sums rounds."""
-MAX_CHUNK_POSITIONS_FLOAT32 = 256
-"""Float32 sums lose nothing by more chunks, and larger ones gain no speed."""
-CHUNK_BYTES = 1 << 23
-"""Logits of a chunk that need no saving: 256 positions of 8,000 float32."""
-POSITIONS_MULTIPLE = 64
-"""Chunks are cut to multiples of what matrix units take."""
 BLOCK_BYTES_CPU = 1 << 20
 """Float32 logits, for each thread, on which all passes of the softmax find them in the cache."""
 BLOCK_BYTES_GPU = 1 << 26
 """The same on a GPU, where many small launches would cost more than the memory."""
 BLOCKS_IN_A_CHUNK = 8
 """At least so many: with bfloat16 logits both then keep to an eighth of the whole logits."""
-
-
-def chunk_positions(num_positions: int, vocab_size: int, itemsize: int) -> int:
-    """Return how many positions have logits, of `itemsize` bytes each, at once."""
-    share = num_positions // MIN_CHUNKS
-    if itemsize >= torch.float32.itemsize:
-        share = min(share, MAX_CHUNK_POSITIONS_FLOAT32)
-    positions = max(share, CHUNK_BYTES // (vocab_size * itemsize), 1)
-    return positions - positions % POSITIONS_MULTIPLE or positions
 
 
 class LinearCrossEntropy(torch.autograd.Function):

@@ -1,33 +1,26 @@
-"""What a pretraining run would be, without running it: sizes, shares and bytes.
-
-The model is built on torch's meta device, where tensors have shapes and no memory.
-"""
+"""What a training run would be, without running it and without torch: shares and bytes."""
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 from typing import Literal
 
-import torch
-
 from polylm_core.settings import TrainingExecution
-from polylm_core.training.adapter import inject
 from polylm_core.training.batches import BatchSizes
-from polylm_core.training.engine import accumulation, share
-from polylm_core.training.flops import flops_per_token
-from polylm_core.training.job import LoraShape, ModelShape
-from polylm_core.training.loss import chunk_positions
-from polylm_core.training.model import blocks, configuration_of, empty_model
-from polylm_core.training.run import world_sizes
+from polylm_core.training.job import ModelShape
+from polylm_core.training.shares import accumulation, chunk_positions, share, world_sizes
+from polylm_core.training.sizes import Sizes
 
 BYTES = {"float32": 4, "bfloat16": 2}
 STATE_BYTES = 12
 """Of a parameter in a checkpoint: float32 weight and two moments."""
 STATE_FILES = 3
 """Of each rank in a checkpoint."""
+PROCESS_BYTES = 619_000_000
+"""Of a rank on a processor before it has a model: resident after Python has imported torch,
+transformers, Ray Train and DeepSpeed of constraints.txt."""
 GROUP_ELEMENTS = 1_000_000_000
 """Of the parameters that DeepSpeed's optimizer takes at once (its `sub_group_size`)."""
 
@@ -38,68 +31,6 @@ class Precision:
 
     products: Literal["float32", "bfloat16"]
     residuals: Literal["float32", "bfloat16"]
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """Parameters of a model."""
-
-    outside_blocks: Mapping[str, int]
-    """Elements of each parameter that no decoder layer has."""
-    block: int
-    """Elements of one decoder layer."""
-    num_blocks: int
-    shapes: Mapping[str, tuple[int, ...]]
-    flops_per_token: int
-    """Of training, in a full row."""
-    frozen: frozenset[str] = frozenset()
-    """Names of the parameters that are not trained."""
-
-    @property
-    def parameters(self) -> int:
-        """Elements in all; tied matrices count once."""
-        return sum(map(prod, self.shapes.values()))
-
-    @property
-    def trained_shapes(self) -> Mapping[str, tuple[int, ...]]:
-        """Of the parameters with a gradient and moments."""
-        return {name: shape for name, shape in self.shapes.items() if name not in self.frozen}
-
-    @property
-    def trained(self) -> int:
-        """Elements that are trained."""
-        return sum(map(prod, self.trained_shapes.values()))
-
-
-@functools.cache
-def sizes_of(
-    shape: ModelShape, *, lora: LoraShape | None = None, row_tokens: int | None = None
-) -> Sizes:
-    """Return the sizes of a model of this shape, with adapters if it has any.
-
-    Rows of training are as long as the context, or of `row_tokens`.
-    """
-    with torch.device("meta"):
-        model = empty_model(configuration_of(shape))
-        if lora is not None:
-            inject(model, lora, seed=0)
-    shapes = {name: tuple(value.shape) for name, value in model.named_parameters()}
-    layers = blocks(model)
-    inside = {id(value) for layer in layers for value in layer.parameters()}
-    return Sizes(
-        outside_blocks={
-            name: value.numel()
-            for name, value in model.named_parameters()
-            if id(value) not in inside
-        },
-        block=sum(value.numel() for value in layers[0].parameters()),
-        num_blocks=len(layers),
-        shapes=shapes,
-        flops_per_token=flops_per_token(model, row_tokens or shape.context_tokens),
-        frozen=frozenset(
-            name for name, value in model.named_parameters() if not value.requires_grad
-        ),
-    )
 
 
 @dataclass(frozen=True)
@@ -162,75 +93,136 @@ class Memory:
     offloaded: Mapping[str, int]
     """Held elsewhere."""
     passing: Mapping[str, int]
-    """While a step computes. What a block keeps for its backward pass is not among it."""
+    """While the gradient of a micro-batch is computed."""
+    updating: Mapping[str, int]
+    """While the optimizer does its step, when what is passing is gone."""
+
+    @property
+    def peak(self) -> int:
+        """The most at once."""
+        passing, updating = (sum(part.values()) for part in (self.passing, self.updating))
+        return sum(self.held.values()) + max(passing, updating)
 
 
 def memory_of(
     sizes: Sizes, shape: ModelShape, step: Step, execution: TrainingExecution, precision: Precision
 ) -> Memory:
-    """Return the bytes of a rank."""
-    if execution.sharding == "none":
-        return Memory(
-            held={
-                "weights": 4 * sizes.parameters,
-                "gradients": 4 * sizes.trained,
-                "moments": 8 * sizes.trained,
-            },
-            offloaded={},
-            passing=_passing(sizes, shape, step, execution, precision),
-        )
+    """Return the bytes of a rank; `shape.context_tokens` are those of a row of training."""
+    whole = execution.sharding == "none"
+    held, offloaded = _whole(sizes) if whole else _sharded(sizes, step, execution, precision)
+    gathered, updating = ({}, {}) if whole else _gathered(sizes, step, execution, precision)
+    if execution.accelerator == "cpu":
+        held = {"the process: Python, torch, DeepSpeed, Ray": PROCESS_BYTES, **held}
+    passing = {
+        **gathered,
+        **_activations(sizes, shape, step, execution, precision),
+        **_loss(sizes, shape, step, precision),
+    }
+    return Memory(held, offloaded, passing, updating)
+
+
+def _whole(sizes: Sizes) -> tuple[dict[str, int], dict[str, int]]:
+    held = {
+        "parameters": 4 * sizes.parameters,
+        "gradients": 4 * sizes.trained,
+        "optimizer": 8 * sizes.trained,
+    }
+    return held, {}
+
+
+def _sharded(
+    sizes: Sizes, step: Step, execution: TrainingExecution, precision: Precision
+) -> tuple[dict[str, int], dict[str, int]]:
+    """What ZeRO-3 holds of a model on a rank, and what it holds elsewhere."""
     padded = _padded(sizes.shapes, step.world_size)
     trained = _padded(sizes.trained_shapes, step.world_size)
     counts = [prod(each) for each in sizes.shapes.values()]
     small = sum(count for count in counts if count <= execution.persistent_parameter_elements)
     away, width = execution.offload_optimizer, BYTES[precision.products]
+    bucket = execution.reduce_bucket_elements
+    if execution.accelerator == "cpu":
+        bucket = min(bucket, sizes.trained)  # memory that is never written to takes no room
     parts = [
         ("parameters", execution.offload_parameters, width * padded),
         # Beside an optimizer in memory DeepSpeed has the gradients twice, as sums and as its own.
         ("gradients", away, (8 if away == "cpu" else 4) * trained),
-        ("float32 weights and moments", away, STATE_BYTES * trained),
+        ("optimizer", away, STATE_BYTES * trained),
         ("parameters that stay gathered", "none", width * small),
-        ("buffer of gradients under way", "none", 4 * execution.reduce_bucket_elements),
+        ("buffer of gradients under way", "none", 4 * bucket),
     ]
-    return Memory(
-        held={what: size for what, place, size in parts if place == "none"},
-        offloaded={f"{what}, on {place}": size for what, place, size in parts if place != "none"},
-        passing=_gathered(sizes, trained, execution, width)
-        | _passing(sizes, shape, step, execution, precision),
-    )
+    held = {what: size for what, place, size in parts if place == "none"}
+    elsewhere = {f"{what}, on {place}": size for what, place, size in parts if place != "none"}
+    return held, elsewhere
+
+
+def model_states_of(sizes: Sizes, world_size: int) -> int:
+    """Return the bytes of a rank as DeepSpeed's own estimator of ZeRO-3 counts them.
+
+    Parameters, gradients and optimizer of its part in mixed precision, 2 + 4 + 12 bytes each, and
+    parameters and gradients of the largest module, 2 + 2 bytes
+    (`deepspeed.runtime.zero.stage3.estimate_zero3_model_states_mem_needs`); no activations.
+    """
+    part = _padded(sizes.shapes, world_size)
+    return (BYTES["bfloat16"] + 4 + STATE_BYTES) * part + 4 * sizes.largest_module
 
 
 def _gathered(
-    sizes: Sizes, trained: int, execution: TrainingExecution, width: int
-) -> dict[str, int]:
-    """What ZeRO-3 gathers and copies while a step computes."""
+    sizes: Sizes, step: Step, execution: TrainingExecution, precision: Precision
+) -> tuple[dict[str, int], dict[str, int]]:
+    """What ZeRO-3 gathers and copies while a step computes, and while it is done."""
+    width = BYTES[precision.products]
     largest = max(sizes.block, *sizes.outside_blocks.values())
     live = max(largest, execution.max_live_parameter_elements)
     gathered = min(sizes.parameters, live + execution.prefetch_parameter_elements)
     alone = max(prod(each) for each in sizes.trained_shapes.values())
-    found = {
-        "the most that is gathered at once": width * gathered,
+    passing = {
+        "parameters gathered at once": width * gathered,
         # In a bucket with none beside it, and copied to float32 twice.
-        "the largest gradient while ranks sum it": (width + 8) * alone,
+        "largest gradient while ranks sum it": (width + 8) * alone,
     }
-    if execution.offload_optimizer == "none":
-        found["the gradients of a group at its update"] = 4 * min(trained, GROUP_ELEMENTS)
-    return found
+    if execution.offload_optimizer != "none":
+        return passing, {}
+    trained = _padded(sizes.trained_shapes, step.world_size)
+    return passing, {"gradients of a group at its update": 4 * min(trained, GROUP_ELEMENTS)}
 
 
-def _passing(
+def block_activations(shape: ModelShape, precision: Precision) -> int:
+    """Return the bytes a token that a block keeps for its backward pass, when all is kept.
+
+    Korthikanti et al. 2022 (arXiv 2205.05198, section 4.1), without dropout and without the matrix
+    of attention, which the fused kernels do not keep: what goes into the norms (of the residual
+    stream), the matrices and the activation function. 32 bytes a token and width for GPT-2 with all
+    of it in 16 bits, 34 in the paper with the masks of its dropout.
+    """
+    width = shape.hidden_size
+    inner = shape.intermediate_size or 4 * width
+    if shape.architecture == "llama":
+        shared = (shape.num_kv_heads or shape.num_heads) * (width // shape.num_heads)
+        # Normed twice; queries, keys, values and what attention gives; gate, its SiLU, up, product.
+        kept = 2 * width + 2 * width + 2 * shared + 4 * inner
+    else:
+        # Normed twice; queries, keys, values and what attention gives; before and after the GELU.
+        kept = 2 * width + 4 * width + 2 * inner
+    return BYTES[precision.residuals] * 2 * width + BYTES[precision.products] * kept
+
+
+def _activations(
     sizes: Sizes, shape: ModelShape, step: Step, execution: TrainingExecution, precision: Precision
 ) -> dict[str, int]:
-    """What the loss takes, and the residual stream where blocks are recomputed from it."""
-    width = BYTES[precision.products]
+    """What blocks keep for the backward pass, or the stream between them and what one keeps."""
     positions = step.micro_batch * shape.context_tokens
-    chunk = chunk_positions(positions, shape.vocab_size, width)
-    found = {
-        "the logits of a chunk": width * chunk * shape.vocab_size,
-    }
+    block = positions * block_activations(shape, precision)
+    if not execution.recompute_activations:
+        return {"activations": block * sizes.num_blocks}
+    stream = positions * shape.hidden_size * BYTES[precision.residuals]
+    return {"activations: before every block, and of one": stream * sizes.num_blocks + block}
+
+
+def _loss(sizes: Sizes, shape: ModelShape, step: Step, precision: Precision) -> dict[str, int]:
+    """What the loss takes: logits of some positions at a time, and the gradient of their matrix."""
+    width = BYTES[precision.products]
+    chunk = chunk_positions(step.micro_batch * shape.context_tokens, shape.vocab_size, width)
+    found = {"logits of a chunk": width * chunk * shape.vocab_size}
     if not sizes.frozen:
-        found["the gradient of the output matrix"] = width * shape.vocab_size * shape.hidden_size
-    if execution.recompute_activations:
-        elements = positions * shape.hidden_size * sizes.num_blocks
-        found["the residual stream before every block"] = BYTES[precision.residuals] * elements
+        found["gradient of the output matrix"] = width * shape.vocab_size * shape.hidden_size
     return found

@@ -12,12 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from polylm_core.compute.backend import Backend
-from polylm_core.errors import TrainingError
 from polylm_core.progress import Progress
-from polylm_core.settings import TrainingExecution
 from polylm_core.storage import no_space_named
 from polylm_core.training.job import TrainJob
 from polylm_core.training.metrics import Measurement, MetricsFile
+from polylm_core.training.shares import world_sizes
 from polylm_core.training.skips import SKIPS_FILE
 
 RANK = "polylm_core.training.loop:train_rank"
@@ -71,23 +70,6 @@ def described(report: Mapping[str, float]) -> str:
     if "mfu" in report:
         parts.append(f"{100 * report['mfu']:.1f} % MFU")
     return ", ".join(parts)
-
-
-def world_sizes(global_batch_windows: int, execution: TrainingExecution) -> list[int]:
-    """Return the numbers of ranks that a run may have: those that share the batch evenly.
-
-    Raises TrainingError when the profile allows none of them.
-    """
-    least = execution.min_workers or execution.workers
-    allowed = range(least, execution.workers + 1)
-    sizes = [ranks for ranks in allowed if global_batch_windows % ranks == 0]
-    if not sizes:
-        either = " or ".join(str(ranks) for ranks in sorted({least, execution.workers}))
-        raise TrainingError(
-            f"a global batch of {global_batch_windows} sequences cannot be shared by {either} "
-            "ranks; change global_batch_tokens, or training.workers in the profile"
-        )
-    return sizes
 
 
 def write_record(folder: Path, work: Path, rows: list[Measurement]) -> None:

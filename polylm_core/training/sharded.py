@@ -23,7 +23,7 @@ from polylm_core.training.deepspeed_options import (
     require_as_asked,
     require_nvme,
 )
-from polylm_core.training.engine import KINDS, Kind, Part, Read, share
+from polylm_core.training.engine import KINDS, Kind, Part, Read
 from polylm_core.training.initialise import initial_state
 from polylm_core.training.job import TrainJob
 from polylm_core.training.loss import LanguageModelLoss
@@ -31,6 +31,7 @@ from polylm_core.training.model import blocks, empty_for, initial_values
 from polylm_core.training.optimizer import adamw
 from polylm_core.training.precision import DTYPES
 from polylm_core.training.prepare import prepare
+from polylm_core.training.shares import share
 
 
 class ShardedEngine:

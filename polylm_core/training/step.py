@@ -11,7 +11,8 @@ from polylm_core.training.adapter import set_rows
 from polylm_core.training.batch import inputs_of
 from polylm_core.training.checkpoint_store import CheckpointStore
 from polylm_core.training.dataset import DataOrder
-from polylm_core.training.engine import Engine, accumulation
+from polylm_core.training.engine import Engine
+from polylm_core.training.shares import accumulation
 from polylm_core.worker import WorkerContext
 
 

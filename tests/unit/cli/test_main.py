@@ -1,8 +1,8 @@
 from __future__ import annotations
 
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import yaml
@@ -25,11 +25,12 @@ def test_outside_a_checkout_one_line_says_so(tmp_path: Path) -> None:
 
 
 def test_the_summary_of_the_checkout_costs_under_three_seconds() -> None:
-    started = time.monotonic()
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
     done = polylm("summary", folder=ROOT)
     assert done.returncode == 0, done.stderr
-    assert "Prefect UI" in done.stdout
-    assert time.monotonic() - started < 3  # 0.6 s alone on one core; others may share it
+    assert "prefect ui" in done.stdout
+    # Of a processor: 0.6 when nothing else runs.
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before < 3
 
 
 def test_the_doctor_lists_every_mistake_of_the_recipe(tmp_path: Path) -> None:

@@ -17,10 +17,11 @@ from polylm_core.settings import CheckpointPolicy
 from polylm_core.training import checkpoint
 from polylm_core.training.checkpoint import INDEX, CheckpointReader, read_index
 from polylm_core.training.checkpoint_store import CheckpointStore
-from polylm_core.training.engine import Part, share
+from polylm_core.training.engine import Part
 from polylm_core.training.events import Events, read_events
 from polylm_core.training.job import TrainJob
 from polylm_core.training.model import build_model
+from polylm_core.training.shares import share
 from polylm_core.training.whole import WholeEngine
 
 pytestmark = pytest.mark.usefixtures("only_rank")

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from polylm_core.errors import TrainingError
-from polylm_core.training.engine import Part, share
+from polylm_core.training.engine import Part
 from polylm_core.training.initialise import (
     DRAWN_TOGETHER,
     FolderValues,
@@ -19,6 +19,7 @@ from polylm_core.training.initialise import (
     initial_state,
     random_values,
 )
+from polylm_core.training.shares import share
 
 MATRIX = "transformer.h.0.attn.c_attn.weight"
 DRAWN = random_values(seed=3, std=0.02, num_layers=8)

@@ -13,8 +13,9 @@ from polylm_core.training import loss as losses
 from polylm_core.training.batch import isolate
 from polylm_core.training.dataset import IGNORED_TARGET
 from polylm_core.training.job import ModelShape
-from polylm_core.training.loss import LanguageModelLoss, OutputHead, chunk_positions
+from polylm_core.training.loss import LanguageModelLoss, OutputHead
 from polylm_core.training.model import build_model
+from polylm_core.training.shares import chunk_positions
 
 SHAPE = ModelShape(
     num_layers=1,

@@ -13,7 +13,8 @@ from polylm_core.errors import TrainingError
 from polylm_core.progress import NullProgress, Tracker
 from polylm_core.settings import TrainingExecution
 from polylm_core.training.metrics import Measurement, MetricsFile
-from polylm_core.training.run import run_job, world_sizes
+from polylm_core.training.run import run_job
+from polylm_core.training.shares import world_sizes
 from tests.engines import make_engine_job
 
 

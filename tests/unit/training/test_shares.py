@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from polylm_core.errors import TrainingError
-from polylm_core.training.engine import accumulation, share
+from polylm_core.training.shares import accumulation, share
 
 
 @pytest.mark.parametrize(

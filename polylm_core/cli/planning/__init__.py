@@ -1,0 +1,1 @@
+"""`polylm plan`: what a run takes and costs, before it takes or costs anything."""

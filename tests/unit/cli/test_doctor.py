@@ -1,0 +1,111 @@
+"""Planted faults: each is found, and told with its mend."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from polylm_core.cli import demands, surroundings
+from polylm_core.cli.doctor import examined
+from polylm_core.cli.planning.request import load_request
+from polylm_core.params import load_params
+from polylm_core.settings import Profile
+from tests.architecture.closure import ROOT
+
+NOBODY = "127.0.0.1:9"
+"""The port of `discard`, which nothing has listened on for decades."""
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A checkout with the repository's recipe, sources and a profile of its own."""
+    for name in ("params.yaml", "data"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    (tmp_path / "infra/profiles").mkdir(parents=True)
+    shutil.copy(ROOT / "infra/profiles/laptop.yaml", tmp_path / "infra/profiles")
+    for variable in ("PREFECT_API_URL", "RAY_ADDRESS", "POLYLM_PROFILE"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    return tmp_path
+
+
+def profile_with(checkout: Path, **changes: Any) -> None:
+    file = checkout / "infra/profiles/laptop.yaml"
+    content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    content["training"] |= changes.pop("training", {})
+    file.write_text(yaml.safe_dump(content | changes), encoding="utf-8")
+
+
+def test_planted_faults_are_found_all_at_once(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    true_version = metadata.version
+    old = {"ray": "2.55.1", "torch": "2.5.1"}
+    monkeypatch.setattr(metadata, "version", lambda name: old.get(name) or true_version(name))
+    monkeypatch.setenv("PREFECT_API_URL", f"http://{NOBODY}/api")
+    monkeypatch.setenv("RAY_ADDRESS", f"ray://{NOBODY}")
+    monkeypatch.setenv("PATH", "/nowhere")
+    for variable in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(variable)
+    monkeypatch.setenv("HOME", str(checkout))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    profile_with(
+        checkout,
+        training={"workers": 3},
+        source_locations={"udhr": str(checkout / "nowhere"), "crawl": "s3://corpora/crawl"},
+    )
+    content, problems = examined(checkout)
+    told = "\n".join(problems)
+    for planted in (
+        "no gcc and no g++ on PATH: apt install gcc g++",
+        "ray 2.55.1 has a known vulnerability",
+        "torch 2.5.1 has a known vulnerability",
+        f"http://{NOBODY}/api",
+        f"Ray at ray://{NOBODY}",
+        "a global batch of 8 sequences cannot be shared by 3 ranks",
+        "source_locations.udhr: ",
+        "no credentials for s3://corpora/crawl: set AWS_PROFILE",
+    ):
+        assert planted in told
+    assert sum(not row["well"] for row in content["checks"]) >= 8
+    json.dumps(content)  # as `--json` prints it
+
+
+def test_gpus_that_are_not_here_are_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    profile = Profile.model_validate({"training": {"workers": 8, "accelerator": "gpu"}})
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text("#!/bin/sh\necho NVIDIA H200\n", encoding="utf-8")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
+    found = surroundings.gpus(profile)
+    assert found.found == "1: NVIDIA H200"
+    assert "trains on 8 GPUs, here are 1; take another profile" in (found.problem or "")
+    monkeypatch.setenv("RAY_ADDRESS", "head:6379")
+    assert surroundings.gpus(profile).problem is None
+
+
+def test_a_large_recipe_needs_a_large_disk_and_memory(tmp_path: Path) -> None:
+    big = load_request(ROOT / "recipes/polylm-13b.yaml", ROOT / "infra/profiles", "32x8-a100")
+    found = demands.disk(big, tmp_path)
+    assert "the recipe writes about 6.07 TB" in (found.problem or "")
+    wide = {"training": {"backend": "local", "workers": 64, "accelerator": "cpu"}}
+    small = load_request(ROOT / "recipes/polylm-1.7b.yaml", ROOT / "infra/profiles", "32x8-a100")
+    on_cpu = type(small)(small.recipe, small.params, "here", Profile.model_validate(wide))
+    assert "`polylm plan` has the parts" in (demands.memory(on_cpu).problem or "")
+
+
+def test_a_location_that_no_source_has_is_told_and_no_problem() -> None:
+    params = load_params(ROOT / "params.yaml")
+    profile = Profile.model_validate({"source_locations": {"wikipedia": "s3://dumps"}})
+    (found,) = demands.locations(params, profile)
+    assert found.problem is None
+    assert "the first wikipedia" in found.found
