@@ -19,7 +19,6 @@ from polylm_core.pipeline import SOURCES, STAGES, Stage
 
 ROOT = Path(__file__).parents[2]
 CORE = "polylm_core"
-_FUNCTION = re.compile(rf"!function ({CORE}[\w.]*)\.\w+")
 BY_REVISION = ("pretrain", "instruct", "finetune")
 """The long stages, repeated when their `revision` is raised."""
 
@@ -33,19 +32,19 @@ def import_graph() -> grimp.ImportGraph:
 def code_of(stage: str) -> list[str]:
     """Files of the core that a stage's function imports, and the data files beside them."""
     graph = import_graph()
-    entry = f"{CORE}.stages.{stage}.stage"
-    entries = {entry, *_named_by_files(stage)}
-    modules = entries.union(*map(graph.find_upstream_modules, entries))
+    entries = {f"{CORE}.stages.{stage}.stage", *_named(stage)}
+    modules = entries.union(*(graph.find_upstream_modules(entry) for entry in entries))
     files = {file for module in modules if (file := _file(module)) is not None}
     data = {path for path in _data_files() if _belongs(path, stage, files)}
     return sorted(str(path.relative_to(ROOT)) for path in files | data)
 
 
-def _named_by_files(stage: str) -> set[str]:
-    """Modules that the stage's YAML files name: the harness calls functions of theirs."""
-    files = (path for path in _data_files() if path.is_relative_to(ROOT / CORE / "stages" / stage))
-    texts = (path.read_text() for path in files if path.suffix == ".yaml")
-    return {module for text in texts for module in _FUNCTION.findall(text)}
+def _named(stage: str) -> set[str]:
+    """Modules that the stage's task files name: lm-evaluation-harness imports them."""
+    folder = ROOT / CORE / "stages" / stage
+    files = [file for file in _data_files() if file.suffix == ".yaml" and folder in file.parents]
+    text = "\n".join(file.read_text(encoding="utf-8") for file in files)
+    return set(re.findall(rf"!function ({CORE}[\w.]+)\.\w+", text))
 
 
 def _file(module: str) -> Path | None:

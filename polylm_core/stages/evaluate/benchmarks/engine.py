@@ -26,8 +26,9 @@ from polylm_core.stages.evaluate.model import GENERATION_BATCH, LoadedModel, loa
 
 TOKENS_AT_ONCE = {"cpu": 512, "cuda": 32768}
 """Tokens of a batch, with padding: on a processor, as many as leave activations in its cache."""
-SCORED_AT_ONCE = 256
-"""Positions whose logits are held at once: 50 MB with 50,000 tokens in the vocabulary."""
+LOGITS_AT_ONCE = 6_000_000
+"""Logits that are held at once, 24 MB in float32: memory of this size is given again by the C
+library, larger pieces come from the system page by page."""
 STOP_SLACK_TOKENS = 2
 """A stop may be written in more tokens than it is encoded in, as the harness has it."""
 
@@ -100,11 +101,12 @@ class Engine(HFLM):  # type: ignore[misc]
         scored.sort()
         places, tokens, numbers = torch.tensor(scored).T
         nodes, index = torch.unique_consecutive(places, return_inverse=True)
+        head = self.model.get_output_embeddings()
+        num = max(1, LOGITS_AT_ONCE // head.out_features)
         values, hits = [], []
-        for first in range(0, len(nodes), SCORED_AT_ONCE):
-            here = (index >= first) & (index < first + SCORED_AT_ONCE)
-            rows = nodes[first : first + SCORED_AT_ONCE].to(self.device)
-            logits_SV = self.model.get_output_embeddings()(hidden_ND[rows])
+        for first in range(0, len(nodes), num):
+            here = (index >= first) & (index < first + num)
+            logits_SV = head(hidden_ND[nodes[first : first + num].to(self.device)])
             # The harness's own function: another one's rounding is 5e-6 nats a token away.
             log_SV = torch.log_softmax(logits_SV, dim=-1, dtype=torch.float32)
             chosen = tokens[here].to(self.device)
