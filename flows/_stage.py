@@ -172,6 +172,7 @@ def _work(prepared: Prepared, progress: Progress, outcome: Outcome) -> None:
         progress=progress,
         training=prepared.profile.training,
         source_locations=prepared.profile.source_locations,
+        benchmark_locations=prepared.profile.benchmark_locations,
         endpoints=prepared.profile.endpoints,
     )
     sources = (SOURCES,) if stage.reads_sources else ()

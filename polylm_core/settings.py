@@ -200,6 +200,9 @@ class Profile(_Section):
     """Where the recipe's sources lie, by name: a folder, `s3://bucket/folder` or
     `https://host/folder`; one that is not named lies in `data/00_sources/<name>`. Credentials come
     from where the libraries look for them (`AWS_PROFILE`, `HF_TOKEN`, ...), never from here."""
+    benchmark_locations: Mapping[str, str] = Field(default_factory=dict)
+    """Folders of published benchmarks, by name in the catalogue; one that is not named lies in the
+    cache of the Hugging Face hub."""
     hardware: Hardware = Hardware()
     """What the training ranks compute on, for the plan of a run."""
     endpoints: Mapping[str, Endpoint] = Field(default_factory=dict)

@@ -15,6 +15,7 @@ from polylm_core.errors import PolyLMError
 from polylm_core.params import Params, load_params
 from polylm_core.pipeline import SOURCES, check_sources, require_sources, sources_fingerprint
 from polylm_core.settings import Profile, load_profile
+from polylm_core.stages.evaluate.judging.questions import read_questions
 from polylm_core.stages.pretrain.config import PretrainConfig
 from polylm_core.stages.pretrain.imported_config import (
     ImportedBaseConfig,
@@ -94,7 +95,7 @@ def _demanded(root: Path, recipe: Params, profile: Profile) -> Iterator[Check]:
 
 
 def _source_problems(root: Path, recipe: Params, profile: Profile) -> list[str]:
-    """What the sources, the teacher, the translator and the imported model lack."""
+    """What sources, teacher, translator, judge and the imported model lack."""
     sources, places = root / SOURCES, profile.source_locations
     problems = _told(lambda: check_sources(sources, recipe, places))
     problems += _told(lambda: sources_fingerprint(sources, recipe, places))
@@ -103,6 +104,10 @@ def _source_problems(root: Path, recipe: Params, profile: Profile) -> list[str]:
         problems += _told(lambda: require_place(written.teacher, profile))
     if translate is not None:
         problems += _told(lambda: require_translator(translate.translator, profile))
+    judge = recipe.evaluate.judge
+    if judge is not None:
+        problems += _told(lambda: require_place(judge.grader, profile))
+        problems += _told(lambda: read_questions(judge, profile.benchmark_locations))
     base = recipe.pretrain
     if isinstance(base, ImportedBaseConfig) and isinstance(base.imported, ImportedFolder):
         unpinned = unpinned_problem(base.imported)

@@ -23,6 +23,7 @@ from polylm_core.cli.commands import (
     explain,
     gc,
     init,
+    judgements,
     merge_adapter,
     plan,
     publish,
@@ -41,6 +42,7 @@ app.command()(about.summary)
 app.command()(doctor.doctor)
 app.command()(plan.plan)
 app.command()(explain.explain)
+app.command()(judgements.judgements)
 app.command()(merge_adapter.merge_adapter)
 app.command()(about.params)
 app.command()(calibrate.calibrate)

@@ -45,6 +45,8 @@ class StageRun:
     """Profile's way to train, for the stages that do."""
     source_locations: Mapping[str, str] = field(default_factory=dict)
     """Profile's folders and URIs of the sources that do not lie in `data/00_sources`."""
+    benchmark_locations: Mapping[str, str] = field(default_factory=dict)
+    """Profile's folders of published benchmarks."""
     endpoints: Mapping[str, Endpoint] = field(default_factory=dict)
     """Profile's endpoints of teachers."""
 

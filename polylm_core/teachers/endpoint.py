@@ -11,10 +11,9 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from polylm_core.errors import TeacherError
-from polylm_core.settings import Endpoint
 from polylm_core.storage import fingerprint
 from polylm_core.teachers.answer_store import AnswerStore, Request
 from polylm_core.teachers.config import OpenAITeacher
@@ -22,6 +21,9 @@ from polylm_core.teachers.exchange import Exchange, NoAnswerError
 from polylm_core.teachers.places import key_of
 from polylm_core.teachers.spending import Account, BudgetSpentError, most_of
 from polylm_core.teachers.teacher import Answer, Sampling, Usage, usage_of
+
+if TYPE_CHECKING:  # a new option of a profile must not make a cheap stage stale
+    from polylm_core.settings import Endpoint
 
 SEED_BITS = 31
 """Of the seed sent: any server's integer holds it."""
@@ -86,26 +88,33 @@ class EndpointTeacher:
             "that does not know `Idempotency-Key` charges too"
         )
 
-    def ask(self, prompts: Sequence[str], sampling: Sampling, seed: int) -> list[Answer]:
-        """Answer all prompts; raises TeacherError, once the requests under way have ended."""
-        return self._runner.run(self._ask(self._requests(prompts, sampling, seed)))
+    def ask(
+        self, prompts: Sequence[str], sampling: Sampling, seed: int, *, system: str = ""
+    ) -> list[Answer]:
+        """Answer all prompts; raises TeacherError, once the requests under way have ended.
 
-    def _requests(self, prompts: Sequence[str], sampling: Sampling, seed: int) -> list[Request]:
+        `system` goes before each as a message of its own, in the form `chat` alone.
+        """
+        return self._runner.run(self._ask(self._requests(prompts, sampling, seed, system)))
+
+    def _requests(
+        self, prompts: Sequence[str], sampling: Sampling, seed: int, system: str
+    ) -> list[Request]:
         seen: Counter[str] = Counter()
         requests = []
         for prompt in prompts:
             seen[prompt] += 1
             sample = int(fingerprint([seed, prompt, seen[prompt]]), 16) % 2**SEED_BITS
-            requests.append(self._request(prompt, sampling, sample))
+            requests.append(self._request(prompt, sampling, sample, system))
         return requests
 
-    def _request(self, prompt: str, sampling: Sampling, sample: int) -> Request:
+    def _request(self, prompt: str, sampling: Sampling, sample: int, system: str) -> Request:
         config = self._config
         further = {"seed": sample, "top_k": sampling.top_k}
         is_chat = config.form == "chat"
-        asked: dict[str, Any] = (
-            {"messages": [{"role": "user", "content": prompt}]} if is_chat else {"prompt": prompt}
-        )
+        messages = [{"role": "system", "content": system}] if system else []
+        messages.append({"role": "user", "content": prompt})
+        asked: dict[str, Any] = {"messages": messages} if is_chat else {"prompt": prompt}
         return Request(
             endpoint=config.endpoint,
             path="/chat/completions" if is_chat else "/completions",
@@ -117,7 +126,7 @@ class EndpointTeacher:
                 **{name: further[name] for name in config.further_settings},
             },
             sample=sample,
-            most=most_of(prompt, sampling.max_new_tokens),
+            most=most_of(system + prompt, sampling.max_new_tokens),
         )
 
     async def _ask(self, requests: Sequence[Request]) -> list[Answer]:

@@ -12,6 +12,7 @@ import asyncio
 from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
 
 import httpx
 from pydantic import BaseModel, Field, SecretStr, ValidationError
@@ -23,11 +24,13 @@ from tenacity import (
 )
 
 from polylm_core.errors import TeacherError
-from polylm_core.settings import Endpoint
 from polylm_core.teachers.answer_store import Request
 from polylm_core.teachers.config import OpenAITeacher
 from polylm_core.teachers.spending import Rate
 from polylm_core.teachers.teacher import Answer
+
+if TYPE_CHECKING:  # a new option of a profile must not make a cheap stage stale
+    from polylm_core.settings import Endpoint
 
 FAILED = "teacher-failed"
 REFUSED = "teacher-refused"

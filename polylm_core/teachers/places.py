@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from pydantic import SecretStr
 
 from polylm_core.errors import MachineError, TeacherError
-from polylm_core.settings import Endpoint, Profile
 from polylm_core.teachers.config import FolderTeacher, OpenAITeacher, TeacherConfig
+
+if TYPE_CHECKING:  # a new option of a profile must not make a cheap stage stale
+    from polylm_core.settings import Endpoint, Profile
 
 
 class Placed(Protocol):

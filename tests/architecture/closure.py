@@ -8,6 +8,7 @@ the long ones list no code and are repeated by raising their `revision`.
 from __future__ import annotations
 
 import functools
+import re
 import sys
 from pathlib import Path
 
@@ -31,11 +32,19 @@ def import_graph() -> grimp.ImportGraph:
 def code_of(stage: str) -> list[str]:
     """Files of the core that a stage's function imports, and the data files beside them."""
     graph = import_graph()
-    entry = f"{CORE}.stages.{stage}.stage"
-    modules = {entry, *graph.find_upstream_modules(entry)}
+    entries = {f"{CORE}.stages.{stage}.stage", *_named(stage)}
+    modules = entries.union(*(graph.find_upstream_modules(entry) for entry in entries))
     files = {file for module in modules if (file := _file(module)) is not None}
     data = {path for path in _data_files() if _belongs(path, stage, files)}
     return sorted(str(path.relative_to(ROOT)) for path in files | data)
+
+
+def _named(stage: str) -> set[str]:
+    """Modules that the stage's task files name: lm-evaluation-harness imports them."""
+    folder = ROOT / CORE / "stages" / stage
+    files = [file for file in _data_files() if file.suffix == ".yaml" and folder in file.parents]
+    text = "\n".join(file.read_text(encoding="utf-8") for file in files)
+    return set(re.findall(rf"!function ({CORE}[\w.]+)\.\w+", text))
 
 
 def _file(module: str) -> Path | None:

@@ -8,12 +8,8 @@ in four is right.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import io
 import json
-import logging
-import os
 import shutil
 from collections.abc import Sequence
 from importlib import resources
@@ -24,15 +20,21 @@ import yaml
 
 from polylm_core.errors import StageError
 from polylm_core.records import Pair
+from polylm_core.stages.evaluate.harness import run_tasks
 from polylm_core.stages.evaluate.intervals import wilson
 from polylm_core.stages.evaluate.model import LoadedModel
-from polylm_core.stages.evaluate.tables import ALL_LANGUAGES, Choice, HarnessScore, Score
+from polylm_core.stages.evaluate.tables import (
+    ALL_LANGUAGES,
+    Choice,
+    HarnessScore,
+    Score,
+    judged,
+)
 
 SUITE = "translation_choice"
 CHOICES = 4
 CHANCE = 1 / CHOICES
 METRICS = ("acc", "acc_norm")
-BATCH = 16
 TEMPLATE = f"{SUITE}.yaml"
 
 
@@ -87,28 +89,9 @@ def run_harness(
 ) -> tuple[list[Choice], list[HarnessScore]]:
     """Score the questions of all languages with lm-evaluation-harness."""
     tasks = _write_tasks(questions, work)
-    # Both libraries read these once, when they are imported: nothing may be asked of the hub.
-    os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1")
-    import datasets  # with the harness 3 s, which only this unit of the stage should pay
-    from lm_eval.evaluator import evaluate
-    from lm_eval.models.huggingface import HFLM
-    from lm_eval.tasks import TaskManager
+    from polylm_core.stages.evaluate.benchmarks.engine import Engine  # seconds of imports
 
-    datasets.disable_progress_bars()
-    logging.getLogger("lm_eval").setLevel(logging.ERROR)
-    model = HFLM(
-        pretrained=loaded.model,
-        tokenizer=loaded.tokenizer,
-        batch_size=BATCH,
-        max_length=loaded.context_tokens,
-        device=str(loaded.device),
-    )
-    # The harness draws bars of its own; the stage has one already.
-    with contextlib.redirect_stderr(io.StringIO()):
-        manager = TaskManager(include_path=str(work), include_defaults=False)
-        results: Any = evaluate(
-            lm=model, task_dict=manager.load(list(tasks)), log_samples=True, bootstrap_iters=1
-        )
+    results = run_tasks(Engine(loaded), work, list(tasks), seed=0)
     rows = [_choice(sample) for task in tasks for sample in results["samples"][task]]
     return rows, _harness_scores(tasks, results["results"])
 
@@ -193,4 +176,4 @@ def score_choices(harness: Sequence[HarnessScore]) -> list[Score]:
 
 def _score(metric: str, language: str, value: float, items: int) -> Score:
     low, high = wilson(value * items, items)
-    return Score("base", SUITE, metric, language, value, low, high, items, CHANCE)
+    return judged(Score("base", SUITE, metric, language, value, low, high, items, CHANCE))

@@ -8,32 +8,47 @@ was trained on: `curate` holds the documents and pairs out, and `instruct` asks 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from polylm_core.artifacts import (
-    Artifact,
     BaseModelFolder,
     ChatModelFolder,
     InstructionSet,
     Scores,
     ShardSet,
     TokenSet,
-    adapters_of,
     partial_folder,
 )
-from polylm_core.errors import MismatchedArtifactError, StageError
+from polylm_core.errors import StageError
 from polylm_core.records import write_table
 from polylm_core.stages.base import StageRun
 from polylm_core.stages.evaluate.answers import score_answers
+from polylm_core.stages.evaluate.benchmarks.find import FoundSet
+from polylm_core.stages.evaluate.benchmarks.suite import (
+    Benchmarked,
+    find_benchmarks,
+    pinned,
+    run_benchmarks,
+)
+from polylm_core.stages.evaluate.benchmarks.tasks import asked_items
 from polylm_core.stages.evaluate.choice import score_choices
 from polylm_core.stages.evaluate.compression import score_compression
 from polylm_core.stages.evaluate.config import EvaluateConfig
+from polylm_core.stages.evaluate.confusion import score_confusion
+from polylm_core.stages.evaluate.inputs import models_of, require_one_run
+from polylm_core.stages.evaluate.judging.questions import QuestionSet, read_questions
+from polylm_core.stages.evaluate.judging.suite import Judged, run_judge
+from polylm_core.stages.evaluate.overlap import Overlapped, evaluated_items, measure_overlap
 from polylm_core.stages.evaluate.tables import (
     ALL_LANGUAGES,
     ANSWER_SCHEMA,
     CHOICE_SCHEMA,
+    CONTAMINATED_SCHEMA,
     DOCUMENT_SCORE_SCHEMA,
+    JUDGEMENT_SCHEMA,
+    PREDICTION_SCHEMA,
     SCORE_SCHEMA,
     TRANSLATION_SCHEMA,
     Score,
@@ -43,6 +58,21 @@ from polylm_core.stages.evaluate.units import Outcome, Setting, Unit, run_unit
 from polylm_core.storage import no_space_named
 
 ENGLISH = "eng_Latn"
+
+
+@dataclass(frozen=True)
+class Further:
+    """What was found beside the units."""
+
+    benchmarked: Benchmarked
+    judged: Judged
+    overlapped: Overlapped
+
+    @property
+    def scores(self) -> list[Score]:
+        """All of its scores."""
+        parts = (self.benchmarked.scores, self.judged.scores, self.overlapped.scores)
+        return [score for part in parts for score in part]
 
 
 def evaluate(
@@ -55,34 +85,32 @@ def evaluate(
     run: StageRun,
 ) -> Scores:
     """Score both models; raises ArtifactError or StageError if they cannot be scored."""
-    _require_one_run(base, chat, shards, tokens, instructions)
+    require_one_run(base, chat, shards, tokens, instructions)
+    found = find_benchmarks(config.benchmarks, run)
+    questions = read_questions(config.judge, run.benchmark_locations) if config.judge else None
     setting = Setting(
         config=config,
         seed=run.seed,
-        models=_models(config.adapter, base, chat),
+        models=models_of(config.adapter, base, chat),
         held_out=shards.path / "held_out",
         instructions=instructions.path / "held_out.parquet",
         work=run.work,
     )
     units = list(_units(run))
     outcomes = _run_units(setting, units, run)
-    scores = _scores(config, outcomes, run.seed)
+    further = _further(setting, outcomes, found, questions, (shards, instructions), run)
+    scores = [*_scores(config, outcomes, run.seed), *further.scores]
     folder = partial_folder(run.out)
     with no_space_named(folder):
-        _write(folder, scores, outcomes)
+        _write(folder, scores, outcomes, further)
     _show(run, scores)
     return run.publish(
         Scores,
         folder,
         config,
-        inputs={
-            "pretrain": base,
-            "finetune": chat,
-            "curate": shards,
-            "encode": tokens,
-            "instruct": instructions,
-        },
-        counts=_counts(units, outcomes, scores),
+        inputs={made.stage: made for made in (base, chat, shards, tokens, instructions)},
+        counts=_counts(units, outcomes, scores, further),
+        pinned=pinned(found),
     )
 
 
@@ -97,57 +125,29 @@ def _run_units(setting: Setting, units: Sequence[Unit], run: StageRun) -> list[O
     return outcomes
 
 
-def _models(
-    adapter: str | None, base: BaseModelFolder, chat: ChatModelFolder
-) -> dict[str, tuple[Path, str, str | None]]:
-    require_adapter(adapter, chat)
-    return {
-        "base": (base.path, base.fingerprint, None),
-        "chat": (chat.path, chat.fingerprint, adapter),
-    }
-
-
-def require_adapter(adapter: str | None, chat: ChatModelFolder) -> None:
-    """Raise StageError when an adapter is not there, or none is stated where there must be one.
-
-    Without its adapter, a model that nothing but adapters was trained for is the base.
-    """
-    names = adapters_of(chat.path)
-    if adapter is not None and adapter not in names:
-        raise StageError(
-            f"evaluate.adapter is {adapter!r}; the chat model has "
-            f"{', '.join(names) or 'no adapters'}"
-        )
-    if adapter is None and names and len(names) == len(chat.manifest.params["phases"]):
-        raise StageError(
-            "every phase of finetune is an adapter, and the chat model without one is the base; "
-            f"state evaluate.adapter: {' or '.join(names)}"
-        )
-
-
-def _require_one_run(
-    base: BaseModelFolder,
-    chat: ChatModelFolder,
-    shards: ShardSet,
-    tokens: TokenSet,
-    instructions: InstructionSet,
-) -> None:
-    """Held-out text is held out only from models that were trained on the rest of it."""
-    parents: list[tuple[Artifact, Artifact]] = [
-        (tokens, shards),
-        (base, tokens),
-        (instructions, shards),
-        (chat, base),
-        (chat, instructions),
-    ]
-    for child, parent in parents:
-        seen = child.manifest.inputs.get(parent.stage)
-        if seen != parent.fingerprint:
-            raise MismatchedArtifactError(
-                f"{child.path} was made from another {parent.path.name} ({parent.stage} "
-                f"{(seen or 'none')[:12]}, here is {parent.fingerprint[:12]}); "
-                f"run `dvc repro {child.stage}`"
-            )
+def _further(
+    setting: Setting,
+    outcomes: Sequence[Outcome],
+    found: Sequence[FoundSet],
+    questions: QuestionSet | None,
+    trained_on: tuple[ShardSet, InstructionSet],
+    run: StageRun,
+) -> Further:
+    """What is asked beside the units, where the recipe has it, and what of all that is known."""
+    config, benchmarked, judged = setting.config, Benchmarked(), Judged()
+    if config.benchmarks is not None:
+        samples = config.bootstrap_samples
+        benchmarked = run_benchmarks(config.benchmarks, found, setting.models, run, samples=samples)
+    if config.judge is not None and questions is not None:
+        judged = run_judge(config, config.judge, questions, setting.models["chat"], run)
+    items = evaluated_items(
+        config.contamination,
+        [row for outcome in outcomes for row in outcome.answers],
+        [row for outcome in outcomes for row in outcome.translations],
+        asked_items(config.benchmarks, found, seed=run.seed),
+    )
+    overlapped = measure_overlap(config.contamination, items, *trained_on, run)
+    return Further(benchmarked, judged, overlapped)
 
 
 def _units(run: StageRun) -> Iterator[Unit]:
@@ -178,10 +178,16 @@ def _scores(config: EvaluateConfig, outcomes: Sequence[Outcome], seed: int) -> l
         *score_translations(translations, samples=samples, seed=seed),
         *score_answers(answers, samples=samples, seed=seed),
         *score_choices(harness),
+        *score_confusion(answers, translations),
     ]
 
 
-def _write(folder: Path, scores: Sequence[Score], outcomes: Sequence[Outcome]) -> None:
+def _write(
+    folder: Path,
+    scores: Sequence[Score],
+    outcomes: Sequence[Outcome],
+    further: Further,
+) -> None:
     write_table(folder / "scores.parquet", scores, SCORE_SCHEMA)
     predictions = folder / "predictions"
     for name, schema in (
@@ -192,6 +198,13 @@ def _write(folder: Path, scores: Sequence[Score], outcomes: Sequence[Outcome]) -
     ):
         rows = [row for outcome in outcomes for row in getattr(outcome, name)]
         write_table(predictions / f"{name}.parquet", rows, schema)
+    for name, found, schema in (
+        ("benchmarks", further.benchmarked.predictions, PREDICTION_SCHEMA),
+        ("judgements", further.judged.judgements, JUDGEMENT_SCHEMA),
+        ("contaminated", further.overlapped.items, CONTAMINATED_SCHEMA),
+    ):
+        if found:
+            write_table(predictions / f"{name}.parquet", found, schema)
 
 
 def _show(run: StageRun, scores: Sequence[Score]) -> None:
@@ -204,7 +217,7 @@ def _show(run: StageRun, scores: Sequence[Score]) -> None:
             "value": round(score.value, 4),
             "95 % interval": _interval(score),
             "baseline": "" if score.baseline is None else round(score.baseline, 4),
-            "verdict": _verdict(score),
+            "verdict": score.verdict,
             "items": score.items,
         }
         for score in scores
@@ -218,15 +231,11 @@ def _interval(score: Score) -> str:
     return f"{score.low:.4f} to {score.high:.4f}"
 
 
-def _verdict(score: Score) -> str:
-    """What an accuracy means: chance is inside its interval, or it is not."""
-    if score.suite != "translation_choice" or score.baseline is None or score.low is None:
-        return ""
-    return "above chance" if score.low > score.baseline else "not above chance"
-
-
 def _counts(
-    units: Sequence[Unit], outcomes: Sequence[Outcome], scores: Sequence[Score]
+    units: Sequence[Unit],
+    outcomes: Sequence[Outcome],
+    scores: Sequence[Score],
+    further: Further,
 ) -> dict[str, dict[str, int | float]]:
     """What was scored and passed over, with the scores over all languages."""
     too_long: dict[str, int | float] = {}
@@ -238,8 +247,12 @@ def _counts(
             "translations": sum(len(outcome.translations) for outcome in outcomes),
             "answers": sum(len(outcome.answers) for outcome in outcomes),
             "choices": sum(len(outcome.choices) for outcome in outcomes),
+            "benchmarks": len(further.benchmarked.predictions),
+            "judgements": len(further.judged.judgements),
         },
-        "too_long": too_long,
+        "too_long": {**too_long, "judge": further.judged.too_long},
+        "unrated": dict(further.judged.failures),
+        "cut": dict(further.benchmarked.cut),
         "overall": {
             f"{score.model}/{score.suite}/{score.metric}": round(score.value, 4)
             for score in scores

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
@@ -17,7 +17,9 @@ class Score:
     model: str
     """`base` or `chat`."""
     suite: str
-    """`bits_per_byte`, `translation`, `answers` or `translation_choice`."""
+    """`bits_per_byte`, `translation`, `answers`, `translation_choice`, `judge`,
+    `language_confusion`, `contamination`, or a benchmark's
+    name."""
     metric: str
     language: str
     """A FLORES-200 code, or empty for all languages together."""
@@ -27,6 +29,16 @@ class Score:
     items: int
     baseline: float | None
     """What no skill at all would score; None where that has no meaning."""
+    verdict: str = ""
+    """`above chance` or `not above chance`, where the baseline is what chance scores."""
+
+
+def judged(score: Score) -> Score:
+    """Say in words whether a score is above its baseline, which is what chance scores."""
+    if score.baseline is None or score.low is None:
+        return score
+    above = score.low > score.baseline
+    return replace(score, verdict="above chance" if above else "not above chance")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +108,58 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
+class Prediction:
+    """One item of a benchmark, what the model was asked and what it made of it."""
+
+    model: str
+    suite: str
+    language: str
+    item: int
+    """Its place among the items asked, from 0."""
+    prompts: tuple[str, ...]
+    """One; one an option where options differ in the prompt."""
+    options: tuple[str, ...]
+    log_likelihoods: tuple[float, ...]
+    """Of the options, in nats."""
+    output: str
+    """What the model wrote, where there are no options."""
+    target: str
+    metrics: str
+    """JSON: the harness's value of each metric for this item."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """One question, the chat model's answer and what the judge said of it."""
+
+    language: str
+    question_id: int
+    category: str
+    question: str
+    answer: str
+    answer_tokens: int
+    stopped: bool
+    """The model ended its answer itself."""
+    prompt: str
+    """Name of the judge's prompt."""
+    judgement: str
+    rating: float | None
+    """From 1 to 10; none where there is none."""
+    failure: str
+    """Why there is no rating; empty where there is one."""
+
+
+@dataclass(frozen=True, slots=True)
+class ContaminatedItem:
+    """An item of an evaluation set that occurs in what a model was trained on."""
+
+    model: str
+    suite: str
+    language: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class HarnessScore:
     """What the harness reports of one language, numbers only."""
 
@@ -123,6 +187,7 @@ SCORE_SCHEMA = _schema(
     ("high", _NUMBER),
     ("items", _COUNT),
     ("baseline", _NUMBER),
+    ("verdict", _TEXT),
 )
 DOCUMENT_SCORE_SCHEMA = _schema(
     ("model", _TEXT),
@@ -164,4 +229,35 @@ CHOICE_SCHEMA = _schema(
     ("log_likelihoods", pa.list_(_NUMBER)),
     ("acc", _FLAG),
     ("acc_norm", _FLAG),
+)
+JUDGEMENT_SCHEMA = _schema(
+    ("language", _TEXT),
+    ("question_id", _COUNT),
+    ("category", _TEXT),
+    ("question", _TEXT),
+    ("answer", _TEXT),
+    ("answer_tokens", _COUNT),
+    ("stopped", _FLAG),
+    ("prompt", _TEXT),
+    ("judgement", _TEXT),
+    ("rating", _NUMBER),
+    ("failure", _TEXT),
+)
+CONTAMINATED_SCHEMA = _schema(
+    ("model", _TEXT),
+    ("suite", _TEXT),
+    ("language", _TEXT),
+    ("text", _TEXT),
+)
+PREDICTION_SCHEMA = _schema(
+    ("model", _TEXT),
+    ("suite", _TEXT),
+    ("language", _TEXT),
+    ("item", _COUNT),
+    ("prompts", pa.list_(_TEXT)),
+    ("options", pa.list_(_TEXT)),
+    ("log_likelihoods", pa.list_(_NUMBER)),
+    ("output", _TEXT),
+    ("target", _TEXT),
+    ("metrics", _TEXT),
 )

@@ -79,6 +79,29 @@ def test_planted_faults_are_found_all_at_once(
     json.dumps(content)  # as `--json` prints it
 
 
+def test_a_judge_without_endpoint_and_questions_is_told_before_anything_runs(
+    checkout: Path,
+) -> None:
+    recipe = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    file = {"file": "question.jsonl", "sha256": "0" * 64}
+    recipe["evaluate"]["judge"] = {
+        "grader": {
+            "kind": "openai",
+            "endpoint": "judge",
+            "model": "m",
+            "budget": {"max_tokens": 1},
+        },
+        "questions": {"eng_Latn": file},
+        "prompts": file,
+        "max_new_tokens": 64,
+    }
+    (checkout / "params.yaml").unlink()
+    (checkout / "params.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
+    told = "\n".join(examined(checkout)[1])
+    assert "where the judge 'judge' answers" in told
+    assert "name their folder in `benchmark_locations.judge`" in told
+
+
 def test_gpus_that_are_not_here_are_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     profile = Profile.model_validate({"training": {"workers": 8, "accelerator": "gpu"}})

@@ -98,6 +98,18 @@ def test_the_harness_and_its_samples_agree(scores: Scores) -> None:
     )
 
 
+def test_what_was_given_away_is_told_with_its_text(scores: Scores, inputs: Inputs) -> None:
+    found = pq.read_table(scores.path / "predictions/contaminated.parquet").to_pylist()
+    trained = pq.read_table(inputs.instructions.path / "train.parquet").to_pylist()
+    given_away = trained[0]["messages"][1]["content"]
+    assert {(row["model"], row["suite"], row["text"]) for row in found} <= {
+        ("chat", suite, given_away) for suite in ("answers", "translation")
+    }
+    assert found
+    for row in _rows(scores, "contamination", "translation_share").values():
+        assert row["value"] <= row["high"]
+
+
 def test_the_same_inputs_give_the_same_bytes(
     scores: Scores, inputs: Inputs, tmp_path: Path
 ) -> None:
@@ -109,8 +121,8 @@ def test_nothing_is_written_outside_the_run(inputs: Inputs, scores: Scores) -> N
     """The harness caches its data sets; that cache belongs to the run's work folder."""
     assert (scores.path.parent / "work" / "harness" / "datasets").is_dir()
     assert sorted(path.name for path in scores.path.rglob("*.parquet")) == [
-        "answers.parquet", "choices.parquet", "documents.parquet", "scores.parquet",
-        "translations.parquet",
+        "answers.parquet", "choices.parquet", "contaminated.parquet", "documents.parquet",
+        "scores.parquet", "translations.parquet",
     ]  # fmt: skip
 
 

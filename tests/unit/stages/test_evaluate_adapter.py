@@ -13,8 +13,8 @@ from transformers import AutoModelForCausalLM
 
 from polylm_core.artifacts import ADAPTERS, ChatModelFolder
 from polylm_core.errors import StageError
+from polylm_core.stages.evaluate.inputs import require_adapter
 from polylm_core.stages.evaluate.model import load_model
-from polylm_core.stages.evaluate.stage import require_adapter
 from tests.unit.stages.evaluate_inputs import TEMPLATE, write_model
 
 IDS = torch.tensor([[5, 6, 7, 8]])
