@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 from polylm_core.stages.report import figures, words
 from polylm_core.stages.report.blocks import Figure, Table
-from polylm_core.stages.report.material import Material, Row
+from polylm_core.stages.report.material import Material
+from polylm_core.stages.report.reading import Row
 
+MEAN = "mean of all languages"
 MAX_POINTS = 400
 """Points of one curve in the report; a longer one is thinned evenly."""
 TABLE_POINTS = 12
@@ -69,7 +72,10 @@ def _both(
     )
 
 
-def _thinned(points: list[tuple[int, float]]) -> list[tuple[int, float]]:
+T = TypeVar("T")
+
+
+def _thinned(points: list[T]) -> list[T]:
     step = max(1, -(-len(points) // TABLE_POINTS))
     return [*points[:-1:step], *points[-1:]]
 
@@ -93,4 +99,31 @@ def bits_over_steps(material: Material, languages: Sequence[str]) -> Figure | No
         caption="Each language's held-out text while the base model was trained; lower is better.",
         alt=f"Lines of {len(shown)} languages that fall with the steps.",
         table=Table(("Language", *(f"Step {step:,}" for step in steps)), rows),
+    )
+
+
+def bits_of_language(material: Material, code: str, languages: Sequence[str]) -> Figure | None:
+    """Held-out bits per byte of one language beside the mean of all; none where none were taken."""
+    steps, values = _curve(material.base_curves, "bits_per_byte", code)
+    if not steps:
+        return None
+    every = [dict(zip(*_curve(material.base_curves, "bits_per_byte", each), strict=True))
+             for each in languages]  # fmt: skip
+    known = [found for found in every if found]
+    mean = [sum(found[step] for found in known) / len(known) for step in steps]
+    name = words.name(code)
+    rows = [
+        (words.count(step), words.decimal(value), words.decimal(other))
+        for step, value, other in _thinned(list(zip(steps, values, mean, strict=True)))
+    ]
+    return Figure(
+        id=f"bits-{code}",
+        chart=figures.curves(
+            {name: (steps, values), MEAN: (steps, mean)},
+            measure="Bits per byte, by optimizer step",
+        ),
+        caption=f"Held-out {name} text while the base model was trained; lower is better.",
+        alt=f"A line from {values[0]:.2f} to {values[-1]:.2f} bits per byte; the mean of all "
+        f"languages ends at {mean[-1]:.2f}.",
+        table=Table(("Step", name, "Mean of all languages"), rows),
     )

@@ -48,6 +48,8 @@ class Chart:
     """What the values are, with their unit."""
     legend: tuple[Key, ...]
     """Empty where there is one series only."""
+    height_pixels: int
+    """Kept free on the page, so that nothing moves when the chart is drawn."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ def _chart(
     )
     # Without the json engine named, the bytes depend on whether orjson is installed.
     text = str(plotly.io.to_json(figure, engine="json", remove_uids=True))
-    return Chart(text, measure, tuple(keys) if len(keys) > 1 else ())
+    return Chart(text, measure, tuple(keys) if len(keys) > 1 else (), height)
 
 
 def _values(**more: Any) -> dict[str, Any]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from polylm_core.languages import get_language
 
 NOTHING = "—"
 STREAM_SEPARATOR = "-"
+RIGHT_TO_LEFT = frozenset({"Adlm", "Arab", "Hebr", "Nkoo", "Rohg", "Syrc", "Thaa"})
+"""ISO 15924 codes of the living scripts that Unicode (UAX 9) writes from right to left."""
 
 
 def count(value: float) -> str:
@@ -55,6 +58,24 @@ def name(language: str) -> str:
         return "All languages"
     codes = language.split(STREAM_SEPARATOR)
     return " + ".join(get_language(code).english_name for code in codes)
+
+
+def direction(language: str) -> Literal["ltr", "rtl"]:
+    """The direction a language is written in, as HTML's `dir`."""
+    return "rtl" if get_language(language).script in RIGHT_TO_LEFT else "ltr"
+
+
+def tag(language: str) -> str:
+    """The language tag that browsers and fonts know a language by."""
+    return get_language(language).bcp47
+
+
+def small(value: float) -> str:
+    """A figure of at least two digits that is never rounded to nothing: 0.0062, 1.31, 12.4."""
+    if value == 0:
+        return "0"
+    digits = max(0, 1 - math.floor(math.log10(abs(value))))
+    return f"{value:,.{min(digits, 6)}f}" if abs(value) >= 1e-6 else f"{value:.1e}"
 
 
 def unbroken(text: str) -> str:
