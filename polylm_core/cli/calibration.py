@@ -145,6 +145,32 @@ def _remarks(found: Calibration) -> list[str]:
     return remarks
 
 
+def content(found: Calibration) -> dict[str, Any]:
+    """Return what `table` says, for programs."""
+    return {
+        "language": found.language,
+        "budget_share": found.budget,
+        "rules": [
+            {
+                "rule": rule.reason,
+                "setting": rule.setting,
+                "before": rule.before,
+                "after": rule.after,
+                **_rates(rule.rates),
+            }
+            for rule in found.rules
+        ],
+        "together": _rates(found.together),
+        "unseen_interval": list(found.together.held_out_after.interval),
+        "remarks": _remarks(found),
+    }
+
+
+def _rates(rates: Rates) -> dict[str, float]:
+    names = ("seed_before_share", "seed_after_share", "unseen_before_share", "unseen_after_share")
+    return dict(zip(names, (rate.share for rate in _each(rates)), strict=True))
+
+
 def settings_text(found: Calibration, format: Literal["params", "fineweb2"]) -> str:
     """The settings as YAML."""
     if format == "fineweb2":
@@ -193,13 +219,13 @@ def require_new(out: Path | None) -> None:
         raise MachineError(f"--out {out}: exists and would be replaced; name a new file")
 
 
-def write(text: str, out: Path | None) -> None:
-    """Write settings into a new file, or print them."""
+def write(text: str, out: Path | None, *, is_told: bool = False) -> None:
+    """Write settings into a new file, or print them where they are not told already."""
     if out is None:
-        sys.stdout.write(text)
+        sys.stdout.write("" if is_told else text)
         return
     try:
         out.write_text(text, encoding="utf-8")
     except OSError as error:
         raise MachineError(f"--out {out}: cannot be written ({error})") from error
-    print(f"\nwritten: {out}")
+    print(f"\nwritten: {out}", file=sys.stderr if is_told else sys.stdout)

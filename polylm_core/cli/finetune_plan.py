@@ -1,4 +1,4 @@
-"""What the phases of fine-tuning would be, for `polylm dry-run`: parameters, steps, bytes."""
+"""What the phases of fine-tuning would be, for `polylm plan`: parameters, steps, bytes."""
 
 from __future__ import annotations
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 from polylm_core.artifacts import ADAPTERS, adapters_of
 from polylm_core.errors import TrainingError
 
 
-def merged(chat: Path, phase: str, out: Path) -> list[str]:
+def merged(chat: Path, phase: str, out: Path) -> dict[str, Any]:
     """Write the merged model to `out`; return what is to be told of it.
 
     Raises TrainingError when there is no such adapter, or `out` is there already.
@@ -28,8 +29,12 @@ def merged(chat: Path, phase: str, out: Path) -> list[str]:
     certificate = merge(chat, chat / ADAPTERS / phase, partial)
     partial.rename(out)
     differences = {row.language: row.logit_difference for row in certificate.languages}
-    return [
-        f"{out}: {certificate.architecture} of {certificate.parameters:,} parameters",
-        f"largest difference of a logit from model and adapter: {max(differences.values()):g} of "
-        f"the largest, in {', '.join(differences)}",
-    ]
+    return {
+        "folder": str(out),
+        "architecture": certificate.architecture,
+        "parameters": certificate.parameters,
+        "differences_from_model_and_adapter": [
+            {"language": language, "largest_of_a_logit": difference}
+            for language, difference in differences.items()
+        ],
+    }

@@ -1,4 +1,4 @@
-"""Lines of `polylm dry-run` on one model: sizes, shares and bytes of each rank."""
+"""Lines of `polylm plan` on one model: sizes, shares and bytes of each rank."""
 
 from __future__ import annotations
 

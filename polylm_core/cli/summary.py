@@ -10,7 +10,7 @@ import json
 import os
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,54 +72,32 @@ def _read_json(path: Path) -> dict[str, Any] | None:
     return content if isinstance(content, dict) else None
 
 
-def table(shown: Sequence[Row]) -> list[str]:
-    """Return the lines of the table: stage, time, artifact, size."""
-    head = ("stage", "took", "artifact", "size")
-    cells = [head, *((row.stage, _took(row), f"{row.out}", _size(row)) for row in shown)]
-    total = sum(row.seconds or 0.0 for row in shown)
-    cells.append(("together", duration(total), "", ""))
-    widths = [max(len(line[column]) for line in cells) for column in range(len(head))]
-    return [
-        "  ".join(
-            [
-                stage.ljust(widths[0]),
-                took.rjust(widths[1]),
-                out.ljust(widths[2]),
-                size.rjust(widths[3]),
-            ]
-        ).rstrip()
-        for stage, took, out, size in cells
-    ]
+def content(shown: Sequence[Row], where: Mapping[str, str]) -> dict[str, Any]:
+    """Return the answer of the command: each stage, their time together, the places."""
+    return {
+        "stages": [
+            {
+                "stage": row.stage,
+                "made": row.made,
+                "took_seconds": row.seconds,
+                "artifact": str(row.out),
+                "bytes": row.bytes if row.made else None,
+            }
+            for row in shown
+        ],
+        "together": {"took_seconds": sum(row.seconds or 0.0 for row in shown)},
+        "places": dict(where),
+    }
 
 
-def _took(row: Row) -> str:
-    if not row.made:
-        return "not made"
-    return "time unknown" if row.seconds is None else duration(row.seconds)
-
-
-def _size(row: Row) -> str:
-    return f"{row.bytes / 1e6:.1f} MB" if row.made else ""
-
-
-def duration(seconds: float) -> str:
-    """Return seconds as people read them: `8.3 s`, `4 min 05 s`, `2 h 03 min`."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest:02d} s"
-    return f"{minutes // 60} h {minutes % 60:02d} min"
-
-
-def places(root: Path) -> list[str]:
+def places(root: Path) -> dict[str, str]:
     """Return where the report, the model and the Prefect UI are."""
     report, model = STAGES["report"].out / "report.html", STAGES["finetune"].out
-    return [
-        f"report      {_place(root, report, 'report')}",
-        f"model       {_place(root, model, 'finetune')}",
-        f"Prefect UI  {prefect_ui(root)}",
-    ]
+    return {
+        "report": _place(root, report, "report"),
+        "model": _place(root, model, "finetune"),
+        "prefect_ui": prefect_ui(root),
+    }
 
 
 def _place(root: Path, path: Path, stage: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from polylm_core.artifacts import BaseModelFolder, Mixture, Tokenizer, TokenSet
 from polylm_core.errors import CorruptArtifactError, MissingArtifactError, ParamsError, Problem
@@ -20,50 +20,57 @@ from polylm_core.stages.pretrain.imported_config import ImportedBaseConfig
 if TYPE_CHECKING:
     from polylm_core.training.trace import Trace
 
-STEP_HEAD = ("row", "languages", "source", "tokens", "document")
-DOCUMENT_HEAD = ("step", "stage", "epoch", "window's first token")
-_TEXT_COLUMNS = ("languages", "source", "document", "stage")
 
-
-def step_lines(root: Path, recipe: Params, step: int) -> list[str]:
+def of_step(root: Path, recipe: Params, step: int) -> dict[str, Any]:
     """Return what a step saw: its documents row by row, then sums by language and source."""
     tokens, mixture = _inputs(root)
     trace = _trace(recipe, tokens, mixture)
-    stage = trace.stage(step)
-    rows, sums = [], Counter[tuple[str, str]]()
+    rows, sums = list[dict[str, Any]](), Counter[tuple[str, str]]()
     for sight in trace.step(step):
         languages = "+".join(sight.document.languages)
         source = sight.document.id.partition("/")[0]
-        rows.append((f"{sight.row}", languages, source, f"{sight.tokens:,}", sight.document.id))
+        seen = {"row": sight.row, "languages": languages, "source": source, "tokens": sight.tokens}
+        rows.append({**seen, "document": sight.document.id})
         sums[languages, source] += sight.tokens
-    total = [("", *key, f"{count:,}", "together") for key, count in sorted(sums.items())]
-    return [
-        f"step {step:,} of {trace.order.num_steps:,}, curriculum stage {stage}",
-        *_remark(root, recipe, tokens, mixture, [step]),
-        "",
-        *_table(STEP_HEAD, [*rows, *total]),
-    ]
+    return {
+        "step": step,
+        "steps": trace.order.num_steps,
+        "curriculum_stage": trace.stage(step),
+        "remarks": _remarks(root, recipe, tokens, mixture, [step]),
+        "documents": rows,
+        "together": [
+            {"languages": languages, "source": source, "tokens": count}
+            for (languages, source), count in sorted(sums.items())
+        ],
+    }
 
 
-def document_lines(root: Path, recipe: Params, document: str) -> list[str]:
-    """Return the steps that saw a document."""
+def of_document(root: Path, recipe: Params, document: str) -> dict[str, Any]:
+    """Return the steps that saw a document; none where the mixture does not get that far."""
     tokens, mixture = _inputs(root)
     trace = _trace(recipe, tokens, mixture)
     span, readings = trace.document(document)
-    name = "-".join(span.languages)
-    rows = [
-        (f"{seen.step:,}", trace.stage(seen.step), f"{seen.epoch + 1}", f"{seen.first:,}")
-        for seen in readings
-    ]
-    found = _table(DOCUMENT_HEAD, rows)
-    if not rows:
-        found = [f"no step of {trace.order.num_steps:,} saw it: the mixture does not get that far"]
-    return [
-        f"{document}: tokens {span.begin:,} to {span.end:,} of {name}",
-        *_remark(root, recipe, tokens, mixture, [seen.step for seen in readings]),
-        "",
-        *found,
-    ]
+    remarks = _remarks(root, recipe, tokens, mixture, [seen.step for seen in readings])
+    if not readings:
+        remarks.append(
+            f"no step of {trace.order.num_steps:,} saw it: the mixture does not get that far"
+        )
+    return {
+        "document": document,
+        "stream": "-".join(span.languages),
+        "first_token": span.begin,
+        "end_token": span.end,
+        "remarks": remarks,
+        "seen": [
+            {
+                "step": seen.step,
+                "stage": trace.stage(seen.step),
+                "epoch": seen.epoch + 1,
+                "first_token_of_window": seen.first,
+            }
+            for seen in readings
+        ],
+    }
 
 
 def _inputs(root: Path) -> tuple[TokenSet, Mixture]:
@@ -89,7 +96,7 @@ def _trained(recipe: Params) -> PretrainConfig:
     return recipe.pretrain
 
 
-def _remark(
+def _remarks(
     root: Path, recipe: Params, tokens: TokenSet, mixture: Mixture, steps: Iterable[int]
 ) -> list[str]:
     """Say which of these steps the run left out, or that the base model there is of another run."""
@@ -130,14 +137,3 @@ def _left_out(folder: Path, declared: Sequence[tuple[int, int]], steps: Iterable
     skips = Skips(folder / SKIPS_FILE, declared)
     left_out = [f"{step:,}" for step in steps if step in skips]
     return [f"left out of training: step {', '.join(left_out)}"] if left_out else []
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-    return [
-        "  ".join(
-            cell.ljust(width) if name in _TEXT_COLUMNS else cell.rjust(width)
-            for name, cell, width in zip(head, line, widths, strict=True)
-        ).rstrip()
-        for line in (head, *rows)
-    ]

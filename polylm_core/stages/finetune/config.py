@@ -57,7 +57,7 @@ class PhaseConfig(StageConfig):
     context_tokens: int | None = Field(default=None, gt=1)
     """Length of the rows that examples are packed into; without it the model's context."""
     expected_tokens: int | None = Field(default=None, gt=0)
-    """Tokens of its examples, as far as they are known beforehand, for `polylm dry-run` to plan
+    """Tokens of its examples, as far as they are known beforehand, for `polylm plan` to plan
     with; a run counts its own."""
 
 

@@ -39,7 +39,7 @@ class ImportedFolder(StageConfig):
     license: str = Field(min_length=1)
     """SPDX name of the licence the model is under."""
     model: ImportedModelConfig | None = None
-    """What the model is; without it `polylm dry-run` cannot plan."""
+    """What the model is; without it `polylm plan` cannot plan."""
 
     @field_validator("sha256", mode="after")
     @classmethod
@@ -67,7 +67,7 @@ class ImportedPackage(StageConfig):
     license: str = Field(min_length=1)
     """SPDX name of the licence the model is under."""
     model: ImportedModelConfig | None = None
-    """What the model is; without it `polylm dry-run` cannot plan."""
+    """What the model is; without it `polylm plan` cannot plan."""
 
 
 ImportedModel = Annotated[ImportedFolder | ImportedPackage, Field(discriminator="kind")]

@@ -91,6 +91,16 @@ def test_a_file_of_fineweb2_is_written_and_never_over_another(seed: Path, tmp_pa
     assert "exists and would be replaced" in said
 
 
+def test_programs_read_the_same_with_the_settings(seed: Path) -> None:
+    printed, said = run("calibrate", "umb_Latn", seed, "--json")
+
+    content = json.loads(printed)
+    digits = next(rule for rule in content["rules"] if rule["rule"] == "digits")
+    assert digits["seed_before_share"] > 0.2 > digits["seed_after_share"]
+    assert "by_language" in yaml.safe_load(content["settings"])["curate"]["rules"]
+    assert said == ""
+
+
 def test_mistakes_are_said_in_words(seed: Path, tmp_path: Path) -> None:
     assert "unknown language 'khm'" in mistake("calibrate", "khm", seed)
     assert "needs about 1,250" in mistake("calibrate", "umb_Latn", seed, "--budget", 0.001)

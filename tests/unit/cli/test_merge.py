@@ -33,7 +33,8 @@ def test_a_merged_model_says_what_model_and_adapter_say(
 ) -> None:
     out = tmp_path / "merged"
     told = merge.merged(chat.path, "german", out)
-    assert "GPT2LMHeadModel" in told[0]
+    assert told["architecture"] == "GPT2LMHeadModel"
+    assert [row["language"] for row in told["differences_from_model_and_adapter"]]
     require_certificate(out)
     ids = torch.tensor([[5, 9, 12, 30]])
     base = AutoModelForCausalLM.from_pretrained(chat.path, local_files_only=True)

@@ -15,7 +15,7 @@ from polylm_core.artifacts import (
     partial_folder,
     publish,
 )
-from polylm_core.cli.trace import document_lines, step_lines
+from polylm_core.cli.trace import of_document, of_step
 from polylm_core.params import Params, load_params
 from polylm_core.pipeline import STAGES, identity
 from polylm_core.training.guard import Anomaly
@@ -38,35 +38,32 @@ def recipe() -> Params:
     return load_params(ROOT / "params.yaml").model_copy(update={"pretrain": PRETRAIN})
 
 
-def test_a_step_is_printed_row_by_row_with_its_sums(
+def test_a_step_is_told_row_by_row_with_its_sums(
     made: tuple[Path, TokenSet, Mixture], recipe: Params
 ) -> None:
-    head, empty, names, *rows = step_lines(made[0], recipe, 3)
-    assert head.startswith("step 3 of ")
-    assert head.endswith("curriculum stage early")
-    assert (empty, names.split()) == ("", ["row", "languages", "source", "tokens", "document"])
-    cells = [row.split() for row in rows]
-    together = [row for row in cells if row[-1] == "together"]
-    assert sum(int(row[-2]) for row in together) == PRETRAIN.global_batch_tokens
-    assert {row[0] for row in cells[: -len(together)]} == {str(row) for row in range(8)}
-    assert {row[2] for row in cells[: -len(together)]} == {"invented"}
+    told = of_step(made[0], recipe, 3)
+    assert (told["step"], told["curriculum_stage"]) == (3, "early")
+    assert sum(row["tokens"] for row in told["together"]) == PRETRAIN.global_batch_tokens
+    assert {row["row"] for row in told["documents"]} == set(range(8))
+    assert {row["source"] for row in told["documents"]} == {"invented"}
 
 
-def test_a_document_is_printed_with_the_steps_that_list_it(
+def test_a_document_is_told_with_the_steps_that_list_it(
     made: tuple[Path, TokenSet, Mixture], recipe: Params
 ) -> None:
-    document = step_lines(made[0], recipe, 3)[3].split()[-1]
-    place, _, head, *rows = document_lines(made[0], recipe, document)
-    assert place.startswith(f"{document}: tokens ")
-    assert head.split()[:3] == ["step", "stage", "epoch"]
-    assert "3" in [row.split()[0] for row in rows]
+    document = of_step(made[0], recipe, 3)["documents"][0]["document"]
+    told = of_document(made[0], recipe, document)
+    assert told["document"] == document
+    assert told["end_token"] > told["first_token"]
+    assert 3 in [seen["step"] for seen in told["seen"]]
 
 
 def test_a_document_that_no_step_saw_is_told_so(
     made: tuple[Path, TokenSet, Mixture], recipe: Params
 ) -> None:
-    lines = document_lines(made[0], recipe, "invented/tha_Thai/train-0")
-    assert lines[-1].endswith("saw it: the mixture does not get that far")
+    told = of_document(made[0], recipe, "invented/tha_Thai/train-0")
+    assert told["remarks"][-1].endswith("saw it: the mixture does not get that far")
+    assert told["seen"] == []
 
 
 @pytest.mark.parametrize(("seed", "remarks"), [(1234, 0), (99, 1)])
@@ -79,9 +76,9 @@ def test_a_model_of_another_run_is_remarked_on(
     made_from = {"encode": tokens.fingerprint, "mix": mixture.fingerprint}
     partial = partial_folder(out)
     publish(BaseModelFolder, partial, out, inputs=made_from, params=params, counts={})
-    lines = step_lines(root, recipe, 1)
+    told = of_step(root, recipe, 1)["remarks"]
     shutil.rmtree(out)
-    assert sum("this is not its run" in line for line in lines) == remarks
+    assert sum("this is not its run" in remark for remark in told) == remarks
 
 
 def test_steps_that_were_left_out_of_training_are_told(
@@ -98,11 +95,11 @@ def test_steps_that_were_left_out_of_training_are_told(
     skips.add(skips.respond(ANOMALY, PRETRAIN.guard, last_good=2, checkpoints=[]))
     skips.write()
     publish(BaseModelFolder, partial, out, inputs=made_from, params=params, counts={})
-    remarks = [step_lines(root, told, step)[1] for step in (2, 3, 4)]
-    document = step_lines(root, told, 3)[-3].split()[-1]
-    seen = document_lines(root, told, document)[1]
+    remarks = [of_step(root, told, step)["remarks"] for step in (2, 3, 4)]
+    document = of_step(root, told, 3)["documents"][-1]["document"]
+    (seen,) = of_document(root, told, document)["remarks"]
     shutil.rmtree(out)
-    assert remarks == ["", "left out of training: step 3", "left out of training: step 4"]
+    assert remarks == [[], ["left out of training: step 3"], ["left out of training: step 4"]]
     assert "left out of training: step 3" in seen
 
 
@@ -121,9 +118,9 @@ def test_steps_that_are_left_out_are_told_while_the_run_goes_on(
     skips = Skips(work / "skips.jsonl")
     skips.add(skips.respond(ANOMALY, PRETRAIN.guard, last_good=2, checkpoints=[]))
     skips.write()
-    remarks = [step_lines(root, recipe, step)[1] for step in (2, 3)]
+    remarks = [of_step(root, recipe, step)["remarks"] for step in (2, 3)]
     shutil.rmtree(work)
-    assert remarks == ["", "left out of training: step 3"]
+    assert remarks == [[], ["left out of training: step 3"]]
 
 
 def test_without_tokens_the_stage_to_run_is_named(tmp_path: Path) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from polylm_core.cli import dry_run
+from polylm_core.cli import plan
 from polylm_core.params import load_params
 from polylm_core.stages.finetune.config import LoraMethod
 from polylm_core.stages.pretrain.imported_config import ImportedBaseConfig, ImportedFolder
 from tests.architecture.closure import ROOT
 
 PROFILES = ROOT / "infra/profiles"
-MACHINE = PROFILES / "a100-1x8.yaml"
+MACHINE = PROFILES / "1x8-a100.yaml"
 PARAMETERS = {
     "polylm-multialpaca-13b": 13_906_790_400,
     "polylm-assistant-13b": 13_906_790_400,
@@ -26,7 +26,7 @@ PARAMETERS = {
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_a_recipe_is_planned_and_says_what_it_needs_before_it_can_run(name: str) -> None:
     recipe = ROOT / f"recipes/{name}.yaml"
-    told = dry_run.lines(recipe, PROFILES, MACHINE)
+    told = plan.lines(recipe, PROFILES, str(MACHINE))
     assert told[0].startswith(f"{PARAMETERS[name]:,} parameters")
     params = load_params(recipe)
     phases = params.finetune.phases
@@ -46,7 +46,7 @@ def test_multialpaca_has_the_published_figures() -> None:
     (phase,) = load_params(ROOT / "recipes/polylm-multialpaca-13b.yaml").finetune.phases
     assert phase.learning_rate == 1e-5
     assert phase.global_batch_tokens == 64 * 2048
-    told = dry_run.lines(ROOT / "recipes/polylm-multialpaca-13b.yaml", PROFILES, MACHINE)
+    told = plan.lines(ROOT / "recipes/polylm-multialpaca-13b.yaml", PROFILES, str(MACHINE))
     assert "  about 122 steps, 16,000,000 tokens in 1 epochs" in told
 
 
@@ -58,7 +58,7 @@ def test_taco_hangs_one_adapter_a_language_on_an_english_model() -> None:
         assert isinstance(method, LoraMethod)
         assert (method.rank, method.alpha, method.dropout) == (32, 64, 0.05)
         assert method.target_modules == ("q_proj", "k_proj", "v_proj", "o_proj")
-    told = dry_run.lines(ROOT / "recipes/taco-33b.yaml", PROFILES, MACHINE)
+    told = plan.lines(ROOT / "recipes/taco-33b.yaml", PROFILES, str(MACHINE))
     # 60 blocks, 4 matrices of 6,656 by 6,656, two factors of rank 32 each
     assert 60 * 4 * 2 * 32 * 6656 == 102_236_160
     assert "  102,236,160 of 32,631,179,776 parameters are trained" in told

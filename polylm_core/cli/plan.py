@@ -1,4 +1,4 @@
-"""`polylm dry-run`: what training a recipe would be, or everything that keeps it from being so.
+"""`polylm plan`: what training a recipe would be, or everything that keeps it from being so.
 
 What computes is imported where it is called, so that the other commands do not pay for it.
 """
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from polylm_core.cli import finetune_plan
+from polylm_core.cli.checkout import profile_file
 from polylm_core.cli.plan_lines import (
     of_checkpoints,
     of_memory,
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from polylm_core.training.plan import Sizes, Step
 
 
-def lines(recipe: Path, profiles: Path, profile: Path | None) -> list[str]:
+def lines(recipe: Path, profiles: Path, profile: str | None) -> list[str]:
     """Return the plan of a recipe on a profile, by default the one `POLYLM_PROFILE` names.
 
     Raises ParamsError with all that is wrong with either, and with the two together.
@@ -44,7 +45,7 @@ def lines(recipe: Path, profiles: Path, profile: Path | None) -> list[str]:
 
 
 def _loaded(
-    recipe: Path, profiles: Path, profile: Path | None
+    recipe: Path, profiles: Path, profile: str | None
 ) -> tuple[Params | None, Profile | None, list[Problem]]:
     problems: list[Problem] = []
     params = loaded = None
@@ -61,11 +62,8 @@ def _loaded(
     return params, loaded, problems
 
 
-def _named(path: Path, profiles: Path) -> Profile:
-    """Load the profile of a path; raises MachineError, which names those that there are."""
-    if not path.is_file() or path.suffix != ".yaml":
-        known = ", ".join(str(file) for file in sorted(profiles.glob("*.yaml")))
-        raise MachineError(f"no profile {path}; name a file, such as {known}")
+def _named(name: str, profiles: Path) -> Profile:
+    path = profile_file(name, profiles)
     return load_profile(path.parent, path.stem)
 
 

@@ -8,18 +8,18 @@ from typing import Any
 import pytest
 import yaml
 
-from polylm_core.cli import dry_run
+from polylm_core.cli import plan
 from polylm_core.errors import ParamsError
 from tests.architecture.closure import ROOT
 from tests.unit.cli.test_main import polylm
 
 RECIPE = ROOT / "recipes/polylm-13b.yaml"
 PROFILES = ROOT / "infra/profiles"
-CLUSTER = PROFILES / "a100-32x8.yaml"
+CLUSTER = PROFILES / "32x8-a100.yaml"
 
 
 def test_the_plan_of_the_13b_recipe_on_256_gpus() -> None:
-    told = dry_run.lines(RECIPE, PROFILES, CLUSTER)
+    told = plan.lines(RECIPE, PROFILES, str(CLUSTER))
     assert (
         told
         == """\
@@ -79,15 +79,15 @@ def written(file: Path, source: Path, **changes: Any) -> Path:
 
 def problems(recipe: Path, profile: Path) -> dict[str, str]:
     with pytest.raises(ParamsError) as caught:
-        dry_run.lines(recipe, PROFILES, profile)
+        plan.lines(recipe, PROFILES, str(profile))
     return {problem.location: problem.message for problem in caught.value.problems}
 
 
-def test_a_profile_is_named_by_its_file(tmp_path: Path) -> None:
+def test_a_profile_is_named_by_its_name_or_file(tmp_path: Path) -> None:
     for wrong in (tmp_path / "one-gpu", PROFILES / "one-gpu", PROFILES / "one-gpu.txt", PROFILES):
         (message,) = problems(RECIPE, wrong).values()
-        assert message.startswith(f"no profile {wrong}; name a file, such as ")
-        assert str(CLUSTER) in message
+        assert message.startswith(f"no profile {wrong}; name one of {PROFILES} (")
+        assert CLUSTER.stem in message
 
 
 def test_a_folder_is_no_recipe(tmp_path: Path) -> None:
@@ -100,13 +100,13 @@ def test_ranks_share_a_batch_that_no_micro_batch_of_their_size_divides(tmp_path:
     odd = written(
         tmp_path / "odd.yaml", CLUSTER, training__workers=128, training__micro_batch_sequences=6
     )
-    told = dry_run.lines(RECIPE, PROFILES, odd)
+    told = plan.lines(RECIPE, PROFILES, str(odd))
     assert "  4 in a micro-batch x 4 accumulated x 128 ranks" in told
 
 
 def test_every_number_of_ranks_that_a_profile_allows_is_planned(tmp_path: Path) -> None:
     fewer = written(tmp_path / "fewer.yaml", CLUSTER, training__min_workers=120)
-    told = dry_run.lines(RECIPE, PROFILES, fewer)
+    told = plan.lines(RECIPE, PROFILES, str(fewer))
     assert [line for line in told if line.endswith("ranks")] == [
         "  8 in a micro-batch x 1 accumulated x 256 ranks",
         "  8 in a micro-batch x 2 accumulated x 128 ranks",
@@ -118,7 +118,7 @@ def test_a_ramp_is_planned(tmp_path: Path) -> None:
     ramp = [{"tokens": 100 * batch, "parts": 16}, {"tokens": 100 * batch, "parts": 4}]
     recipe = written(tmp_path / "recipe.yaml", RECIPE, pretrain__batch_ramp=ramp)
     fewer = written(tmp_path / "fewer.yaml", CLUSTER, training__workers=128)
-    told = dry_run.lines(recipe, PROFILES, fewer)
+    told = plan.lines(recipe, PROFILES, str(fewer))
     assert "  first 419,430,400 tokens in steps of 128 sequences" in told
     assert "  next 419,430,400 tokens in steps of 512 sequences" in told
     # The plain run has 152,111 steps there; 200 of them become 1,600 and 400.
@@ -164,10 +164,12 @@ def test_a_batch_that_is_no_multiple_of_the_context_is_told(tmp_path: Path) -> N
 
 def test_offloading_and_one_whole_rank_are_told(tmp_path: Path) -> None:
     away = written(tmp_path / "away.yaml", CLUSTER, training__offload_optimizer="cpu")
-    assert "  float32 weights and moments, on cpu: 0.65 GB" in dry_run.lines(RECIPE, PROFILES, away)
+    assert "  float32 weights and moments, on cpu: 0.65 GB" in plan.lines(
+        RECIPE, PROFILES, str(away)
+    )
     alone = {"sharding": "none", "workers": 1, "accelerator": "gpu"}
     whole = written(tmp_path / "whole.yaml", CLUSTER, training=alone)
-    told = dry_run.lines(ROOT / "recipes/polylm-1.7b.yaml", PROFILES, whole)
+    told = plan.lines(ROOT / "recipes/polylm-1.7b.yaml", PROFILES, str(whole))
     assert "memory of a rank (gpu): 27.79 GB" in told  # 16 bytes of 1,737,084,928 parameters
 
 
@@ -186,17 +188,16 @@ def test_a_llama_is_planned(tmp_path: Path) -> None:
         "tied_embeddings": False,
     }
     recipe = written(tmp_path / "recipe.yaml", RECIPE, pretrain__model=model)
-    told = dry_run.lines(recipe, PROFILES, CLUSTER)
+    told = plan.lines(recipe, PROFILES, str(CLUSTER))
     assert told[0] == "7,768,117,248 parameters, llama"
     assert "  lm_head.weight 1,048,576,000" in told
 
 
 def test_the_command_prints_the_plan_or_one_error_without_a_traceback() -> None:
-    arguments = ("--recipe", str(RECIPE), "--profile", str(CLUSTER))
-    done = polylm("dry-run", *arguments, folder=ROOT)
+    done = polylm("plan", "polylm-13b", "--profile", CLUSTER.stem, folder=ROOT)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == dry_run.lines(RECIPE, PROFILES, CLUSTER)
-    done = polylm("dry-run", *arguments[:3], "infra/profiles/no-such.yaml", folder=ROOT)
+    assert done.stdout.splitlines() == plan.lines(RECIPE, PROFILES, str(CLUSTER))
+    done = polylm("plan", str(RECIPE), "--profile", "no-such", folder=ROOT)
     assert done.returncode == 1
-    assert "no profile infra/profiles/no-such.yaml" in done.stderr
+    assert "no profile no-such" in done.stderr
     assert "Traceback" not in done.stderr
