@@ -13,7 +13,7 @@ import sys
 
 import typer
 
-from polylm_core.cli.commands import about, calibrate, doctor, merge_adapter, plan, trace
+from polylm_core.cli.commands import about, calibrate, doctor, merge_adapter, plan, report, trace
 from polylm_core.errors import PolyLMError
 
 app = typer.Typer(
@@ -29,6 +29,7 @@ app.command()(merge_adapter.merge_adapter)
 app.command()(about.params)
 app.command()(calibrate.calibrate)
 app.command()(calibrate.fineweb2)
+app.command()(report.report)
 app.add_typer(trace.app, name="trace")
 
 

@@ -32,6 +32,7 @@ from polylm_core.stages.report import (
     data_cards,
     hub,
     origins,
+    rivals,
     sections,
     summary,
     teaching,
@@ -40,6 +41,7 @@ from polylm_core.stages.report import scores as score_charts
 from polylm_core.stages.report.config import ReportConfig
 from polylm_core.stages.report.material import Inputs, Material, read_material
 from polylm_core.stages.report.page import environment, render
+from polylm_core.stages.report.timings import Timings
 from polylm_core.storage import no_space_named
 
 REPORT_FILE = "report.html"
@@ -108,7 +110,7 @@ def page_of(
     config: ReportConfig,
     material: Material,
     languages: Sequence[str],
-    timings: Mapping[str, Any] | None = None,
+    timings: Timings | None = None,
 ) -> str:
     """The page as HTML; `timings` are those of the execution, which no artifact has."""
     shown = _shared(config, material, languages) | _page(config, material, languages)
@@ -150,6 +152,8 @@ def _page(config: ReportConfig, material: Material, languages: Sequence[str]) ->
         "loss": curves.loss(material),
         "learning_rate": curves.learning_rate(material),
         "bits_over_steps": curves.bits_over_steps(material, languages),
+        "beside_published": rivals.beside_published(material),
+        "orientation": rivals.orientation(),
         "confusions": score_charts.confusions(material),
         "why_they_differ": score_charts.why_they_differ(material),
         "funnel": sections.funnel(material),

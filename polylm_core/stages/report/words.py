@@ -35,6 +35,16 @@ def size(num_bytes: float) -> str:
     return f"{num_bytes:,.0f} bytes"
 
 
+def duration(seconds: float) -> str:
+    """245.3 as 4 min 05 s."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
 def percent(share: float | None) -> str:
     """0.1234 as 12.3 %."""
     return NOTHING if share is None else f"{100 * share:.1f} %"

@@ -171,10 +171,10 @@ def _constant(value: float) -> Figure:
     return lambda n: (value, 0.03, None)
 
 
-def _score_rows() -> Rows:
+def _score_rows(worse_bits: float) -> Rows:
     every, bits, answers = POLYLM_LANGUAGES, "bits_per_byte", "answers"
     rows: Rows = []
-    for model, shift in (("base", 0.0), ("chat", 0.18)):
+    for model, shift in (("base", worse_bits), ("chat", 0.18)):
         rows += _scored(model, bits, bits, every, _bits(shift))
         rows += _scored(
             model, bits, "gain_over_unigram_percent", every, lambda n: (wave(n, 30, 46), 3, 0)
@@ -203,8 +203,8 @@ def _score_rows() -> Rows:
 HIDDEN = "NOT SHOWN"  # the second answer of each language
 
 
-def _scores(folder: Path) -> None:
-    write(folder / "scores.parquet", _score_rows())
+def _scores(folder: Path, worse_bits: float) -> None:
+    write(folder / "scores.parquet", _score_rows(worse_bits))
     answers = [
         {
             "id": f"held-out/{code}/{n}",
@@ -237,7 +237,7 @@ def _publish(
     return publish(kind, partial, out, inputs=prints, params=params, counts=counts)
 
 
-def make_inputs(folder: Path) -> Inputs:
+def make_inputs(folder: Path, *, worse_bits: float = 0.0) -> Inputs:
     """Artifacts that belong together, with made-up figures."""
     documents = _publish(
         DocumentSet, folder / "01_documents", lambda path: None,
@@ -258,8 +258,12 @@ def make_inputs(folder: Path) -> Inputs:
         base, instructions,
     )  # fmt: skip
     scores = _publish(
-        Scores, folder / "09_scores", _scores, base, chat, shards, instructions,
-        params={"compression": {"max_bytes_per_language": 12000, "max_bytes_per_document": 1200}},
+        Scores, folder / "09_scores", lambda path: _scores(path, worse_bits),
+        base, chat, shards, instructions,
+        params={
+            "languages": list(POLYLM_LANGUAGES),
+            "compression": {"max_bytes_per_language": 12000, "max_bytes_per_document": 1200},
+        },
     )  # fmt: skip
     return Inputs(documents, shards, tokenizer, tokens, mixture, base, instructions, chat, scores)
 
