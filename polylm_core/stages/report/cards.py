@@ -85,7 +85,7 @@ def facts(material: Material, code: str) -> list[Fact]:
         Fact("text kept", words.percent(filtering.kept_share(material, code)),
              f"{words.size(kept['bytes'])} to train on"),
     ]  # fmt: skip
-    drawn = [row for row in material.mixture if row["stream"] == code]
+    drawn = _read(material, code)
     if drawn:
         tokens, epochs = (sum(row[name] for row in drawn) for name in ("tokens", "epochs"))
         note = f"{words.small(epochs)} epochs of its text"
@@ -109,6 +109,11 @@ def facts(material: Material, code: str) -> list[Fact]:
     return found
 
 
+def _read(material: Material, stream: str) -> list[Row]:
+    """What training read of a stream by stage; nothing where the base model is imported."""
+    return [row for row in material.mixture if row["stream"] == stream and material.is_trained]
+
+
 def _verdicts(material: Material, code: str) -> list[str]:
     """What the scores of a language mean, in words."""
     found = []
@@ -120,9 +125,8 @@ def _verdicts(material: Material, code: str) -> list[str]:
             and (not row["metric"].startswith("bleu"))
         ):
             shown = metrics.metric(row["metric"], row["value"])
-            model = model_name(row["model"])
             found.append(
-                f"{metrics.suite_name(row['suite'])} ({model}): {shown.label} "
+                f"{words.capital(metrics.label(row))} ({model_name(row['model'])}): "
                 f"{shown.value(row['value'])}, {meaning}."
             )
     return [words.unbroken(sentence) for sentence in found]
@@ -176,7 +180,7 @@ def _curriculum(material: Material, code: str) -> Table:
         for stage in dict.fromkeys(row["stage"] for row in material.mixture)
     }
     for stream in streams:
-        drawn = [row for row in material.mixture if row["stream"] == stream]
+        drawn = _read(material, stream)
         rows += [
             _drawn(row["stage"], stream, row["tokens"], row["epochs"], totals[row["stage"]])
             for row in drawn
@@ -196,9 +200,8 @@ def _scores(material: Material, code: str) -> Table:
     rows = []
     for row in material.scores:
         if row["language"] == code:
-            measure, *rest = metrics.cells(row)
-            model = model_name(row["model"])
-            rows.append((f"{metrics.suite_name(row['suite'])}: {measure}", model, *rest))
+            _, *rest = metrics.cells(row)
+            rows.append((metrics.label(row), model_name(row["model"]), *rest))
     _, *names = metrics.CELL_NAMES
     return Table(("Measure", "Model", *names), rows, left=(0, 1, 5))
 
@@ -243,14 +246,14 @@ def overview(material: Material, languages: Sequence[str]) -> Table:
 
     rows = []
     for code in languages:
-        drawn = [row for row in material.mixture if row["stream"] == code]
+        drawn = _read(material, code)
         rows.append(
             (
                 words.name(code),
                 words.percent(filtering.kept_share(material, code)),
                 words.size(kept[code]["bytes"]),
-                words.count(sum(row["tokens"] for row in drawn)),
-                words.small(sum(row["epochs"] for row in drawn)),
+                words.count(sum(row["tokens"] for row in drawn)) if drawn else words.NOTHING,
+                words.small(sum(row["epochs"] for row in drawn)) if drawn else words.NOTHING,
                 words.decimal(parity.get(code)),
                 *(shown(table, code) for table in (bits, gains, chrf, right)),
             )

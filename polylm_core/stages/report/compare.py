@@ -137,7 +137,7 @@ def scores(first: Run, second: Run, *, overall: bool) -> Table:
         gap = {"low": found.low, "high": found.high}
         rows.append(
             (
-                f"{metrics.suite_name(key[0])}: {shown.label}",
+                metrics.label(one[key]),
                 words.name(key[3]),
                 model_name(key[2]),
                 shown.value(one[key]["value"]),

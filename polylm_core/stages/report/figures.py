@@ -198,7 +198,7 @@ def _dots(key: Key, rows: Sequence[str], spans: Sequence[Span | None]) -> Trace:
 
 
 def _marked(value: float, label: str) -> dict[str, Any]:
-    """A vertical line with a label at its foot."""
+    """A vertical line with a label above it, where no dot can be."""
     line = {
         "type": "line",
         "x0": value,
@@ -210,15 +210,16 @@ def _marked(value: float, label: str) -> dict[str, Any]:
     }
     note = {
         "x": value,
-        "y": 0,
+        "y": 1,
         "yref": "paper",
-        "xanchor": "left",
+        "xanchor": "center",
         "yanchor": "bottom",
-        "text": f" {label}",
+        "text": label,
         "showarrow": False,
         "font": {"color": SOFT, "size": 12},
     }
-    return {"shapes": [line], "annotations": [note]}
+    margin = {"l": 8, "r": 12, "t": 26, "b": 8}
+    return {"shapes": [line], "annotations": [note], "margin": margin}
 
 
 def curves(series: Mapping[str, tuple[Sequence[float], Sequence[float]]], *, measure: str) -> Chart:

@@ -57,19 +57,25 @@ def filters(material: Material, code: str) -> Table:
         removed = row["items_in"] - row["items_out"]
         share = words.percent(removed / row["items_in"]) if row["items_in"] else words.NOTHING
         rows.append(
-            (row["kind"], row["filter"], words.count(row["items_in"]),
-             words.count(row["items_out"]), words.count(removed), share,
+            (row["kind"], row["filter"], words.count(row["items_in"]), words.count(removed), share,
              words.size(sum(each["bytes"] for each in lost)), _because(lost))
         )  # fmt: skip
     # Lines leave out of documents that stay, so no filter has them going in.
     for (kind, name), lost in reasons.items():
         items, size = (sum(each[column] for each in lost) for column in ("items", "bytes"))
-        none = (words.NOTHING, words.NOTHING)
         rows.append(
-            (kind, name, *none, words.count(items), words.NOTHING, words.size(size), _because(lost))
+            (
+                kind,
+                name,
+                words.NOTHING,
+                words.count(items),
+                words.NOTHING,
+                words.size(size),
+                _because(lost),
+            )
         )
-    names = ("Of", "Filter", "In", "Out", "Left out", "Share", "Text left out", "Reasons")
-    return Table(names, rows, left=(0, 1, 7))
+    names = ("Of", "Filter", "In", "Left out", "Share", "Text left out", "Reasons")
+    return Table(names, rows, left=(0, 1, 6))
 
 
 def _because(lost: list[Row]) -> str:

@@ -61,6 +61,14 @@ KNOWN = {
     "identical_share": _share("repeats another answer", judged=False, lower_is_better=True),
     "median_answer_tokens": Metric("median tokens of an answer", digits=1, judged=False),
 }
+IN_FULL = {
+    ("translation_choice", "acc"): "right translation of four, by log-likelihood",
+    ("translation_choice", "acc_norm"): "right translation of four, by log-likelihood a character",
+    ("answers", "in_language_share"): "answers in the language asked for",
+    ("answers", "stopped_share"): "answers that end by themselves",
+    ("answers", "identical_share"): "answers that repeat another",
+}
+"""Labels that would say too little outside the section of their suite."""
 SHARES = ("acc", "exact_match", "f1", "em", "share", "rate", "accuracy")
 """Words in the name of a metric that lies between 0 and 1."""
 
@@ -95,6 +103,15 @@ def verdict(row: Mapping[str, Any]) -> str:
     if shown.beaten == "chance":
         return "above chance" if better else "not above chance"
     return f"better than {shown.beaten}" if better else f"no better than {shown.beaten}"
+
+
+def label(row: Mapping[str, Any]) -> str:
+    """What a score measures, in words that need no heading."""
+    suite, name = row["suite"], row["metric"]
+    if (suite, name) in IN_FULL:
+        return IN_FULL[suite, name]
+    shown = metric(name, row["value"]).label
+    return shown if suite in SUITES else f"{suite}: {shown}"
 
 
 def cells(row: Mapping[str, Any]) -> tuple[str, str, str, str, str, str]:

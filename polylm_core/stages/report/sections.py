@@ -227,10 +227,16 @@ def mixture(material: Material, languages: Sequence[str]) -> Figure:
         chart=figures.bars(
             labels, series, measure="Share of a stage's tokens in %", side_by_side=True
         ),
-        caption=f"What the base model read, in {len(stages)} stages: {words.listed(stages)}.",
+        caption=f"What is read in {_stages(stages)}.",
         alt="Bars by language: its share of the tokens of each curriculum stage.",
         table=Table(("Stage", "Stream", "Tokens", "Epochs"), rows, left=(0, 1)),
     )
+
+
+def _stages(names: Sequence[str]) -> str:
+    if len(names) == 1:
+        return f"one stage: {names[0]}"
+    return f"{len(names)} stages, one after another: {words.listed(list(names))}"
 
 
 def funnel(material: Material) -> Figure:

@@ -142,6 +142,7 @@ def _shared(config: ReportConfig, material: Material, languages: Sequence[str]) 
 def _page(config: ReportConfig, material: Material, languages: Sequence[str]) -> dict[str, Any]:
     """What only the page shows."""
     return {
+        "is_trained": material.is_trained,
         "overview": cards.overview(material, languages),
         "cards": cards.cards(material, languages, config.samples_per_language),
         "attrition": sections.attrition(material, languages),

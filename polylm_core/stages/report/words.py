@@ -88,6 +88,12 @@ def small(value: float) -> str:
     return f"{value:,.{min(digits, 6)}f}" if abs(value) >= 1e-6 else f"{value:.1e}"
 
 
+def capital(text: str) -> str:
+    """A text that begins a sentence; `chrF` and the like stay as they are."""
+    first = text.split(" ")[0]
+    return text if first != first.lower() else text[:1].upper() + text[1:]
+
+
 def unbroken(text: str) -> str:
     """A text whose percent signs stay on the line of their number."""
     return text.replace(" %", "\u00a0%")

@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+from polylm_core.languages import POLYLM_LANGUAGES
+from polylm_core.stages.report.compare import Run, page_of_two
+from polylm_core.stages.report.material import read_material
 from tests.unit.stages.report_inputs import make_inputs, run_stage
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
@@ -65,6 +68,14 @@ def opened(browser: Any, file: Path) -> tuple[Any, Seen]:
 @pytest.fixture
 def page(opened: tuple[Any, Seen]) -> Any:
     return opened[0]
+
+
+def grave_violations(page: Any) -> list[tuple[str, str]]:
+    """What axe-core calls serious or critical, with the first element of each."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    found = axe.Axe().run(page).response["violations"]
+    grave = [each for each in found if each["impact"] in ("serious", "critical")]
+    return [(each["id"], each["nodes"][0]["html"]) for each in grave]
 
 
 def cells(page: Any, column: int) -> list[str]:
@@ -171,12 +182,21 @@ def test_the_page_never_scrolls_sideways(browser: Any, file: Path, width: int) -
 
 @pytest.mark.parametrize("width", [DESK, PHONE])
 def test_axe_finds_nothing_serious(browser: Any, file: Path, width: int) -> None:
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
     page, _ = open_page(browser, file, width, "#language-arb_Arab")
-    found = axe.Axe().run(page).response["violations"]
-    grave = [(each["id"], each["nodes"][0]["html"]) for each in found
-             if each["impact"] in ("serious", "critical")]  # fmt: skip
-    assert grave == []
+    assert grave_violations(page) == []
+    page.close()
+
+
+def test_the_page_of_two_runs_is_as_sound(browser: Any, tmp_path: Path) -> None:
+    inputs = make_inputs(tmp_path / "inputs")
+    material = read_material(inputs, POLYLM_LANGUAGES)
+    runs = [Run(name, material, POLYLM_LANGUAGES) for name in ("one", "other")]
+    (tmp_path / "both.html").write_text(page_of_two(*runs), encoding="utf-8")
+    page, seen = open_page(browser, tmp_path / "both.html", PHONE)
+    assert seen.complaints == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE
+    assert page.locator(".chart svg.main-svg").count() >= 3
+    assert grave_violations(page) == []
     page.close()
 
 

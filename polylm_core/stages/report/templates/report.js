@@ -71,7 +71,7 @@ function followAddress() {
   if (id === "") showCard(cards[0].id);
   if (!cards.some((card) => card.id === id)) return;
   showCard(id);
-  document.getElementById("language-switch").scrollIntoView();
+  document.getElementById(id).scrollIntoView();
 }
 if (cards.length) {
   document.getElementById("language-switch").hidden = false;
