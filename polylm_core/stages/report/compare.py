@@ -98,12 +98,12 @@ def findings(first: Run, second: Run) -> list[str]:
     changed = len(parameters(first, second).rows)
     verdicts = [_verdict(one[key], other[key], first, second) for key in both]
     better = {run.name: verdicts.count(f"{run.name} is better") for run in (first, second)}
-    told = [f"{words.count(number)} times {name}" for name, number in better.items()]
+    told = [f"{name} is better in {words.count(number)}" for name, number in better.items()]
     alone = len(one) + len(other) - 2 * len(both)
     return [
-        f"{changed} parameters differ.",
+        f"{changed} parameters differ." if changed else "No parameter differs.",
         f"Of {words.count(len(both))} scores that both have, {words.count(sum(better.values()))} "
-        f"differ by more than chance: better is {words.listed(told)}.",
+        f"differ by more than chance: {words.listed(told)}.",
         "An interval of a difference that holds zero says that the two may be equal; among so many "
         "scores, one in twenty leaves zero out by luck.",
         f"{words.count(alone)} scores are of one run only and are left out of the tables."

@@ -8,11 +8,14 @@ from typing import Any
 
 from polylm_core.stages.report import words
 
+JUDGE, CONTAMINATION = "judge", "contamination"
 SUITES = {
     "bits_per_byte": "Predicting unseen text",
     "translation": "Translating",
     "translation_choice": "Finding the translation among four",
     "answers": "Answering instructions",
+    JUDGE: "Rated by a judge",
+    CONTAMINATION: "Evaluation items found in the training text",
 }
 """The suites that have sections of their own; any other is shown as a benchmark."""
 
@@ -59,6 +62,9 @@ KNOWN = {
     "in_language_share": _share("in the language asked for", judged=False),
     "stopped_share": _share("ended by itself", judged=False),
     "identical_share": _share("repeats another answer", judged=False, lower_is_better=True),
+    "line_pass_rate": _share("lines in the language asked for", judged=False),
+    "word_pass_rate": _share("words in its script", judged=False),
+    "unrated_share": _share("answers the judge did not rate", judged=False),
     "median_answer_tokens": Metric("median tokens of an answer", digits=1, judged=False),
 }
 IN_FULL = {

@@ -241,18 +241,40 @@ def confusions(material: Material) -> Table | None:
 
 def benchmarks(material: Material) -> Table | None:
     """Every score of a suite that has no section of its own; none where there is none."""
+    scores = [row for row in material.scores if row["suite"] not in metrics.SUITES]
     rows = [
-        (
-            metrics.suite_name(row["suite"]),
-            words.name(row["language"]),
-            model_name(row["model"]),
-            *metrics.cells(row),
-        )
-        for row in material.scores
-        if row["suite"] not in metrics.SUITES
+        (row["suite"], words.name(row["language"]), model_name(row["model"]), *metrics.cells(row))
+        for row in scores
     ]
     names = ("Set", "Language", "Model", *metrics.CELL_NAMES)
     return Table(names, rows, left=(0, 1, 2, 3, 7)) if rows else None
+
+
+def rated(material: Material) -> Table | None:
+    """What a judge gave the answers, by category; none where none judged."""
+    rows = [
+        (words.name(row["language"]), *metrics.cells(row)[:3], words.count(row["items"]))
+        for row in material.scores
+        if row["suite"] == metrics.JUDGE
+    ]
+    names = ("Questions in", "Measure", "Value", "95 % interval", "Answers")
+    return Table(names, rows, left=(0, 1)) if rows else None
+
+
+def contamination(material: Material) -> Table | None:
+    """Share of each evaluation set found in the training text; none where it was not looked for."""
+    rows = [
+        (
+            row["metric"].removesuffix("_share"),
+            words.name(row["language"]),
+            words.percent(row["value"]),
+            words.count(row["items"]),
+        )
+        for row in material.scores
+        if row["suite"] == metrics.CONTAMINATION
+    ]
+    names = ("Set", "Language", "Found in the training text", "Items")
+    return Table(names, rows, left=(0, 1)) if rows else None
 
 
 def why_they_differ(material: Material) -> str:

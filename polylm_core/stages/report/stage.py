@@ -155,6 +155,8 @@ def _page(config: ReportConfig, material: Material, languages: Sequence[str]) ->
         "bits_over_steps": curves.bits_over_steps(material, languages),
         "beside_published": rivals.beside_published(material),
         "orientation": rivals.orientation(),
+        "rated": score_charts.rated(material),
+        "contamination": score_charts.contamination(material),
         "confusions": score_charts.confusions(material),
         "why_they_differ": score_charts.why_they_differ(material),
         "funnel": sections.funnel(material),

@@ -59,7 +59,9 @@ def interval(score: Mapping[str, Any], digits: int = 2, factor: float = 1) -> st
     """The 95 % interval of a score: 2.31 to 2.40."""
     if score["low"] is None or score["high"] is None:
         return NOTHING
-    return f"{factor * score['low']:.{digits}f} to {factor * score['high']:.{digits}f}"
+    # With zero added, what rounds to nothing has no minus before it.
+    low, high = (round(factor * score[end], digits) + 0.0 for end in ("low", "high"))
+    return f"{low:.{digits}f} to {high:.{digits}f}"
 
 
 def name(language: str) -> str:
