@@ -55,10 +55,13 @@ def read_kept(shards: ShardSet, language: str) -> Row:
     }
 
 
-def read_kept_by_source(shards: ShardSet, languages: Sequence[str]) -> list[Row]:
-    """What of each source was kept, by language, whether to train on or held out."""
+def read_kept_by_source(shards: ShardSet) -> list[Row]:
+    """What of each source was kept, by language, whether to train on or held out.
+
+    Of all languages there are: pairs come in more than those of the recipe.
+    """
     sums: dict[tuple[str, str], Row] = {}
-    for language in languages:
+    for language in sorted({path.name for path in shards.path.glob("**/[a-z][a-z][a-z]_*")}):
         for kind, column in (("documents", "text"), ("pairs", "text_b")):
             for path in (f"{kind}/{language}", f"held_out/{kind}/{language}"):
                 if (shards.path / path).is_dir():

@@ -128,6 +128,8 @@ SCORE_COLUMNS = (
     *("model", "suite", "metric", "language"),
     *("value", "low", "high", "items", "baseline"),
 )
+STANDARD_ERROR = "_stderr"
+"""Ends the harness's metrics that the intervals of the others say already."""
 FUNNEL_COLUMNS = ("origin", "language", "round", "reason", "count")
 MEASURE_COLUMNS = ("origin", "language", "measure", "count")
 ANSWER_COLUMNS = (
@@ -142,7 +144,7 @@ def read_material(inputs: Inputs, languages: Sequence[str]) -> Material:
         lineage=read_lineage(inputs.all()),
         sources=read_sources(inputs.documents, languages),
         kept=[read_kept(inputs.shards, language) for language in languages],
-        kept_by_source=read_kept_by_source(inputs.shards, languages),
+        kept_by_source=read_kept_by_source(inputs.shards),
         attrition=read_rows(inputs.shards, "attrition.parquet", ATTRITION_COLUMNS),
         passages=read_rows(inputs.shards, "filters.parquet", PASSAGE_COLUMNS),
         samples=read_table(inputs.shards, "samples.parquet", SAMPLE_COLUMNS).to_pylist(),
@@ -151,7 +153,11 @@ def read_material(inputs: Inputs, languages: Sequence[str]) -> Material:
         mixture=_mixture(inputs.mixture),
         base_curves=_base_curves(inputs.base),
         chat_curves=read_rows(inputs.chat, "curves.parquet", CURVE_COLUMNS),
-        scores=read_rows(inputs.scores, "scores.parquet", SCORE_COLUMNS),
+        scores=[
+            row
+            for row in read_rows(inputs.scores, "scores.parquet", SCORE_COLUMNS)
+            if not row["metric"].endswith(STANDARD_ERROR)
+        ],
         funnel=read_rows(inputs.instructions, "funnel.parquet", FUNNEL_COLUMNS),
         measures=read_table(inputs.instructions, "measures.parquet", MEASURE_COLUMNS).to_pylist(),
         answers=read_rows(inputs.scores, "predictions/answers.parquet", ANSWER_COLUMNS),

@@ -151,8 +151,9 @@ def _translates(material: Material, languages: Sequence[str]) -> str:
     return (
         f"Shown four sentences, it picks the translation of an English one in "
         f"{100 * pooled['value']:.0f} % (chance {100 * pooled['baseline']:.0f} %), which is "
-        f"{metrics.verdict(pooled)} over all languages and above it in {above} of "
-        f"{len(rows) - 1} taken alone; what it writes as a translation is {verdict}."
+        f"{metrics.verdict(pooled)} over all languages and above it in "
+        f"{above or 'none'} of {len(rows) - 1} taken alone; what it writes as a "
+        f"translation is {verdict}."
     )
 
 
