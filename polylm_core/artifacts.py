@@ -293,6 +293,6 @@ class Scores(Artifact):
 
 
 class Report(Artifact):
-    """`10_report`: `report.html` and `model_card.md`."""
+    """`10_report`: `report.html`; `README.md`, the model card; and `data_cards/<source>.md`."""
 
     stage = "report"

@@ -107,6 +107,7 @@ _ALL = (
             "finetune",
             "evaluate",
         ),
+        reads_sources=True,
     ),
 )
 STAGES: Mapping[str, Stage] = {stage.name: stage for stage in _ALL}

@@ -28,6 +28,7 @@ from polylm_core.cli.commands import (
     plan,
     publish,
     recipes,
+    report,
     trace,
 )
 from polylm_core.errors import PolyLMError
@@ -47,6 +48,7 @@ app.command()(merge_adapter.merge_adapter)
 app.command()(about.params)
 app.command()(calibrate.calibrate)
 app.command()(calibrate.fineweb2)
+app.command()(report.report)
 app.add_typer(trace.app, name="trace")
 app.add_typer(recipes.app, name="recipes")
 app.command()(chat.chat)

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 
 from polylm_core.errors import CorruptArtifactError
 from polylm_core.stages.report import figures
-from polylm_core.stages.report.material import Material, Row
+from polylm_core.stages.report.material import Material
+from polylm_core.stages.report.reading import Row
 
 ALL_LANGUAGES = ""
 """The language of a score over all of them."""
+CARD_PREFIX = "language-"
+"""Of the id of a language's card, so `report.html#language-arb_Arab` opens on it."""
 MODEL_NAMES = {"base": "base model", "chat": "chat model"}
 DIRECTIONS = {"from_english": "from English", "into_english": "into English"}
 """The suffixes of the translation metrics."""
@@ -24,6 +27,13 @@ class Table:
     rows: Sequence[tuple[str, ...]]
     left: tuple[int, ...] = (0,)
     """Columns that hold words; the others hold figures."""
+    links: tuple[str, ...] = ()
+    """Where the first cell of each row leads on this page; none where nothing leads on."""
+
+    @property
+    def linked(self) -> list[tuple[tuple[str, ...], str]]:
+        """The rows, each with where it leads or an empty text."""
+        return list(zip(self.rows, self.links or [""] * len(self.rows), strict=True))
 
 
 @dataclass(frozen=True)
@@ -35,6 +45,11 @@ class Figure:
     caption: str
     alt: str
     table: Table
+
+
+def model_name(model: str) -> str:
+    """What a model is called; another than the two keeps its name."""
+    return MODEL_NAMES[model] if model in MODEL_NAMES else model
 
 
 def score_rows(material: Material, suite: str, metric: str, model: str) -> dict[str, Row]:

@@ -17,5 +17,5 @@ class ReportConfig(StageConfig):
     """What the training text is about, in a few words: the model speaks like that."""
     domain_warning: str = Field(min_length=1)
     """What else whoever wants to use the model should know first."""
-    samples_per_language: int = Field(default=1, ge=1)
+    samples_per_language: int = Field(default=3, ge=1)
     """Answers shown of each language, the first by id: none is picked by hand."""

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 from polylm_core.stages.report import figures, words
 from polylm_core.stages.report.blocks import Figure, Table
-from polylm_core.stages.report.material import Material, Row
+from polylm_core.stages.report.material import Material
+from polylm_core.stages.report.reading import Row
 
+MEAN = "mean of all languages"
 MAX_POINTS = 400
 """Points of one curve in the report; a longer one is thinned evenly."""
 TABLE_POINTS = 12
 
 
-def _curve(rows: Sequence[Row], metric: str, language: str = "") -> tuple[list[int], list[float]]:
+def curve(rows: Sequence[Row], metric: str, language: str = "") -> tuple[list[int], list[float]]:
+    """Steps and values of a metric, thinned to `MAX_POINTS`; empty where it was not measured."""
     points = sorted(
         (row["step"], row["value"])
         for row in rows
@@ -28,8 +32,8 @@ def _curve(rows: Sequence[Row], metric: str, language: str = "") -> tuple[list[i
 def loss(material: Material) -> Figure:
     """Training loss of both runs."""
     runs = {"base model": material.base_curves, "chat model": material.chat_curves}
-    return _both(
-        "loss", {name: _curve(rows, "loss") for name, rows in runs.items()}, "Loss (nats a token)",
+    return figure(
+        "loss", {name: curve(rows, "loss") for name, rows in runs.items()}, "Loss (nats a token)",
         caption="Training loss: of the base model over all text, of the chat model over answers.",
     )  # fmt: skip
 
@@ -37,20 +41,21 @@ def loss(material: Material) -> Figure:
 def learning_rate(material: Material) -> Figure:
     """Learning rate of both runs."""
     runs = {"base model": material.base_curves, "chat model": material.chat_curves}
-    series = {name: _curve(rows, "learning_rate") for name, rows in runs.items()}
-    return _both(
+    series = {name: curve(rows, "learning_rate") for name, rows in runs.items()}
+    return figure(
         "learning-rate", series, "Learning rate",
         caption="Learning rate: a linear rise, then a cosine for the base model.",
     )  # fmt: skip
 
 
-def _both(
+def figure(
     name: str,
     series: dict[str, tuple[list[int], list[float]]],
     title: str,
     *,
     caption: str,
 ) -> Figure:
+    """Curves of several models or runs in one chart; `title` names what is measured."""
     shown = {name: points for name, points in series.items() if points[0]}
     rows = [
         (name, words.count(step), f"{value:.4g}")
@@ -69,7 +74,10 @@ def _both(
     )
 
 
-def _thinned(points: list[tuple[int, float]]) -> list[tuple[int, float]]:
+T = TypeVar("T")
+
+
+def _thinned(points: list[T]) -> list[T]:
     step = max(1, -(-len(points) // TABLE_POINTS))
     return [*points[:-1:step], *points[-1:]]
 
@@ -79,7 +87,7 @@ def bits_over_steps(material: Material, languages: Sequence[str]) -> Figure | No
     if not material.base_curves:
         return None
     series = {
-        words.name(code): _curve(material.base_curves, "bits_per_byte", code) for code in languages
+        words.name(code): curve(material.base_curves, "bits_per_byte", code) for code in languages
     }
     shown = {name: points for name, points in series.items() if points[0]}
     steps = sorted({step for points, _ in shown.values() for step in points})
@@ -93,4 +101,37 @@ def bits_over_steps(material: Material, languages: Sequence[str]) -> Figure | No
         caption="Each language's held-out text while the base model was trained; lower is better.",
         alt=f"Lines of {len(shown)} languages that fall with the steps.",
         table=Table(("Language", *(f"Step {step:,}" for step in steps)), rows),
+    )
+
+
+def mean_bits(material: Material, languages: Sequence[str]) -> tuple[list[int], list[float]]:
+    """Held-out bits per byte over steps, the mean of the languages; empty where none were taken."""
+    curves = [curve(material.base_curves, "bits_per_byte", code) for code in languages]
+    found = [dict(zip(*points, strict=True)) for points in curves if points[0]]
+    steps = sorted(set.intersection(*(set(each) for each in found))) if found else []
+    return steps, [sum(each[step] for each in found) / len(found) for step in steps]
+
+
+def bits_of_language(material: Material, code: str, languages: Sequence[str]) -> Figure | None:
+    """Held-out bits per byte of one language beside the mean of all; none where none were taken."""
+    steps, values = curve(material.base_curves, "bits_per_byte", code)
+    if not steps:
+        return None
+    mean = dict(zip(*mean_bits(material, languages), strict=True))
+    averages = [mean[step] for step in steps]
+    name = words.name(code)
+    rows = [
+        (words.count(step), words.decimal(value), words.decimal(other))
+        for step, value, other in _thinned(list(zip(steps, values, averages, strict=True)))
+    ]
+    return Figure(
+        id=f"bits-{code}",
+        chart=figures.curves(
+            {name: (steps, values), MEAN: (steps, averages)},
+            measure="Bits per byte, by optimizer step",
+        ),
+        caption=f"Held-out {name} text while the base model was trained; lower is better.",
+        alt=f"A line from {values[0]:.2f} to {values[-1]:.2f} bits per byte; the mean of all "
+        f"languages ends at {averages[-1]:.2f}.",
+        table=Table(("Step", name, "Mean of all languages"), rows),
     )

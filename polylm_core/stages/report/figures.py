@@ -48,6 +48,8 @@ class Chart:
     """What the values are, with their unit."""
     legend: tuple[Key, ...]
     """Empty where there is one series only."""
+    height_pixels: int
+    """Kept free on the page, so that nothing moves when the chart is drawn."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ def _chart(
     )
     # Without the json engine named, the bytes depend on whether orjson is installed.
     text = str(plotly.io.to_json(figure, engine="json", remove_uids=True))
-    return Chart(text, measure, tuple(keys) if len(keys) > 1 else ())
+    return Chart(text, measure, tuple(keys) if len(keys) > 1 else (), height)
 
 
 def _values(**more: Any) -> dict[str, Any]:
@@ -196,7 +198,7 @@ def _dots(key: Key, rows: Sequence[str], spans: Sequence[Span | None]) -> Trace:
 
 
 def _marked(value: float, label: str) -> dict[str, Any]:
-    """A vertical line with a label at its foot."""
+    """A vertical line with a label above it, where no dot can be."""
     line = {
         "type": "line",
         "x0": value,
@@ -208,15 +210,16 @@ def _marked(value: float, label: str) -> dict[str, Any]:
     }
     note = {
         "x": value,
-        "y": 0,
+        "y": 1,
         "yref": "paper",
-        "xanchor": "left",
+        "xanchor": "center",
         "yanchor": "bottom",
-        "text": f" {label}",
+        "text": label,
         "showarrow": False,
         "font": {"color": SOFT, "size": 12},
     }
-    return {"shapes": [line], "annotations": [note]}
+    margin = {"l": 8, "r": 12, "t": 26, "b": 8}
+    return {"shapes": [line], "annotations": [note], "margin": margin}
 
 
 def curves(series: Mapping[str, tuple[Sequence[float], Sequence[float]]], *, measure: str) -> Chart:

@@ -1,20 +1,16 @@
-"""Everything the report is made of, read from the artifacts and checked for completeness.
+"""Everything the report is made of, read from the artifacts.
 
-In: artifacts. Out: rows as dictionaries, in the order of the files. A file or a column that is not
-there is an error that names the stage to run again: a report with a silent gap would be believed.
+In: artifacts. Out: rows as dictionaries, in the order of the files.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from safetensors import safe_open
 
 from polylm_core.artifacts import (
@@ -29,11 +25,10 @@ from polylm_core.artifacts import (
     Tokenizer,
     TokenSet,
 )
-from polylm_core.errors import CorruptArtifactError, MismatchedArtifactError
-from polylm_core.languages import UNDETERMINED
-from polylm_core.records import list_parts
-
-Row = dict[str, Any]
+from polylm_core.stages.report.corpus import read_kept, read_kept_by_source, read_sources
+from polylm_core.stages.report.identification import read_identification
+from polylm_core.stages.report.lineage import read_lineage
+from polylm_core.stages.report.reading import Row, missing, read_rows, read_table
 
 
 @dataclass(frozen=True)
@@ -70,10 +65,18 @@ class Material:
     """What the report shows."""
 
     sources: list[Row]
-    """source, license, languages, documents, bytes, pairs."""
+    """source, license, identity (sha256 of what pins it), languages, documents, bytes, pairs."""
     kept: list[Row]
     """language, documents, bytes (to train on), held_out_bytes, pairs."""
+    kept_by_source: list[Row]
+    """source, language, documents, bytes, pairs: what curation kept, held-out text with it."""
     attrition: list[Row]
+    passages: list[Row]
+    """language, kind, filter, items_in, bytes_in, items_out, bytes_out."""
+    samples: list[Row]
+    """language, kind, filter, verdict, reason, id, text: of what each filter took and let pass."""
+    identification: list[Row]
+    """language, documents, median, lowest_tenth, unsure_share."""
     fertility: list[Row]
     mixture: list[Row]
     """stage, stream, tokens, epochs."""
@@ -86,13 +89,21 @@ class Material:
     """origin, language, measure, count; none where nothing was measured."""
     answers: list[Row]
     lineage: list[Row]
-    """artifact, folder, stage, fingerprint, inputs (stage, fingerprint), bytes."""
+    """artifact, folder, stage, fingerprint, inputs (stage, fingerprint), bytes, params, files."""
     parameters: int
     """Weights of the base model."""
     context_tokens: int | None
     """Longest text of the base model; none when its manifest does not say."""
     repetition_penalty: float
     """With which `evaluate` decoded; 1 is none."""
+    hub_datasets: list[str] = field(default_factory=list)
+    """Sources that are data sets of the Hugging Face hub."""
+    hub_base: str | None = None
+    """An imported base model's name on the hub; none where it is not from there."""
+    validated_tokens: int | None = None
+    """Held-out tokens a language behind the curve of pretraining; none where nothing is trained."""
+    compression: Row | None = None
+    """`evaluate`'s bounds of the text that bits per byte are measured on."""
     adapter: str | None = None
     """Which adapter of the chat model was scored with it."""
 
@@ -103,6 +114,11 @@ class Material:
 
 
 ATTRITION_COLUMNS = ("language", "kind", "filter", "reason", "items", "bytes")
+PASSAGE_COLUMNS = (
+    *("language", "kind", "filter"),
+    *("items_in", "bytes_in", "items_out", "bytes_out"),
+)
+SAMPLE_COLUMNS = ("language", "kind", "filter", "verdict", "reason", "id", "text")
 FERTILITY_COLUMNS = (
     *("language", "bytes", "tokens", "words", "tokens_per_word", "bytes_per_token"),
     *("byte_fallback_share", "parity"),
@@ -112,6 +128,8 @@ SCORE_COLUMNS = (
     *("model", "suite", "metric", "language"),
     *("value", "low", "high", "items", "baseline"),
 )
+STANDARD_ERROR = "_stderr"
+"""Ends the harness's metrics that the intervals of the others say already."""
 FUNNEL_COLUMNS = ("origin", "language", "round", "reason", "count")
 MEASURE_COLUMNS = ("origin", "language", "measure", "count")
 ANSWER_COLUMNS = (
@@ -123,21 +141,37 @@ ANSWER_COLUMNS = (
 def read_material(inputs: Inputs, languages: Sequence[str]) -> Material:
     """Read all that the report shows; raises ArtifactError."""
     return Material(
-        lineage=_lineage(inputs.all()),
-        sources=_sources(inputs.documents, languages),
-        kept=[_kept(inputs.shards, language) for language in languages],
-        attrition=_rows(inputs.shards, "attrition.parquet", ATTRITION_COLUMNS),
-        fertility=_rows(inputs.tokenizer, "fertility.parquet", FERTILITY_COLUMNS),
+        lineage=read_lineage(inputs.all()),
+        sources=read_sources(inputs.documents, languages),
+        kept=[read_kept(inputs.shards, language) for language in languages],
+        kept_by_source=read_kept_by_source(inputs.shards),
+        attrition=read_rows(inputs.shards, "attrition.parquet", ATTRITION_COLUMNS),
+        passages=read_rows(inputs.shards, "filters.parquet", PASSAGE_COLUMNS),
+        samples=read_table(inputs.shards, "samples.parquet", SAMPLE_COLUMNS).to_pylist(),
+        identification=read_identification(inputs.shards, languages),
+        fertility=read_rows(inputs.tokenizer, "fertility.parquet", FERTILITY_COLUMNS),
         mixture=_mixture(inputs.mixture),
         base_curves=_base_curves(inputs.base),
-        chat_curves=_rows(inputs.chat, "curves.parquet", CURVE_COLUMNS),
-        scores=_rows(inputs.scores, "scores.parquet", SCORE_COLUMNS),
-        funnel=_rows(inputs.instructions, "funnel.parquet", FUNNEL_COLUMNS),
-        measures=_table(inputs.instructions, "measures.parquet", MEASURE_COLUMNS).to_pylist(),
-        answers=_rows(inputs.scores, "predictions/answers.parquet", ANSWER_COLUMNS),
+        chat_curves=read_rows(inputs.chat, "curves.parquet", CURVE_COLUMNS),
+        scores=[
+            row
+            for row in read_rows(inputs.scores, "scores.parquet", SCORE_COLUMNS)
+            if not row["metric"].endswith(STANDARD_ERROR)
+        ],
+        funnel=read_rows(inputs.instructions, "funnel.parquet", FUNNEL_COLUMNS),
+        measures=read_table(inputs.instructions, "measures.parquet", MEASURE_COLUMNS).to_pylist(),
+        answers=read_rows(inputs.scores, "predictions/answers.parquet", ANSWER_COLUMNS),
         parameters=_parameters(inputs.base),
         context_tokens=_context_tokens(inputs.base),
         repetition_penalty=inputs.scores.manifest.params.get("repetition_penalty", 1.0),
+        hub_datasets=[
+            str(source["dataset"])
+            for _, source in sorted(inputs.documents.manifest.params.get("sources", {}).items())
+            if source.get("format") == "huggingface"
+        ],
+        hub_base=_hub_name((inputs.base.manifest.params.get("imported") or {}).get("uri", "")),
+        validated_tokens=inputs.base.manifest.params.get("validation_tokens_per_language"),
+        compression=inputs.scores.manifest.params.get("compression"),
         adapter=inputs.scores.manifest.params.get("adapter"),
     )
 
@@ -146,80 +180,20 @@ def _is_imported(base: BaseModelFolder) -> bool:
     return "imported" in base.manifest.params
 
 
+def _hub_name(uri: str) -> str | None:
+    """`organisation/name` of `hf://organisation/name@commit`."""
+    found = re.match(r"hf://([\w.-]+/[\w.-]+)", uri)
+    return found[1] if found else None
+
+
 def _base_curves(base: BaseModelFolder) -> list[Row]:
-    return [] if _is_imported(base) else _rows(base, "curves.parquet", CURVE_COLUMNS)
+    return [] if _is_imported(base) else read_rows(base, "curves.parquet", CURVE_COLUMNS)
 
 
 def _context_tokens(base: BaseModelFolder) -> int | None:
     params = base.manifest.params
     described = params["imported"].get("model") if _is_imported(base) else params.get("model")
     return (described or {}).get("context_tokens")
-
-
-def _missing(artifact: Artifact, name: str, what: str) -> CorruptArtifactError:
-    return CorruptArtifactError(
-        f"{artifact.path / name}: {what}, which the report needs; "
-        f"run `dvc repro --force {artifact.stage}`"
-    )
-
-
-def _table(artifact: Artifact, name: str, columns: Sequence[str]) -> pa.Table:
-    path = artifact.path / name
-    if not path.exists():
-        raise _missing(artifact, name, "no such table")
-    present = pq.read_schema(list_parts(path)[0]).names
-    absent = [column for column in columns if column not in present]
-    if absent:
-        raise _missing(artifact, name, f"no column {', '.join(absent)}")
-    return pq.read_table(path, columns=list(columns))
-
-
-def _rows(artifact: Artifact, name: str, columns: Sequence[str]) -> list[Row]:
-    rows: list[Row] = _table(artifact, name, columns).to_pylist()
-    if not rows:
-        raise _missing(artifact, name, "no rows")
-    return rows
-
-
-def _text_bytes(table: pa.Table, column: str = "text") -> int:
-    return int(pc.sum(pc.binary_length(table[column])).as_py() or 0)
-
-
-def _sources(documents: DocumentSet, languages: Sequence[str]) -> list[Row]:
-    """Documents of each source in the recipe's languages or in none it says, and its pairs."""
-    counts = documents.counts
-    known = {*languages, UNDETERMINED}
-    rows: list[Row] = []
-    for source in sorted({*counts["documents"], *counts["pairs"]}):
-        held = {code: n for code, n in counts["documents"].get(source, {}).items() if code in known}
-        sizes = counts["document_bytes"].get(source, {})
-        pairs = counts["pairs"].get(source, {})
-        if held or pairs:
-            rows.append(
-                {
-                    "source": source,
-                    "license": counts["licenses"][source],
-                    "languages": len({*held, *pairs} - {UNDETERMINED}),
-                    "documents": sum(held.values()),
-                    "bytes": sum(sizes[code] for code in held),
-                    "pairs": sum(pairs.values()),
-                }
-            )
-    return rows
-
-
-def _kept(shards: ShardSet, language: str) -> Row:
-    documents = _table(shards, f"documents/{language}", ("text",))
-    held_out = _table(shards, f"held_out/documents/{language}", ("text",))
-    pairs = f"pairs/{language}"
-    has_pairs = (shards.path / pairs).is_dir()  # English has none with itself
-    return {
-        "language": language,
-        "documents": documents.num_rows,
-        "bytes": _text_bytes(documents),
-        "held_out_bytes": _text_bytes(held_out),
-        "pairs": _table(shards, pairs, ("id",)).num_rows if has_pairs else 0,
-    }
 
 
 def _mixture(mixture: Mixture) -> list[Row]:
@@ -237,13 +211,13 @@ def _mixture(mixture: Mixture) -> list[Row]:
             for stream, draw in sorted(stage["streams"].items())
         ]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise _missing(mixture, name, f"not a list of stages with streams ({error!r})") from error
+        raise missing(mixture, name, f"not a list of stages with streams ({error!r})") from error
 
 
 def _parameters(base: BaseModelFolder) -> int:
     files = sorted(base.path.glob("*.safetensors"))
     if not files:
-        raise _missing(base, "model.safetensors", "no such file")
+        raise missing(base, "model.safetensors", "no such file")
     return sum(_weights(file) for file in files)
 
 
@@ -256,30 +230,3 @@ def _weights(file: Path) -> int:
                 size *= length
             total += size
     return total
-
-
-def _lineage(artifacts: Iterable[Artifact]) -> list[Row]:
-    """What came from what; raises MismatchedArtifactError when a parent is another one's."""
-    here: dict[str, Artifact] = {}
-    rows = []
-    for artifact in artifacts:
-        inputs = artifact.manifest.inputs
-        for stage, seen in sorted(inputs.items()):
-            if stage in here and here[stage].fingerprint != seen:
-                raise MismatchedArtifactError(
-                    f"{artifact.path} was made from another {here[stage].path.name} than the one "
-                    f"here ({stage} {seen[:12]}, here {here[stage].fingerprint[:12]}); "
-                    f"run `dvc repro {artifact.stage}`"
-                )
-        here[artifact.stage] = artifact
-        rows.append(
-            {
-                "artifact": type(artifact).__name__,
-                "folder": artifact.path.name,
-                "stage": artifact.stage,
-                "fingerprint": artifact.fingerprint,
-                "inputs": sorted(inputs.items()),
-                "bytes": sum(entry.bytes for entry in artifact.manifest.files.values()),
-            }
-        )
-    return rows

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from polylm_core.stages.report import figures, words
+from polylm_core.stages.report import figures, metrics, words
 from polylm_core.stages.report.blocks import (
     DIRECTIONS,
     MODEL_NAMES,
     Figure,
     Table,
+    model_name,
     score_rows,
 )
-from polylm_core.stages.report.material import Material, Row
+from polylm_core.stages.report.material import Material
+from polylm_core.stages.report.reading import Row
 
 COUNTING = "counting tokens (baseline)"
-ABOVE = "above chance"
 UNTOUCHED = "source left as it is (from English)"
 
 
@@ -139,11 +140,6 @@ def _translation_cells(chrf: Row | None, bleu: Row | None) -> tuple[str, str, st
     )
 
 
-def choice_verdict(row: Row) -> str:
-    """What an accuracy means beside chance."""
-    return ABOVE if row["low"] > row["baseline"] else f"not {ABOVE}"
-
-
 def choice(material: Material, languages: Sequence[str]) -> Figure:
     """Accuracy of choosing the translation out of four, beside chance."""
     rows_by = score_rows(material, "translation_choice", "acc_norm", "base")
@@ -157,7 +153,7 @@ def choice(material: Material, languages: Sequence[str]) -> Figure:
             words.interval(rows_by[code], 0, 100),
             words.percent(plain[code]["value"]) if code in plain else words.NOTHING,
             words.count(rows_by[code]["items"]),
-            choice_verdict(rows_by[code]),
+            metrics.verdict(rows_by[code]),
         )
         for code in ["", *shown]
         if code in rows_by
@@ -216,4 +212,83 @@ def answers(material: Material, languages: Sequence[str]) -> Figure:
             ),
             rows,
         ),
+    )
+
+
+def confusions(material: Material) -> Table | None:
+    """In which other languages answers came, the most frequent first; none where none did."""
+    found: dict[tuple[str, str], int] = {}
+    for row in material.answers:
+        if row["in_language"] is False:
+            key = (row["language"], row["identified_label"])
+            found[key] = found.get(key, 0) + 1
+    asked = {code: 0 for code, _ in found}
+    for row in material.answers:
+        if row["language"] in asked:
+            asked[row["language"]] += 1
+    rows = [
+        (
+            words.name(code),
+            label or "no letters to tell by",
+            words.count(number),
+            words.percent(number / asked[code]),
+        )
+        for (code, label), number in sorted(found.items(), key=lambda each: (-each[1], each[0]))
+    ]
+    names = ("Asked for", "Identified as", "Answers", "Share of its answers")
+    return Table(names, rows, left=(0, 1)) if rows else None
+
+
+def benchmarks(material: Material) -> Table | None:
+    """Every score of a suite that has no section of its own; none where there is none."""
+    scores = [row for row in material.scores if row["suite"] not in metrics.SUITES]
+    rows = [
+        (row["suite"], words.name(row["language"]), model_name(row["model"]), *metrics.cells(row))
+        for row in scores
+    ]
+    names = ("Set", "Language", "Model", *metrics.CELL_NAMES)
+    return Table(names, rows, left=(0, 1, 2, 3, 7)) if rows else None
+
+
+def rated(material: Material) -> Table | None:
+    """What a judge gave the answers, by category; none where none judged."""
+    rows = [
+        (words.name(row["language"]), *metrics.cells(row)[:3], words.count(row["items"]))
+        for row in material.scores
+        if row["suite"] == metrics.JUDGE
+    ]
+    names = ("Questions in", "Measure", "Value", "95 % interval", "Answers")
+    return Table(names, rows, left=(0, 1)) if rows else None
+
+
+def contamination(material: Material) -> Table | None:
+    """Share of each evaluation set found in the training text; none where it was not looked for."""
+    rows = [
+        (
+            row["metric"].removesuffix("_share"),
+            words.name(row["language"]),
+            words.percent(row["value"]),
+            words.count(row["items"]),
+        )
+        for row in material.scores
+        if row["suite"] == metrics.CONTAMINATION
+    ]
+    names = ("Set", "Language", "Found in the training text", "Items")
+    return Table(names, rows, left=(0, 1)) if rows else None
+
+
+def why_they_differ(material: Material) -> str:
+    """Why bits per byte here are not the last ones of the training curve, in words."""
+    trained, scored = material.validated_tokens, material.compression
+    if trained is None or scored is None:
+        return ""
+    return (
+        "These figures are not the last points of the curve under Training, and need not equal "
+        f"them. That curve reads the first {words.count(trained)} held-out tokens of a language "
+        "in rows of the model's context: a row may begin in the middle of a document, with nothing "
+        "before its first token, and the ends of documents count as tokens to predict. Here each "
+        "document begins afresh, its first "
+        f"{words.count(scored['max_bytes_per_document'])} bytes at most are read, up to "
+        f"{words.count(scored['max_bytes_per_language'])} bytes a language, and a long one in "
+        "windows that overlap by half. Compare languages and models within one of the two."
     )

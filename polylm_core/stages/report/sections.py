@@ -6,12 +6,12 @@ Each chart goes with the table of its numbers: for readers who cannot see it, an
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from polylm_core.languages import get_language
 from polylm_core.stages.report import figures, words
 from polylm_core.stages.report.blocks import Figure, Table
-from polylm_core.stages.report.material import Material, Row
+from polylm_core.stages.report.material import Material
+from polylm_core.stages.report.reading import Row
 
 LARGEST_REASONS = 7
 """Reasons that get a colour; the rest share one, and the table has them all."""
@@ -28,11 +28,12 @@ def sources(material: Material) -> Table:
             words.count(row["documents"]),
             words.size(row["bytes"]),
             words.count(row["pairs"]),
+            row["identity"][:12],
         )
         for row in material.sources
     ]
-    names = ("Source", "Licence", "Languages", "Documents", "Text", "Pairs")
-    return Table(names, rows, left=(0, 1))
+    names = ("Source", "Licence", "Languages", "Documents", "Text", "Pairs", "Pinned by")
+    return Table(names, rows, left=(0, 1, 6))
 
 
 def attrition(material: Material, languages: Sequence[str]) -> Figure:
@@ -148,7 +149,7 @@ def parity(material: Material, languages: Sequence[str]) -> Figure:
         caption="The same sentences cost more tokens in some languages, and so more of the "
         "context and of the training budget.",
         alt=f"Dots by language; the costliest takes {worst:.2f} times English's tokens.",
-        table=_fertility_table(by_language),
+        table=_parity_table(by_language),
     )
 
 
@@ -165,7 +166,7 @@ def bytes_per_token(material: Material, languages: Sequence[str]) -> Figure:
         caption="Text that one token covers, on held-out documents. Scripts of two or three "
         "bytes a character start higher.",
         alt="Bars by language: mean bytes of text in one token.",
-        table=_fertility_table(by_language),
+        table=_coverage_table(by_language),
     )
 
 
@@ -175,22 +176,30 @@ def _fertility(material: Material, languages: Sequence[str]) -> dict[str, Row]:
     return {code: by_language[code] for code in languages if code in by_language}
 
 
-def _fertility_table(by_language: Mapping[str, Row]) -> Table:
+def _parity_table(by_language: Mapping[str, Row]) -> Table:
     rows = []
     for code, row in by_language.items():
         unit = "word" if get_language(code).words == "spaces" else "character"
         rows.append(
             (
                 words.name(code),
-                f"{row['tokens_per_word']:.2f} a {unit}",
-                words.decimal(row["bytes_per_token"]),
                 words.decimal(row["parity"]),
-                words.percent(row["byte_fallback_share"]),
+                f"{row['tokens_per_word']:.2f} a {unit}",
             )
         )
-    return Table(
-        ("Language", "Tokens", "Bytes a token", "Tokens vs English", "Spelled in bytes"), rows
-    )
+    return Table(("Language", "Tokens vs English", "Tokens"), rows)
+
+
+def _coverage_table(by_language: Mapping[str, Row]) -> Table:
+    rows = [
+        (
+            words.name(code),
+            words.decimal(row["bytes_per_token"]),
+            words.percent(row["byte_fallback_share"]),
+        )
+        for code, row in by_language.items()
+    ]
+    return Table(("Language", "Bytes a token", "Spelled in bytes"), rows)
 
 
 def mixture(material: Material, languages: Sequence[str]) -> Figure:
@@ -209,7 +218,7 @@ def mixture(material: Material, languages: Sequence[str]) -> Figure:
             row["stage"],
             words.name(row["stream"]),
             words.count(row["tokens"]),
-            words.decimal(row["epochs"]),
+            words.small(row["epochs"]),
         )
         for row in material.mixture
     ]
@@ -218,10 +227,16 @@ def mixture(material: Material, languages: Sequence[str]) -> Figure:
         chart=figures.bars(
             labels, series, measure="Share of a stage's tokens in %", side_by_side=True
         ),
-        caption=f"What the base model read, in {len(stages)} stages: {words.listed(stages)}.",
+        caption=f"What is read in {_stages(stages)}.",
         alt="Bars by language: its share of the tokens of each curriculum stage.",
         table=Table(("Stage", "Stream", "Tokens", "Epochs"), rows, left=(0, 1)),
     )
+
+
+def _stages(names: Sequence[str]) -> str:
+    if len(names) == 1:
+        return f"one stage: {names[0]}"
+    return f"{len(names)} stages, one after another: {words.listed(list(names))}"
 
 
 def funnel(material: Material) -> Figure:
@@ -262,22 +277,3 @@ def _funnel_table(material: Material) -> Table:
     ordered = sorted(sums, key=lambda key: (key[0], key[1] != "kept", key[1]))
     rows = [(origin, reason, words.count(sums[origin, reason])) for origin, reason in ordered]
     return Table(("Origin", "Outcome", "Items"), rows, left=(0, 1))
-
-
-def lineage(material: Material) -> Table:
-    """What was made of what."""
-    rows = []
-    for row in material.lineage:
-        inputs: list[tuple[str, Any]] = row["inputs"]
-        rows.append(
-            (
-                row["folder"],
-                row["stage"],
-                row["fingerprint"][:12],
-                ", ".join(f"{stage} {seen[:12]}" for stage, seen in inputs) or words.NOTHING,
-                words.size(row["bytes"]),
-            )
-        )
-    return Table(
-        ("Artifact", "Made by stage", "Fingerprint", "Made of", "Size"), rows, left=(0, 1, 2, 3)
-    )

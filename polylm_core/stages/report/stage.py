@@ -1,18 +1,15 @@
 """The report: what was built from what, how well it does, on one page that opens anywhere.
 
-In: every artifact of a run. Out: `report.html`, which carries its style, its data and the chart
-library with it and may not load anything else (a content security policy sees to that), and
-`model_card.md` for the Hugging Face hub.
+In: every artifact of a run, and the sources' descriptions. Out: `report.html`, which carries its
+style, its data and the chart library with it; `README.md`, the model card of the Hugging Face hub;
+and `data_cards/`, a card a source.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from plotly.offline import get_plotlyjs
 
 from polylm_core.artifacts import (
     BaseModelFolder,
@@ -29,15 +26,38 @@ from polylm_core.artifacts import (
 )
 from polylm_core.languages import get_language
 from polylm_core.stages.base import StageRun
-from polylm_core.stages.report import curves, sections, summary, teaching
+from polylm_core.stages.report import (
+    cards,
+    curves,
+    data_cards,
+    hub,
+    origins,
+    rivals,
+    sections,
+    summary,
+    teaching,
+)
 from polylm_core.stages.report import scores as score_charts
-from polylm_core.stages.report.blocks import Table
 from polylm_core.stages.report.config import ReportConfig
 from polylm_core.stages.report.material import Inputs, Material, read_material
+from polylm_core.stages.report.page import environment, render
+from polylm_core.stages.report.timings import Timings
 from polylm_core.storage import no_space_named
 
 REPORT_FILE = "report.html"
-CARD_FILE = "model_card.md"
+CARD_FILE = "README.md"
+CONTENTS = {
+    "summary": "Summary",
+    "languages": "Languages",
+    "data": "Text",
+    "vocabulary": "Vocabulary",
+    "mixture": "Mixture",
+    "training": "Training",
+    "scores": "Scores",
+    "instructions": "Instructions",
+    "lineage": "Lineage",
+}
+"""The sections of the page by their ids."""
 
 
 def report(
@@ -51,6 +71,7 @@ def report(
     instructions: InstructionSet,
     chat: ChatModelFolder,
     scores: Scores,
+    sources: Path,
     run: StageRun,
 ) -> Report:
     """Write the report; raises ArtifactError when an artifact lacks something or is of another run.
@@ -59,61 +80,50 @@ def report(
     """
     inputs = Inputs(documents, shards, tokenizer, tokens, mixture, base, instructions, chat, scores)
     material = read_material(inputs, run.languages)
-    context = _context(config, material, run.languages)
-    environment = _environment()
-    page = environment.get_template("report.html.j2").render(
-        **context, **_page(config, material, run.languages), plotly_js=get_plotlyjs()
-    )
-    card = environment.get_template("model_card.md.j2").render(**context)
+    shared = _shared(config, material, run.languages)
+    page = page_of(config, material, run.languages)
+    card = environment().get_template("model_card.md.j2").render(**shared)
+    about = data_cards.data_cards(material, documents, sources, run.source_locations)
+    texts = {REPORT_FILE: page, CARD_FILE: card, **about}
     partial = partial_folder(run.out)
-    with no_space_named(partial):
-        (partial / REPORT_FILE).write_text(page, encoding="utf-8")
-        (partial / CARD_FILE).write_text(card, encoding="utf-8")
-    shown = [
-        {"what": row.label, "value": row.value, "note": row.note} for row in context["headlines"]
-    ]
-    run.progress.table("report-summary", shown, "What the run came to")
+    _write(partial, texts)
+    rows = [{"what": each.label, "value": each.value, "note": each.note}
+            for each in shared["headlines"]]  # fmt: skip
+    run.progress.table("report-summary", rows, "What the run came to")
     return run.publish(
         Report,
         partial,
         config,
         inputs={artifact.stage: artifact for artifact in inputs.all()},
-        counts={row.label: row.value for row in context["headlines"]},
+        counts={row.label: row.value for row in shared["headlines"]},
     )
 
 
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("polylm_core.stages.report"),
-        autoescape=lambda name: name is not None and name.endswith(".html.j2"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters["yaml"] = _yaml
-    environment.filters["markdown"] = _markdown
-    return environment
+def _write(folder: Path, texts: Mapping[str, str]) -> None:
+    with no_space_named(folder):
+        for name, text in texts.items():
+            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).write_text(text, encoding="utf-8")
 
 
-def _yaml(value: str) -> str:
-    """A text as a YAML scalar: `no` is Norwegian, not false. JSON is YAML."""
-    return json.dumps(value, ensure_ascii=False)
+def page_of(
+    config: ReportConfig,
+    material: Material,
+    languages: Sequence[str],
+    timings: Timings | None = None,
+) -> str:
+    """The page as HTML; `timings` are those of the execution, which no artifact has."""
+    shown = _shared(config, material, languages) | _page(config, material, languages)
+    title = f"{config.model_name}: report"
+    return render("report.html.j2", title, CONTENTS, shown | {"timings": timings})
 
 
-def _markdown(table: Table) -> str:
-    """A table in Markdown, words to the left and figures to the right."""
-    marks = [":--" if column in table.left else "--:" for column in range(len(table.head))]
-    return "\n".join(f"| {' | '.join(row)} |" for row in (table.head, marks, *table.rows))
-
-
-def _context(config: ReportConfig, material: Material, languages: Sequence[str]) -> dict[str, Any]:
+def _shared(config: ReportConfig, material: Material, languages: Sequence[str]) -> dict[str, Any]:
     """What the page and the card share."""
-    registered = [get_language(code) for code in languages]
     return {
         "config": config,
-        "languages": registered,
-        "hub_languages": list(dict.fromkeys(row.bcp47.split("-")[0] for row in registered)),
+        "metadata": hub.model_metadata(config, material, languages),
+        "languages": [get_language(code) for code in languages],
         "context_tokens": material.context_tokens,
         "repetition_penalty": material.repetition_penalty,
         "headlines": summary.headlines(material, languages),
@@ -124,13 +134,17 @@ def _context(config: ReportConfig, material: Material, languages: Sequence[str])
         "answers": score_charts.answers(material, languages),
         "choice": score_charts.choice(material, languages),
         "translation": score_charts.translation(material, languages),
-        "lineage": sections.lineage(material),
+        "benchmarks": score_charts.benchmarks(material),
+        "lineage": origins.table(material.lineage),
     }
 
 
 def _page(config: ReportConfig, material: Material, languages: Sequence[str]) -> dict[str, Any]:
     """What only the page shows."""
     return {
+        "is_trained": material.is_trained,
+        "overview": cards.overview(material, languages),
+        "cards": cards.cards(material, languages, config.samples_per_language),
         "attrition": sections.attrition(material, languages),
         "pairs": sections.pairs(material, languages),
         "parity": sections.parity(material, languages),
@@ -139,8 +153,14 @@ def _page(config: ReportConfig, material: Material, languages: Sequence[str]) ->
         "loss": curves.loss(material),
         "learning_rate": curves.learning_rate(material),
         "bits_over_steps": curves.bits_over_steps(material, languages),
+        "beside_published": rivals.beside_published(material),
+        "orientation": rivals.orientation(),
+        "rated": score_charts.rated(material),
+        "contamination": score_charts.contamination(material),
+        "confusions": score_charts.confusions(material),
+        "why_they_differ": score_charts.why_they_differ(material),
         "funnel": sections.funnel(material),
         "rounds": teaching.rounds(material),
         "checks": teaching.checks(material),
-        "samples": summary.samples(material, languages, config.samples_per_language),
+        "origins": origins.origins(material.lineage),
     }

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from polylm_core.languages import get_language
-from polylm_core.stages.report import words
-from polylm_core.stages.report.blocks import ALL_LANGUAGES, overall, score_rows
+from polylm_core.stages.report import metrics, words
+from polylm_core.stages.report.blocks import ALL_LANGUAGES, DIRECTIONS, overall, score_rows
 from polylm_core.stages.report.config import ReportConfig
-from polylm_core.stages.report.material import Material, Row
-from polylm_core.stages.report.scores import ABOVE, choice_verdict
+from polylm_core.stages.report.material import Material
+from polylm_core.stages.report.reading import Row
+
+ABOVE = "above chance"
 
 MAX_SAMPLE_CHARACTERS = 300
 
@@ -31,6 +32,8 @@ class Sample:
     language: str
     """English name of the language asked for."""
     tag: str
+    direction: str
+    """In which the language asked for is written."""
     prompt_tag: str
     prompt: str
     answer: str
@@ -67,7 +70,7 @@ def headlines(material: Material, languages: Sequence[str]) -> list[Headline]:
         Headline(
             f"{100 * choice['value']:.0f} %",
             "right translation of four",
-            f"chance is {100 * choice['baseline']:.0f} %: {choice_verdict(choice)}",
+            f"chance is {100 * choice['baseline']:.0f} %: {metrics.verdict(choice)}",
         ),
         *_language_headline(material),
         Headline(
@@ -88,76 +91,69 @@ def _language_headline(material: Material) -> list[Headline]:
     return [Headline(share, "answers in the language asked for", interval)]
 
 
-def _origin(material: Material, config: ReportConfig) -> str:
-    """Where the base model is from."""
-    if not material.is_trained:
-        return "Its base model is another's, taken as it is"
-    text = sum(row["bytes"] for row in material.kept)
-    tokens = sum(row["tokens"] for row in material.mixture)
-    return (
-        f"It was trained from scratch on {words.short_count(tokens)} tokens drawn from "
-        f"{words.size(text)} of {config.domain}"
-    )
-
-
-def _adapter(material: Material) -> str:
-    return "" if material.adapter is None else f"; scored with its adapter {material.adapter}"
-
-
 def findings(material: Material, languages: Sequence[str], config: ReportConfig) -> list[str]:
-    """What was done and what came of it, in sentences."""
+    """Five sentences: what it is, what it learned, what it can and cannot do, how far to trust."""
     sentences = [
-        f"{config.model_name} is a language model of {words.short_count(material.parameters)} "
-        f"parameters for {len(languages)} languages. {_origin(material, config)}, "
-        f"then tuned to follow instructions{_adapter(material)}.",
-        _compression(material, languages),
-        _choice(material, languages),
-        _translation(material),
+        _what(material, languages, config),
+        _learned(material, languages),
+        _translates(material, languages),
         _answers(material),
+        _limits(material),
     ]
     return [words.unbroken(sentence) for sentence in sentences]
 
 
-def _compression(material: Material, languages: Sequence[str]) -> str:
+def _what(material: Material, languages: Sequence[str], config: ReportConfig) -> str:
+    adapter = "" if material.adapter is None else f"; scored with its adapter {material.adapter}"
+    text = sum(row["bytes"] for row in material.kept)
+    tokens = sum(row["tokens"] for row in material.mixture)
+    origin = (
+        f"trained from scratch on {words.short_count(tokens)} tokens drawn from "
+        f"{words.size(text)} of {config.domain}"
+        if material.is_trained
+        else "made from another's base model, taken as it is"
+    )
+    return (
+        f"{config.model_name} is a language model of {words.short_count(material.parameters)} "
+        f"parameters for {len(languages)} languages, {origin}, then tuned to follow "
+        f"instructions{adapter}."
+    )
+
+
+def _learned(material: Material, languages: Sequence[str]) -> str:
     gains = score_rows(material, "bits_per_byte", "gain_over_unigram_percent", "base")
     ordered = sorted((gains[code]["value"], code) for code in languages if code in gains)
-    mean = gains[""]["value"]
+    mean = gains[ALL_LANGUAGES]["value"]
     (worst, last), (best, first) = ordered[0], ordered[-1]
+    if gains[last]["low"] <= 0:
+        return f"In {words.name(last)} it predicts unseen text no better than a count of tokens."
     return (
-        f"It has learned more than which tokens are frequent: unseen text takes it {mean:.0f} % "
-        f"fewer bits than a count of tokens does, from {worst:.0f} % in {words.name(last)} to "
-        f"{best:.0f} % in {words.name(first)}."
-        if gains[last]["low"] > 0
-        else f"In {words.name(last)} it predicts unseen text no better than a count of tokens."
+        f"It has learned how its languages go on: unseen text takes it {mean:.0f} % fewer bits "
+        f"than knowing only how frequent each token is, from {worst:.0f} % in {words.name(last)} "
+        f"to {best:.0f} % in {words.name(first)}."
     )
 
 
-def _choice(material: Material, languages: Sequence[str]) -> str:
+def _translates(material: Material, languages: Sequence[str]) -> str:
     rows = score_rows(material, "translation_choice", "acc_norm", "base")
-    above = [code for code in languages if code in rows and choice_verdict(rows[code]) == ABOVE]
     pooled = overall(material, "translation_choice", "acc_norm", "base")
-    own = f" ({words.listed([words.name(code) for code in above])})" if 0 < len(above) <= 6 else ""
-    return (
-        f"Asked for the translation of an English sentence among four, it is right in "
-        f"{100 * pooled['value']:.0f} % (95 % interval {words.interval(pooled, 0, 100)} %, "
-        f"chance {100 * pooled['baseline']:.0f} %), which is {choice_verdict(pooled)}; taken "
-        f"alone, {len(above)} of {len(rows) - 1} languages are above chance{own}."
-    )
-
-
-def _translation(material: Material) -> str:
-    out = overall(material, "translation", "chrf_from_english", "chat")
-    into = overall(material, "translation", "chrf_into_english", "chat")
-    parts = [
-        f"chrF {row['value']:.0f} {label}, where leaving the sentence untouched has "
-        f"{row['baseline']:.0f}"
-        for label, row in (("from English", out), ("into English", into))
+    above = sum(code in rows and metrics.verdict(rows[code]) == ABOVE for code in languages)
+    written = [
+        (label, overall(material, "translation", f"chrf_{direction}", "chat"))
+        for direction, label in DIRECTIONS.items()
     ]
-    better = [row["low"] > row["baseline"] for row in (out, into)]
-    verdict = {2: "better", 1: "better in one direction only"}.get(sum(better), "no better")
+    better = [label for label, row in written if row["low"] > row["baseline"]]
+    verdict = {
+        0: "no better than leaving the sentence as it is, so it does not translate",
+        1: f"better than leaving the sentence as it is {words.listed(better)} only",
+        2: "better than leaving the sentence as it is",
+    }[len(better)]
     return (
-        f"Its translations are {verdict} than no translation: {words.listed(parts)} "
-        "(100 is the reference itself)."
+        f"Shown four sentences, it picks the translation of an English one in "
+        f"{100 * pooled['value']:.0f} % (chance {100 * pooled['baseline']:.0f} %), which is "
+        f"{metrics.verdict(pooled)} over all languages and above it in "
+        f"{above or 'none'} of {len(rows) - 1} taken alone; what it writes as a "
+        f"translation is {verdict}."
     )
 
 
@@ -165,13 +161,26 @@ def _answers(material: Material) -> str:
     right = score_rows(material, "answers", "in_language_share", "chat").get(ALL_LANGUAGES)
     stopped = overall(material, "answers", "stopped_share", "chat")
     same = overall(material, "answers", "identical_share", "chat")
-    length = overall(material, "answers", "median_answer_tokens", "chat")
     in_language = f"{100 * right['value']:.0f} % are in the language asked for, " if right else ""
     return (
-        f"Of {words.count(stopped['items'])} answers, {in_language}"
-        f"{100 * stopped['value']:.0f} % end by themselves and "
-        f"{100 * same['value']:.0f} % repeat another one; half have {length['value']:.0f} tokens "
-        "or more. Whether they are true was not measured."
+        f"Of {words.count(stopped['items'])} answers to instructions it had not seen, "
+        f"{in_language}{100 * stopped['value']:.0f} % end by themselves and "
+        f"{100 * same['value']:.0f} % only repeat another answer."
+    )
+
+
+def _limits(material: Material) -> str:
+    """How far the figures reach."""
+    bits = score_rows(material, "bits_per_byte", "bits_per_byte", "base")
+    choice = score_rows(material, "translation_choice", "acc_norm", "base")
+    fewest = [
+        min(row["items"] for code, row in rows.items() if code != ALL_LANGUAGES)
+        for rows in (bits, choice)
+        if len(rows) > 1
+    ]
+    return (
+        f"These tests are small, with as few as {words.count(min(fewest))} items in a language, so "
+        "mind the intervals; and whether its answers are true, safe or fair was not tested at all."
     )
 
 
@@ -195,8 +204,9 @@ def _sample(row: Row) -> Sample:
     }[row["in_language"]]
     return Sample(
         language=words.name(row["language"]),
-        tag=get_language(row["language"]).bcp47,
-        prompt_tag=get_language(row["prompt_language"]).bcp47,
+        tag=words.tag(row["language"]),
+        direction=words.direction(row["language"]),
+        prompt_tag=words.tag(row["prompt_language"]),
         prompt=_shortened(row["prompt"]),
         answer=_shortened(row["answer"]),
         reference=_shortened(row["reference"]),

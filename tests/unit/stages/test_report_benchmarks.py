@@ -1,0 +1,88 @@
+"""Scores of published sets, of a judge and of contamination find their tables."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from polylm_core.languages import POLYLM_LANGUAGES
+from polylm_core.published import published_for
+from polylm_core.stages.report.material import Material, read_material
+from polylm_core.stages.report.rivals import beside_published, orientation
+from polylm_core.stages.report.scores import benchmarks, contamination, rated
+from polylm_core.stages.report.stage import page_of
+from tests.unit.stages.report_inputs import CONFIG, make_inputs
+
+NONE = {"low": None, "high": None, "baseline": None, "items": 500}
+
+
+def row(suite: str, metric: str, language: str, value: float, **more: Any) -> dict[str, Any]:
+    score = {"suite": suite, "metric": metric, "language": language, "value": value}
+    return {"model": "base", **NONE, **score, **more}
+
+
+XCOPA = [
+    row("xcopa", "acc", code, value, low=value - 0.05, high=value + 0.05, baseline=0.5)
+    for code, value in (("ind_Latn", 0.52), ("vie_Latn", 0.58))
+]
+FURTHER = [
+    row("judge", "rating", "", 3.25, model="chat"),
+    row("judge", "rating_coding", "", 2.0, model="chat"),
+    row("contamination", "xcopa_share", "vie_Latn", 0.012),
+    row("ours_alone", "acc", "deu_Latn", 0.25),
+]
+
+
+@pytest.fixture(scope="module")
+def material(tmp_path_factory: pytest.TempPathFactory) -> Material:
+    return read_material(make_inputs(tmp_path_factory.mktemp("inputs")), POLYLM_LANGUAGES)
+
+
+@pytest.fixture
+def scored(material: Material) -> Material:
+    return replace(material, scores=[*material.scores, *XCOPA, *FURTHER])
+
+
+def test_a_set_is_told_above_or_not_above_chance(scored: Material) -> None:
+    table = benchmarks(scored)
+    assert table is not None
+    by_language = {cells[1]: cells for cells in table.rows if cells[0] == "xcopa"}
+    assert by_language["Indonesian"][4] == "52.0 %"
+    assert by_language["Indonesian"][7] == "not above chance"
+    assert by_language["Vietnamese"][7] == "above chance"
+
+
+def test_ours_stands_in_one_row_with_what_the_papers_have(scored: Material) -> None:
+    beside = beside_published(scored)
+    assert beside is not None
+    assert {cells[0] for cells in beside.table.rows} == {"xcopa"}, "what no paper has is left out"
+    cells = dict(zip(beside.table.head, beside.table.rows[0], strict=True))
+    assert cells["This run, base model"] == "52.0 % (47.0 to 57.0)"
+    for published in published_for("xcopa", "ind_Latn"):
+        assert cells[published.model] == f"{published.value:.1f} %"
+        assert f"{published.model}: {published.source}" in beside.sources
+
+
+def test_without_a_published_set_only_orientation_is_left(material: Material) -> None:
+    assert beside_published(material) is None
+    models = {cells[1] for cells in orientation().rows}
+    assert {"PolyLM-13B (base)", "LLaMA-13B (base)"} <= models
+    page = page_of(CONFIG, material, POLYLM_LANGUAGES)
+    assert "None of these is this model, and none was run here." in page
+    assert "Beside the papers" not in page
+
+
+def test_a_judge_and_contamination_have_tables_of_their_own(
+    scored: Material, material: Material
+) -> None:
+    ratings, found = rated(scored), contamination(scored)
+    assert ratings is not None
+    assert [cells[1:3] for cells in ratings.rows] == [("rating", "3.25"), ("rating coding", "2.00")]
+    assert found is not None
+    assert found.rows == [("xcopa", "Vietnamese", "1.2 %", "500")]
+    assert (rated(material), contamination(material)) == (None, None)
+    page = page_of(CONFIG, scored, POLYLM_LANGUAGES)
+    assert "Rated by a judge" in page
+    assert "Contamination" in page
