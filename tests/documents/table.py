@@ -21,6 +21,7 @@ FILLED: Mapping[str, str] = {
     "PROFILE": "32x8-a100",
     "P": "32x8-a100",
     "OWNER/NAME": "me/my-lm",
+    "OTHER": ".",  # a run and itself
     "12000": "12",  # a step that the tiny recipe has
 }
 PLACEHOLDER = re.compile(rf"(?<=[ =])(?:{'|'.join(map(re.escape, FILLED))})(?= |$)", re.MULTILINE)
@@ -83,6 +84,11 @@ TABLE: Mapping[str, Entry] = {
         "python -m benchmarks.bayling2 --help",
         is_slow=True,
     ),
+    ". .venv/bin/activate ⏎ polylm init ../my-lm --text swh_Latn=~/news.txt "
+    "--text swh_Latn=~/stories.txt --license CC-BY-SA-4.0": Entry(
+        "tests/integration/test_own_project.py makes a project and runs it", "polylm init --help"
+    ),
+    "polylm judgements FOLDER": Entry(HELP, "polylm judgements --help"),
     "polylm doctor": Entry("the sources of the tiny recipe are there", is_slow=True),
     ". .venv/bin/activate ⏎ transformers serve data/08_chat --port 8000": Entry(
         "serves until it is ended: tests/integration/test_serve.py starts, asks and ends it",
