@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from benchmarks.allocations import Allocations
 from polylm_core.training import loss as losses
+from polylm_core.training import shares
 from polylm_core.training.batch import isolate
 from polylm_core.training.dataset import IGNORED_TARGET
 from polylm_core.training.job import ModelShape
@@ -108,7 +109,7 @@ def test_float32_differs_by_its_rounding_only_whatever_the_chunk(
 def test_bfloat16_has_at_most_three_times_the_error_of_one_sum(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(losses, "CHUNK_BYTES", 1)  # as at a vocabulary that exceeds it
+    monkeypatch.setattr(shares, "CHUNK_BYTES", 1)  # as at a vocabulary that exceeds it
     head, exact = make_head(500, torch.bfloat16), make_head(500, torch.float64)
     exact.weight.data = head.weight.detach().double()
     frequency = 1 / torch.arange(1.0, 501)  # Zipf's: most gradient goes to few rows
@@ -209,7 +210,7 @@ def test_a_chunk_is_a_tenth_or_small(positions: int, itemsize: int) -> None:
     for vocab_size in (50, 8_000, LARGE_VOCAB):
         chunk = chunk_positions(positions, vocab_size, itemsize)
         assert chunk >= 1
-        assert chunk <= positions / 10 or chunk * vocab_size * itemsize <= losses.CHUNK_BYTES
+        assert chunk <= positions / 10 or chunk * vocab_size * itemsize <= shares.CHUNK_BYTES
     assert chunk_positions(2048, 8_000, 4) == 256
 
 
