@@ -77,11 +77,14 @@ class Engine(HFLM):  # type: ignore[misc]
             self._cut += len(window) < len(whole)
             inputs.append(tuple(window[:-1]))
             targets.append(continuation)
-        total = torch.zeros(len(inputs), dtype=torch.float64)
+        total = torch.zeros(len(inputs))
         greedy = torch.ones(len(inputs), dtype=torch.bool)
         for batch in batches(grow_trees(inputs), TOKENS_AT_ONCE[self.device.type]):
             numbers, values, hits = self._score(batch, targets)
-            total.index_add_(0, numbers, values)
+            # In float32 and in the order of the tokens, as the harness adds them up.
+            one, counts = numbers.unique(return_counts=True)
+            parts = values[numbers.argsort(stable=True)].split(counts.tolist())
+            total[one] = torch.stack([part.sum() for part in parts])
             greedy[numbers[~hits]] = False
         return list(zip(total.tolist(), greedy.tolist(), strict=True))
 
@@ -89,7 +92,7 @@ class Engine(HFLM):  # type: ignore[misc]
     def _score(
         self, batch: Sequence[Tree], targets: Sequence[Sequence[int]]
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Number of the sequence, log-probability (float64) and hit of each scored token."""
+        """Number of the sequence, log-probability and hit of each scored token."""
         hidden_ND = self._hidden(batch)
         width = len(batch[0])
         scored = [
@@ -113,7 +116,7 @@ class Engine(HFLM):  # type: ignore[misc]
             of = (index[here] - first).to(self.device)
             values.append(log_SV[of, chosen])
             hits.append(log_SV.argmax(-1)[of] == chosen)
-        return numbers, torch.cat(values).double().cpu(), torch.cat(hits).cpu()
+        return numbers, torch.cat(values).cpu(), torch.cat(hits).cpu()
 
     def _hidden(self, batch: Sequence[Tree]) -> torch.Tensor:
         """Last hidden states of the trees' tokens, shape (trees times widest, hidden)."""
