@@ -171,16 +171,10 @@ def _answers(material: Material) -> str:
 
 def _limits(material: Material) -> str:
     """How far the figures reach."""
-    bits = score_rows(material, "bits_per_byte", "bits_per_byte", "base")
-    choice = score_rows(material, "translation_choice", "acc_norm", "base")
-    fewest = [
-        min(row["items"] for code, row in rows.items() if code != ALL_LANGUAGES)
-        for rows in (bits, choice)
-        if len(rows) > 1
-    ]
+    fewest = min(row["items"] for row in material.scores if row["language"] != ALL_LANGUAGES)
     return (
-        f"These tests are small, with as few as {words.count(min(fewest))} items in a language, so "
-        "mind the intervals; and whether its answers are true, safe or fair was not tested at all."
+        f"The smallest of these tests has {words.count(fewest)} items in a language, so mind the "
+        "intervals; and whether its answers are true, safe or fair was not tested at all."
     )
 
 

@@ -141,6 +141,14 @@ def test_the_reader_is_warned_of_the_domain(made: Report, page: str) -> None:
         assert CONFIG.domain_warning in text
 
 
+def test_the_summary_is_five_sentences_that_end_with_their_limits(page: str) -> None:
+    told = page.split('<ol class="findings"')[1].split("</ol>")[0]
+    sentences = re.findall(r"<li>(.*?)</li>", told, re.DOTALL)
+    assert len(sentences) == 5
+    assert "12 items in a language" in sentences[-1]
+    assert "was not tested at all" in sentences[-1]
+
+
 def test_an_accuracy_whose_interval_holds_chance_is_called_so(page: str) -> None:
     assert re.search(r'<td class="words">not above chance</td>', page)
     assert re.search(r'<td class="words">above chance</td>', page)
