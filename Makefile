@@ -54,11 +54,14 @@ ui: $(INSTALLED) ## start the Prefect server of this checkout, if it is not runn
 stop: ## end the Prefect server and the private Ray of this checkout
 	@if [ -x $(BIN)/python ]; then $(BIN)/python -m flows.stop; fi
 
+# Integration tests take both cores and have servers of their own: one after the other.
 test: $(INSTALLED) ## the test suite
-	@$(IN_VENV) python -m pytest
+	@$(IN_VENV) python -m pytest -n 2 --dist loadfile -m 'not integration and not slow'
+	@$(IN_VENV) python -m pytest -m 'integration and not slow'
 
 test-all: $(INSTALLED) ## the test suite with the long proofs
-	@$(IN_VENV) python -m pytest -m ''
+	@$(IN_VENV) python -m pytest -n 2 --dist loadfile -m 'not integration'
+	@$(IN_VENV) python -m pytest -m integration
 
 check: $(INSTALLED) ## lint, format, types, imports
 	@$(BIN)/ruff check

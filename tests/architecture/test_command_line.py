@@ -91,4 +91,4 @@ def test_a_shell_completes_commands_recipes_and_profiles() -> None:
     assert completed("polylm pl") == ["plan"]
     assert completed("polylm plan recipes/polylm-13") == ["recipes/polylm-13b.yaml"]
     assert completed("polylm plan --profile lap") == ["laptop", "laptop-unsharded"]
-    assert "bash" in answered("--show-completion", "bash")[0]
+    assert "complete -o" in answered(_POLYLM_COMPLETE="source_bash")[0]

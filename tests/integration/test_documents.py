@@ -72,7 +72,7 @@ def tour(clone: Clone, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tou
             "PREFECT_SERVER_API_PORT": str(free_port()),
             "PREFECT_HOME": str(root / ".prefect"),
             "PYTHONPATH": str(root),
-            "PYTEST_ADDOPTS": "tests/unit/test_rounding.py -p no:cacheprovider",
+            "PYTEST_ADDOPTS": "tests/unit/test_rounding.py tests/integration/test_megatron.py",
             "HF_ENDPOINT": hub.url,
             "HF_TOKEN": hub.token,
             "HF_HUB_DISABLE_XET": "1",
