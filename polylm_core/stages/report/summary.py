@@ -12,6 +12,8 @@ from polylm_core.stages.report.material import Material
 from polylm_core.stages.report.reading import Row
 
 ABOVE = "above chance"
+TOLD = ("answers", "bits_per_byte", "translation", "translation_choice")
+"""The suites that the sentences are about."""
 
 MAX_SAMPLE_CHARACTERS = 300
 
@@ -170,10 +172,15 @@ def _answers(material: Material) -> str:
 
 
 def _limits(material: Material) -> str:
-    """How far the figures reach."""
-    fewest = min(row["items"] for row in material.scores if row["language"] != ALL_LANGUAGES)
+    """How far the figures of the sentences before reach."""
+    fewest = min(
+        row["items"]
+        for row in material.scores
+        if row["language"] != ALL_LANGUAGES and row["suite"] in TOLD
+    )
+    noun = "item" if fewest == 1 else "items"
     return (
-        f"The smallest of these tests has {words.count(fewest)} items in a language, so mind the "
+        f"The smallest of these tests has {words.count(fewest)} {noun} in a language, so mind the "
         "intervals; and whether its answers are true, safe or fair was not tested at all."
     )
 
