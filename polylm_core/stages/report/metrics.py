@@ -8,7 +8,7 @@ from typing import Any
 
 from polylm_core.stages.report import words
 
-JUDGE, CONTAMINATION = "judge", "contamination"
+JUDGE, CONTAMINATION, CONFUSION = "judge", "contamination", "language_confusion"
 SUITES = {
     "bits_per_byte": "Predicting unseen text",
     "translation": "Translating",
@@ -16,6 +16,7 @@ SUITES = {
     "answers": "Answering instructions",
     JUDGE: "Rated by a judge",
     CONTAMINATION: "Evaluation items found in the training text",
+    CONFUSION: "Keeping to the language asked for",
 }
 """The suites that have sections of their own; any other is shown as a benchmark."""
 
@@ -62,8 +63,20 @@ KNOWN = {
     "in_language_share": _share("in the language asked for", judged=False),
     "stopped_share": _share("ended by itself", judged=False),
     "identical_share": _share("repeats another answer", judged=False, lower_is_better=True),
-    "line_pass_rate": _share("lines in the language asked for", judged=False),
-    "word_pass_rate": _share("words in its script", judged=False),
+    **{
+        f"{rate}_pass_rate_{outputs}": _share(f"{what} {where}", judged=False)
+        for rate, what in (
+            ("line", "every line in the language asked for,"),
+            ("word", "no English word where every line is right,"),
+        )
+        for outputs, where in (
+            ("answers", "in answers"),
+            ("from_english", "in translations from English"),
+            ("into_english", "in translations into English"),
+        )
+    },
+    "answers_share": _share("held-out answers found in the training text", judged=False),
+    "translation_share": _share("held-out pairs found in the training text", judged=False),
     "unrated_share": _share("answers the judge did not rate", judged=False),
     "median_answer_tokens": Metric("median tokens of an answer", digits=1, judged=False),
 }

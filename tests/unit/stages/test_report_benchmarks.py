@@ -11,7 +11,12 @@ from polylm_core.languages import POLYLM_LANGUAGES
 from polylm_core.published import published_for
 from polylm_core.stages.report.material import Material, read_material
 from polylm_core.stages.report.rivals import beside_published, orientation
-from polylm_core.stages.report.scores import benchmarks, contamination, rated
+from polylm_core.stages.report.score_tables import (
+    benchmarks,
+    confusion_rates,
+    contamination,
+    rated,
+)
 from polylm_core.stages.report.stage import page_of
 from tests.unit.stages.report_inputs import CONFIG, make_inputs
 
@@ -31,6 +36,8 @@ FURTHER = [
     row("judge", "rating", "", 3.25, model="chat"),
     row("judge", "rating_coding", "", 2.0, model="chat"),
     row("contamination", "xcopa_share", "vie_Latn", 0.012),
+    row("language_confusion", "line_pass_rate_answers", "", 0.75, low=0.6, high=0.85),
+    row("language_confusion", "line_pass_rate_answers", "vie_Latn", 0.5, low=0.2, high=0.8),
     row("ours_alone", "acc", "deu_Latn", 0.25),
 ]
 
@@ -81,8 +88,19 @@ def test_a_judge_and_contamination_have_tables_of_their_own(
     assert ratings is not None
     assert [cells[1:3] for cells in ratings.rows] == [("rating", "3.25"), ("rating coding", "2.00")]
     assert found is not None
-    assert found.rows == [("xcopa", "Vietnamese", "1.2 %", "500")]
+    assert found.rows == [("xcopa", "Vietnamese", "base model", "1.2 %", "500")]
     assert (rated(material), contamination(material)) == (None, None)
     page = page_of(CONFIG, scored, POLYLM_LANGUAGES)
     assert "Rated by a judge" in page
     assert "Contamination" in page
+
+
+def test_how_far_outputs_keep_to_their_language_is_told_in_words(scored: Material) -> None:
+    rates = confusion_rates(scored)
+    assert rates is not None
+    told = "every line in the language asked for, in answers"
+    assert rates.rows == [(told, "75.0 %", "60.0 to 85.0", "500")]
+    assert all(cells[0] != "language_confusion" for cells in benchmarks(scored).rows)
+    page = page_of(CONFIG, scored, POLYLM_LANGUAGES)
+    assert "Line and word pass rates" in page
+    assert "line_pass_rate" not in page
