@@ -22,6 +22,7 @@ FILLED: Mapping[str, str] = {
     "P": "32x8-a100",
     "OWNER/NAME": "me/my-lm",
     "OTHER": ".",  # a run and itself
+    "STAGE": "mix",
     "12000": "12",  # a step that the tiny recipe has
 }
 PLACEHOLDER = re.compile(rf"(?<=[ =])(?:{'|'.join(map(re.escape, FILLED))})(?= |$)", re.MULTILINE)
@@ -87,6 +88,10 @@ TABLE: Mapping[str, Entry] = {
     ". .venv/bin/activate ⏎ polylm init ../my-lm --text swh_Latn=~/news.txt "
     "--text swh_Latn=~/stories.txt --license CC-BY-SA-4.0": Entry(
         "tests/integration/test_own_project.py makes a project and runs it", "polylm init --help"
+    ),
+    "polylm recipes use R": Entry(
+        "the tiny recipe is in no commit, and what comes after it needs it",
+        "cp params.yaml kept.yaml; polylm recipes use R --replace; mv kept.yaml params.yaml",
     ),
     "polylm judgements FOLDER": Entry(HELP, "polylm judgements --help"),
     "polylm doctor": Entry("the sources of the tiny recipe are there", is_slow=True),
