@@ -38,6 +38,12 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:
         """Keep the terminal clean."""
 
+    def do_GET(self) -> None:
+        name = self.path.split("?")[0].removeprefix("/api/models/")
+        asked = self.taken.created.get(name)
+        private = asked is not None and asked.get("visibility") == "private"
+        self._answer(404 if asked is None else 200, {"id": name, "private": private})
+
     def do_PUT(self) -> None:
         content = self._body()
         self.taken.large[hashlib.sha256(content).hexdigest()] = content
@@ -51,8 +57,9 @@ class _Handler(BaseHTTPRequestHandler):
         elif path == "/api/repos/create":
             asked = json.loads(body)
             name = f"{asked['organization']}/{asked['name']}"
-            self.taken.created[name] = asked
-            self._answer(200, {"url": f"{self.taken.url}/{name}", "name": name, "id": name})
+            status = 409 if name in self.taken.created else 200
+            self.taken.created.setdefault(name, asked)
+            self._answer(status, {"url": f"{self.taken.url}/{name}", "name": name, "id": name})
         elif path == "/api/validate-yaml":
             self._answer(200, {"errors": [], "warnings": []})
         elif "/preupload/" in path:

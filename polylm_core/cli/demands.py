@@ -13,6 +13,7 @@ from polylm_core.cli.planning.phases import phases_of
 from polylm_core.cli.planning.request import Request
 from polylm_core.cli.surroundings import Check
 from polylm_core.params import Params
+from polylm_core.pipeline import RUNS, STAGES
 from polylm_core.settings import Profile
 
 
@@ -66,7 +67,9 @@ def disk(request: Request, root: Path) -> Check:
         + text
     )
     found = f"{size(free)} free, the recipe writes {size(needed)}"
-    if needed <= free:
+    # What is there already is part of it: then nobody knows how much is to come.
+    begun = any((root / stage.out).exists() for stage in STAGES.values()) or (root / RUNS).exists()
+    if needed <= free or begun:
         return Check("disk", found)
     problem = (
         f"{size(free)} free on the disk of {root.resolve()}, the recipe writes about "
@@ -92,6 +95,15 @@ def locations(params: Params, profile: Profile) -> Iterator[Check]:
                 "the profile"
             )
             yield Check(f"source {name}", "is not there", problem)
+    asked = params.evaluate.benchmarks
+    for name in () if asked is None else sorted(asked.sets):
+        place = profile.benchmark_locations.get(name)
+        if place is not None and not Path(place).expanduser().is_dir():
+            problem = (
+                f"benchmark_locations.{name}: {place} is no folder; put the set there, or correct "
+                "the profile"
+            )
+            yield Check(f"benchmark {name}", "is not there", problem)
     if unused:
         told = f"{len(unused)} that the recipe does not have, the first {unused[0]}"
         yield Check("source_locations", told)

@@ -14,8 +14,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from polylm_core.cli import history
 from polylm_core.errors import MachineError, ParamsError, Problem
 
@@ -55,7 +53,7 @@ def answer(root: Path, stage: str) -> Row:
 def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
-    return yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    return history.read(path.read_bytes()) or {}
 
 
 def _dvc_status(root: Path, stage: str) -> dict[str, list[Any]]:

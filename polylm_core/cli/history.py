@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import yaml
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 MAX_COMMITS = 300
 """Further back nobody looks; what is older is told as such."""
@@ -38,11 +39,16 @@ def since_value(root: Path, path: str, keys: tuple[str, ...], old: Any) -> str:
 
     def was(content: bytes) -> bool:
         try:
-            return bool(value_of(yaml.safe_load(content), keys) == old)
-        except yaml.YAMLError:  # a version that nobody could run
+            return bool(value_of(read(content), keys) == old)
+        except YAMLError:  # a version that nobody could run
             return False
 
     return since(root, path, was)
+
+
+def read(content: bytes) -> Any:
+    """Read YAML as DVC does (1.2): in `dvc.lock` a small float is `6e-05`, in 1.1 a text."""
+    return YAML(typ="safe").load(content)
 
 
 def value_of(content: Any, keys: tuple[str, ...]) -> Any:

@@ -131,7 +131,15 @@ def _fill(folder: Path, project: Project, commit: str) -> None:
     for pairs in project.pairs:
         _copy([pairs.file], folder / SOURCES / pairs.source)
     recipe = folder / "params.yaml"
-    recipe.write_text(recipe_text(recipe, project), encoding="utf-8")
+    try:
+        text = recipe_text(recipe, project)
+    except (KeyError, TypeError) as error:
+        message = (
+            f"has no {error}, so it is not the default recipe, which a project's is made from; "
+            "commit that one as params.yaml first"
+        )
+        raise ParamsError(f"params.yaml of {commit}", [Problem("(top level)", message)]) from error
+    recipe.write_text(text, encoding="utf-8")
     (folder / "dvc.lock").unlink(missing_ok=True)
     text = README.format(name=project.name, languages=", ".join(project.languages), commit=commit)
     (folder / "README.md").write_text(text, encoding="utf-8")

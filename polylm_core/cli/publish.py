@@ -18,7 +18,6 @@ from polylm_core.artifacts import (
     BaseModelFolder,
     ChatModelFolder,
     DocumentSet,
-    InstructionSet,
     Report,
 )
 from polylm_core.errors import ArtifactError, MachineError, ParamsError, Problem
@@ -56,6 +55,9 @@ def release_of(repository: str, model: Path, root: Path) -> Release:
     report = _load(Report, root / STAGES["report"].out, problems)
     files = {} if artifact is None else dict(_model_files(artifact, problems))
     license = "unknown"
+    if artifact is not None and artifact.stage != "finetune":
+        message = "is no chat model, and the card is about the chat model; name data/08_chat"
+        problems.append(Problem(str(model), message))
     if artifact is not None and report is not None:
         if report.manifest.inputs.get(artifact.stage) != artifact.fingerprint:
             message = f"is about another model than {model}; run `dvc repro report`"
@@ -134,8 +136,9 @@ def _stated_licenses(root: Path) -> Iterator[tuple[str, str]]:
     documents = DocumentSet.open(root / STAGES["ingest"].out)
     for source, value in documents.counts.get("licenses", {}).items():
         yield f"ingest.sources.{source}", str(value or "")
-    params = InstructionSet.open(root / STAGES["instruct"].out).manifest.params
-    yield from _licenses_in(params, "instruct")
+    for stage in ("pretrain", "instruct"):
+        params = STAGES[stage].artifact.open(root / STAGES[stage].out).manifest.params
+        yield from _licenses_in(params, stage)
 
 
 def _licenses_in(value: Any, place: str) -> Iterator[tuple[str, str]]:
@@ -181,6 +184,11 @@ def send(release: Release, *, private: bool) -> str:
     hub = HfApi(endpoint=endpoint())
     try:
         hub.create_repo(release.repository, private=private, exist_ok=True)
+        if private and not hub.repo_info(release.repository).private:
+            raise MachineError(
+                f"{release.repository} is there already and public: make it private on the hub, or "
+                "name another; nothing was sent"
+            )
         sent = hub.create_commit(
             release.repository,
             [

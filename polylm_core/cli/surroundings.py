@@ -76,6 +76,8 @@ def prefect(ui: str) -> Check:
     try:
         with urllib.request.urlopen(f"{given.rstrip('/')}/health", timeout=ANSWER_SECONDS):
             return Check("Prefect", f"{given} answers")
+    except urllib.error.HTTPError as error:  # it asks for credentials, which Prefect has
+        return Check("Prefect", f"{given} answers with status {error.code}")
     except (urllib.error.URLError, OSError, ValueError) as error:
         mend = "start that server, correct PREFECT_API_URL, or unset it for one of this checkout"
         return Check("Prefect", f"{given} does not answer", f"{given}: {error}; {mend}")
@@ -86,6 +88,8 @@ def ray(profile: Profile) -> Check:
     address = profile.ray_address or os.environ.get("RAY_ADDRESS")
     if not address:
         return Check("Ray", "a private one is started where it is needed")
+    if address in ("auto", "local"):  # what Ray finds, or starts, by itself
+        return Check("Ray", address)
     parts = urlsplit(address if "://" in address else f"ray://{address}")
     try:
         host, port = parts.hostname or "", parts.port or 10001

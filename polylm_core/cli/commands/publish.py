@@ -13,9 +13,7 @@ from polylm_core.cli.output import AsJson, show
 
 def publish(
     repository: Annotated[str, typer.Argument(help="OWNER/NAME on the Hugging Face hub.")],
-    model: Annotated[Path, typer.Option(help="A chat or base model's folder.")] = Path(
-        "data/08_chat"
-    ),
+    model: Annotated[Path, typer.Option(help="The chat model's folder.")] = Path("data/08_chat"),
     private: Annotated[bool, typer.Option("--private", help="Only you can see it.")] = False,
     yes: Annotated[
         bool, typer.Option("--yes", help="Send it; without, say what would be.")

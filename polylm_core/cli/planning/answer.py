@@ -37,7 +37,12 @@ class Spending:
 
     rows: tuple[dict[str, Any], ...]
     total: Cost | None
-    """None where a part has no speed or no tokens."""
+    """Of the parts whose cost is known; none where none is."""
+
+    @property
+    def unknown(self) -> list[str]:
+        """Parts whose money is not known."""
+        return [f"{row['run']} {row['part']}" for row in self.rows if row["usd"] is None]
 
 
 @dataclass(frozen=True)
@@ -86,7 +91,8 @@ def answer(
         "problems": [str(problem) for problem in (*open_problems, *lacking)],
     }
     usd = None if spending.total is None else spending.total.usd
-    return content, [*budget_problems(usd, profile, known.max_usd), *lacking]
+    refused = budget_problems(usd, spending.unknown, profile, known.max_usd)
+    return content, [*refused, *lacking]
 
 
 def _of_pretraining(
@@ -165,11 +171,11 @@ def _spending(
                     "usd": cost and cost.usd,
                 }
             )
-    return Spending(tuple(rows), _total([cost for cost in costs if cost is not None], costs))
+    return Spending(tuple(rows), _total([cost for cost in costs if cost is not None]))
 
 
-def _total(known: list[Cost], costs: list[Cost | None]) -> Cost | None:
-    """The sum; none where nothing is known. A part without tokens is told in its own row."""
+def _total(known: list[Cost]) -> Cost | None:
+    """The sum of what is known; none where nothing is."""
     if not known:
         return None
     seconds = sum(cost.seconds for cost in known)

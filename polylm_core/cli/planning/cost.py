@@ -13,6 +13,7 @@ half an interval on average, after a restart: the share of the time that is lost
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from polylm_core.cli.planning.prices import Accelerator
@@ -97,8 +98,13 @@ def _price(profile: Profile, machine: Accelerator | None) -> float | None:
     return share * machine.spot_usd_per_hour + (1 - share) * machine.usd_per_hour
 
 
-def budget_problems(usd: float | None, profile: Profile, max_usd: float | None) -> list[Problem]:
-    """Return what a budget refuses; one that cannot be held because no price is known, too."""
+def budget_problems(
+    usd: float | None, unknown: Sequence[str], profile: Profile, max_usd: float | None
+) -> list[Problem]:
+    """Return what a budget refuses; one that cannot be held because a cost is not known, too.
+
+    `usd` is the sum of what is known, `unknown` names the parts that are not in it.
+    """
     limit, place = max_usd, "--max-usd"
     if limit is None:
         limit, place = profile.hardware.max_usd, "hardware.max_usd"
@@ -115,6 +121,12 @@ def budget_problems(usd: float | None, profile: Profile, max_usd: float | None) 
         message = (
             f"is less than the run is planned to cost, ${usd:,.2f}; raise it, train on fewer "
             "tokens, or take cheaper machines (hardware.spot_share)"
+        )
+        return [Problem(place, message, limit)]
+    if unknown:
+        message = (
+            f"cannot be held: what {', '.join(unknown)} costs is not known; state its tokens "
+            "(finetune.phases.N.expected_tokens), or plan with a profile whose ranks can share it"
         )
         return [Problem(place, message, limit)]
     return []

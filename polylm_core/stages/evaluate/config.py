@@ -106,6 +106,12 @@ class BenchmarksConfig(StageConfig):
                 raise ValueError(
                     f"{name} has no {', '.join(foreign)}; it has {', '.join(sorted(known))}"
                 )
+            shots = SETS[name].base_shots if asked.shots is None else asked.shots
+            if asked.items_per_language is not None and asked.items_per_language <= shots:
+                raise ValueError(
+                    f"{name}: examples are other items, so items_per_language "
+                    f"({asked.items_per_language}) has to be more than the {shots} shots"
+                )
         return self
 
 

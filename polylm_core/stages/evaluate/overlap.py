@@ -87,7 +87,10 @@ def evaluated_items(
         written = row.language if row.direction == "from_english" else ENGLISH
         add("translation", written, row.reference)
     for name, language, item in published:
-        add(name, language, item_text(item))
+        if "target_code" in item:  # of a translation the reference, as of the stage's own
+            add(name, item["target_code"], item["reference"])
+        else:
+            add(name, language, item_text(item))
     return [OverlapUnit(language, items) for language, items in sorted(found.items())]
 
 

@@ -49,6 +49,7 @@ def _share(label: str, **more: Any) -> Metric:
 
 
 _UNTOUCHED = "the source left as it is"
+_WORSE = {"judged": False, "lower_is_better": True}
 KNOWN = {
     "bits_per_byte": Metric("bits per byte", lower_is_better=True, beaten="counting tokens"),
     "gain_over_unigram_percent": Metric(
@@ -75,9 +76,9 @@ KNOWN = {
             ("into_english", "in translations into English"),
         )
     },
-    "answers_share": _share("held-out answers found in the training text", judged=False),
-    "translation_share": _share("held-out pairs found in the training text", judged=False),
-    "unrated_share": _share("answers the judge did not rate", judged=False),
+    "answers_share": _share("held-out answers found in the training text", **_WORSE),
+    "translation_share": _share("held-out pairs found in the training text", **_WORSE),
+    "unrated_share": _share("answers the judge did not rate", **_WORSE),
     "median_answer_tokens": Metric("median tokens of an answer", digits=1, judged=False),
 }
 IN_FULL = {

@@ -60,7 +60,7 @@ def headlines(material: Material, languages: Sequence[str]) -> list[Headline]:
         Headline(
             words.short_count(material.parameters),
             "parameters",
-            f"trained from scratch on {words.size(text)} of text"
+            f"trained from scratch; {words.size(text)} of text to draw from"
             if material.is_trained
             else "of a model that was imported",
         ),
@@ -128,10 +128,14 @@ def _learned(material: Material, languages: Sequence[str]) -> str:
     mean = gains[ALL_LANGUAGES]["value"]
     (worst, last), (best, first) = ordered[0], ordered[-1]
     if gains[last]["low"] <= 0:
-        return f"In {words.name(last)} it predicts unseen text no better than a count of tokens."
+        return (
+            f"In {words.name(last)} its base model predicts unseen text no better than a count of "
+            "tokens."
+        )
     return (
-        f"It has learned how its languages go on: unseen text takes it {mean:.0f} % fewer bits "
-        f"than knowing only how frequent each token is, from {worst:.0f} % in {words.name(last)} "
+        "Its base model has learned how the languages go on: unseen text takes it "
+        f"{mean:.0f} % fewer bits than knowing only how frequent each token is, from "
+        f"{worst:.0f} % in {words.name(last)} "
         f"to {best:.0f} % in {words.name(first)}."
     )
 
@@ -151,10 +155,10 @@ def _translates(material: Material, languages: Sequence[str]) -> str:
         2: "better than leaving the sentence as it is",
     }[len(better)]
     return (
-        f"Shown four sentences, it picks the translation of an English one in "
+        f"Shown four sentences, its base model picks the translation of an English one in "
         f"{100 * pooled['value']:.0f} % (chance {100 * pooled['baseline']:.0f} %), which is "
         f"{metrics.verdict(pooled)} over all languages and above it in "
-        f"{above or 'none'} of {len(rows) - 1} taken alone; what it writes as a "
+        f"{above or 'none'} of {len(rows) - 1} taken alone; what the chat model writes as a "
         f"translation is {verdict}."
     )
 

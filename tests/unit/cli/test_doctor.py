@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import urllib.error
+import urllib.request
+from email.message import Message
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -17,6 +20,7 @@ from polylm_core.cli.doctor import examined
 from polylm_core.cli.planning.request import load_request
 from polylm_core.params import load_params
 from polylm_core.settings import Profile
+from polylm_core.stages.evaluate.config import BenchmarksConfig
 from tests.architecture.closure import ROOT
 
 NOBODY = "127.0.0.1:9"
@@ -102,6 +106,18 @@ def test_a_judge_without_endpoint_and_questions_is_told_before_anything_runs(
     assert "name their folder in `benchmark_locations.judge`" in told
 
 
+def test_what_ray_and_prefect_take_is_no_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "auto")
+    assert surroundings.ray(Profile()).problem is None
+
+    def refuse(request: object, timeout: float) -> None:
+        raise urllib.error.HTTPError(str(request), 401, "Unauthorized", Message(), None)
+
+    monkeypatch.setenv("PREFECT_API_URL", "http://watched.example/api")
+    monkeypatch.setattr(urllib.request, "urlopen", refuse)
+    assert surroundings.prefect("").problem is None
+
+
 def test_gpus_that_are_not_here_are_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     profile = Profile.model_validate({"training": {"workers": 8, "accelerator": "gpu"}})
@@ -120,10 +136,23 @@ def test_a_large_recipe_needs_a_large_disk_and_memory(tmp_path: Path) -> None:
     big = load_request(ROOT / "recipes/polylm-13b.yaml", ROOT / "infra/profiles", "32x8-a100")
     found = demands.disk(big, tmp_path)
     assert "the recipe writes about 6.07 TB" in (found.problem or "")
+    (tmp_path / "data/01_documents").mkdir(parents=True)
+    assert demands.disk(big, tmp_path).problem is None, "part of it may be what is written already"
     wide = {"training": {"backend": "local", "workers": 64, "accelerator": "cpu"}}
     small = load_request(ROOT / "recipes/polylm-1.7b.yaml", ROOT / "infra/profiles", "32x8-a100")
     on_cpu = type(small)(small.recipe, small.params, "here", Profile.model_validate(wide))
     assert "`polylm plan` has the parts" in (demands.memory(on_cpu).problem or "")
+
+
+def test_a_benchmark_that_is_not_where_the_profile_says_is_told_before_anything_runs() -> None:
+    recipe = load_params(ROOT / "params.yaml")
+    asked = BenchmarksConfig.model_validate({"sets": {"xcopa": {}, "xquad": {}}})
+    evaluate = recipe.evaluate.model_copy(update={"benchmarks": asked})
+    profile = Profile.model_validate({"benchmark_locations": {"xcopa": "/nowhere"}})
+    found = [*demands.locations(recipe.model_copy(update={"evaluate": evaluate}), profile)]
+    assert [check.problem for check in found] == [
+        "benchmark_locations.xcopa: /nowhere is no folder; put the set there, or correct the profile"
+    ]
 
 
 def test_a_location_that_no_source_has_is_told_and_no_problem() -> None:

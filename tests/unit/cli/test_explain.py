@@ -31,7 +31,12 @@ stages:
     deps: [mixture.txt]
     outs: [base.txt]
 """
-PARAMS = "seed: 1\nencode: {rows: 5}\nmix: {tokens: 100, stages: {base: {share: 0.3}}}\n"
+PARAMS = """\
+seed: 1
+encode: {rows: 5}
+mix: {tokens: 100, rate: 0.00006, stages: {base: {share: 0.3}}}
+"""
+"""DVC writes the rate as 6e-05, which is a text to YAML 1.1."""
 
 
 def run(root: Path, *command: str) -> None:

@@ -148,7 +148,10 @@ def test_a_budget_refuses(tmp_path: Path) -> None:
     told, refused = planned(RECIPE, CLUSTER, max_usd=1000.0)
     assert told["cost"]["usd"] > 400_000
     assert "is less than the run is planned to cost, $4" in str(refused[0])
-    assert planned(RECIPE, CLUSTER, max_usd=1e6)[1] == []
+    unknown = planned(RECIPE, CLUSTER, max_usd=1e6)[1]
+    assert "what finetune instructions examples costs is not known" in str(unknown[0])
+    tuning = ROOT / "recipes/polylm-multialpaca-13b.yaml"
+    assert planned(tuning, PROFILES / "1x8-a100.yaml", max_usd=1e6)[1] == []
     tight = written(tmp_path / "tight.yaml", CLUSTER, hardware__max_usd=1000)
     assert planned(RECIPE, tight)[1][0].location == "hardware.max_usd"
     free = written(tmp_path / "free.yaml", CLUSTER, hardware={"max_usd": 5})

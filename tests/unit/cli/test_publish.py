@@ -13,6 +13,7 @@ from huggingface_hub import constants
 
 from polylm_core.artifacts import (
     Artifact,
+    BaseModelFolder,
     ChatModelFolder,
     DocumentSet,
     InstructionSet,
@@ -69,12 +70,14 @@ def make_checkout(
     model: Path,
     licenses: Mapping[str, str] = LICENSES,
     teacher: str = "Apache-2.0",
+    base: str = "MIT",
 ) -> Path:
     """The artifacts that a release is gathered from; returns the chat model's folder."""
     files = {"a.txt": "a"}
     put(DocumentSet, root, files, counts={"licenses": dict(licenses)})
     written = {"self_instruct": {"teacher": {"license": teacher}}}
     put(InstructionSet, root, files, params=written)
+    put(BaseModelFolder, root, files, params={"imported": {"license": base}})
     partial = root / "data/.08_chat.partial"
     shutil.copytree(model, partial)
     (partial / "curves.csv").write_text("step\n", encoding="utf-8")
@@ -116,6 +119,31 @@ def test_model_tokenizer_certificate_adapters_and_cards_arrive_byte_for_byte(
     assert told["release"]["commit"] == "nothing was sent; --yes sends it"
 
 
+def test_a_public_repository_is_not_taken_for_a_private_one(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chat = make_checkout(tmp_path, model)
+    with take_uploads() as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.url)
+        monkeypatch.setenv("HF_TOKEN", hub.token)
+        release = command.release_of("me/my-lm", chat, tmp_path)
+        command.send(release, private=False)
+        sent = dict(hub.files)
+        hub.files.clear()
+        with pytest.raises(MachineError, match="is there already and public"):
+            command.send(release, private=True)
+    assert sent
+    assert hub.files == {}
+
+
+def test_a_base_model_is_refused_as_the_card_is_the_chat_model_s(
+    model: Path, tmp_path: Path
+) -> None:
+    make_checkout(tmp_path, model)
+    with pytest.raises(ParamsError, match="is no chat model"):
+        command.release_of("me/my-lm", tmp_path / "data/06_base", tmp_path)
+
+
 def test_a_model_without_a_certificate_is_refused(model: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(model, copy)
@@ -137,11 +165,12 @@ def test_weights_of_another_training_are_refused(model: Path, tmp_path: Path) ->
 
 
 def test_every_unknown_licence_is_told_at_once(model: Path, tmp_path: Path) -> None:
-    chat = make_checkout(tmp_path, model, {"udhr": "MIT", "crawl": ""}, teacher="unknown")
+    chat = make_checkout(tmp_path, model, {"udhr": "MIT", "crawl": ""}, "unknown", "")
     with pytest.raises(ParamsError) as told:
         command.release_of("me/my-lm", chat, tmp_path)
     assert [problem.location for problem in told.value.problems] == [
         "ingest.sources.crawl",
+        "pretrain.imported",
         "instruct.self_instruct.teacher",
     ]
 

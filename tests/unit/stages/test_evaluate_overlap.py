@@ -112,6 +112,16 @@ def test_the_chat_model_has_read_the_instructions_too(
     }
 
 
+def test_of_a_translation_the_reference_is_looked_for_in_its_own_language(
+    trained_on: tuple[ShardSet, InstructionSet], tmp_path: Path
+) -> None:
+    row = {"source": "Wo?", "reference": SHORT, "target_code": "eng_Latn"}
+    published = [("flores200_into_english", "deu_Latn", row)]
+    units = evaluated_items(ContaminationConfig(), [], [], published)
+    found = shares(units, trained_on, tmp_path)
+    assert found["base", "flores200_into_english_share", "eng_Latn"] == (1.0, 1)
+
+
 def test_a_language_that_was_not_trained_on_gives_nothing_away(
     trained_on: tuple[ShardSet, InstructionSet], tmp_path: Path
 ) -> None:

@@ -12,11 +12,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from polylm_core.errors import MachineError
+from polylm_core.errors import MachineError, SourceError
 from polylm_core.stages.evaluate.benchmarks import sentence_metrics, suite
 from polylm_core.stages.evaluate.benchmarks.suite import (
     Benchmarked,
     find_benchmarks,
+    pinned,
     run_benchmarks,
 )
 from polylm_core.stages.evaluate.config import BenchmarksConfig
@@ -202,6 +203,34 @@ def test_sentences_are_translated_by_polylms_prompt(
         "It rains today.\nTranslate this sentence from English to German.",
     )
     assert values(found, "deu_Latn")["chrf++"] == (pytest.approx(100.0), 2)
+
+
+def test_both_sides_of_a_translation_are_looked_for_and_fingerprinted(tmp_path: Path) -> None:
+    name, english = "flores200_from_english", "devtest/eng_Latn.devtest"
+    declared = BenchmarksConfig.model_validate({"sets": {name: {"languages": ["deu_Latn"]}}})
+    run = replace(make_run(tmp_path / "run"), benchmark_locations={name: str(tmp_path)})
+    write(tmp_path / "devtest/deu_Latn.devtest", "Es regnet.\n")
+    with pytest.raises(SourceError, match=f"lacks {english}"):
+        find_benchmarks(declared, run)
+    write(tmp_path / english, "It rains.\n")
+    before = pinned(find_benchmarks(declared, run))
+    write(tmp_path / english, "It pours.\n")
+    assert pinned(find_benchmarks(declared, run)) != before
+
+
+def test_no_item_is_its_own_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [
+        {"sentence": f"{who} fell because _ slipped.", "option1": who, "option2": "Bob",
+         "answer": "1"}
+        for who in ("Ann", "Eve", "Ida")
+    ]  # fmt: skip
+    write(tmp_path / "test/en.jsonl", "\n".join(map(json.dumps, rows)) + "\n")
+    found = ask(tmp_path, "xwinograd", "eng_Latn", monkeypatch, shots=2)
+    for row, asked in zip(rows, found.predictions, strict=True):
+        for prompt in asked.prompts:
+            assert prompt.count(f"{row['option1']} fell because") == 1
+    with pytest.raises(ValueError, match="has to be more than the 2 shots"):
+        ask(tmp_path, "xwinograd", "eng_Latn", monkeypatch, shots=2, items_per_language=2)
 
 
 def test_wmt20_shows_one_other_sentence_and_counts_words(

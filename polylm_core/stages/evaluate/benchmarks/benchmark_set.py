@@ -32,6 +32,8 @@ class Form:
     The split that is scored and the one that examples are drawn from, as the task file names."""
     read: str
     """How a file becomes rows: a name of `READERS` in readers.py."""
+    also: tuple[str, ...] = ()
+    """Globs of files that are read beside those of the splits, such as the English side."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ class BenchmarkSet:
             dict.fromkeys(
                 pattern.format(language=self.languages[code])
                 for code in languages
-                for pattern in form.splits.values()
+                for pattern in (*form.splits.values(), *form.also)
             )
         )
 

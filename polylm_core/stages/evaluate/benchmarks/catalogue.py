@@ -69,7 +69,8 @@ _XQUAD = BenchmarkSet(
     metrics=(Metric("f1", "mean"), Metric("exact_match", "share")),
     forms=(
         Form({"validation": "xquad.{language}/validation-*.parquet"}, "parquet"),
-        Form({"validation": "xquad.{language}.json*"}, "squad"),
+        Form({"validation": "xquad.{language}.json"}, "squad"),
+        Form({"validation": "xquad.{language}.json.xz"}, "squad"),
     ),
     hub="google/xquad",
     revision="51adfef1c1287aab1d2d91b5bead9bcfb9c68583",

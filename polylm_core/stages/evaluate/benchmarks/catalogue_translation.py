@@ -31,8 +31,13 @@ def _both_ways(
     globs: Mapping[str, tuple[str, ...]],
     read: str,
     fetch: str,
+    english: Mapping[str, str] | None = None,
 ) -> list[BenchmarkSet]:
-    """A set for each direction; `globs` has the files of the scored split, the first form first."""
+    """A set for each direction.
+
+    `globs` has the files of the scored split, the first form first; `english` the file that is read
+    beside each.
+    """
     return [
         BenchmarkSet(
             name=f"{name}_{direction}",
@@ -44,7 +49,14 @@ def _both_ways(
             task="translation.yaml",
             scored="test",
             metrics=metrics,
-            forms=tuple(Form({"test": glob}, f"{read} {direction}") for glob in globs[direction]),
+            forms=tuple(
+                Form(
+                    {"test": glob},
+                    f"{read} {direction}",
+                    () if english is None else (english[glob],),
+                )
+                for glob in globs[direction]
+            ),
             fetch=fetch,
             base_shots=1,
         )
@@ -53,6 +65,7 @@ def _both_ways(
 
 
 _FLORES_FILES = ("devtest/{language}.devtest", "dev/{language}.dev")
+_TATOEBA_FILE = "tatoeba.{language}-eng.{language}"
 _FLORES = _both_ways(
     "flores200",
     "FLORES-200: sentences of Wikimedia (devtest, or dev where that alone is there)",
@@ -62,6 +75,7 @@ _FLORES = _both_ways(
     metrics=(_CHRF, _SPBLEU),
     globs=dict.fromkeys(DIRECTIONS, _FLORES_FILES),
     read="flores lines",
+    english={file: file.replace("{language}", ENGLISH) for file in _FLORES_FILES},
     fetch=(
         "curl -LO https://dl.fbaipublicfiles.com/nllb/flores200_dataset.tar.gz && "
         "tar xf flores200_dataset.tar.gz"
@@ -92,8 +106,9 @@ _TATOEBA = _both_ways(
         """
     ),
     metrics=(_CHRF, _SPBLEU),
-    globs=dict.fromkeys(DIRECTIONS, ("tatoeba.{language}-eng.{language}",)),
+    globs=dict.fromkeys(DIRECTIONS, (_TATOEBA_FILE,)),
     read="tatoeba lines",
+    english={_TATOEBA_FILE: "tatoeba.{language}-eng.eng"},
     fetch=("git clone --depth 1 https://github.com/facebookresearch/LASER  # data/tatoeba/v1"),
 )
 

@@ -7,6 +7,7 @@ the Hugging Face hub, which is asked for what is missing.
 from __future__ import annotations
 
 import hashlib
+import lzma
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,7 +41,7 @@ class FoundSet:
         for path in self.files(language, split):
             try:
                 yield from READERS[self.form.read](path, self.benchmark.languages[language])
-            except (KeyError, ValueError, OSError) as error:
+            except (KeyError, ValueError, OSError, EOFError, lzma.LZMAError) as error:
                 raise SourceError(
                     f"{path} is not a file of {self.benchmark.title} ({type(error).__name__}: "
                     f"{error}); fetch it again with "
@@ -52,8 +53,8 @@ class FoundSet:
         files = {
             path
             for language in self.languages
-            for split in self.form.splits
-            for path in self.files(language, split)
+            for pattern in self.benchmark.patterns(self.form, [language])
+            for path in self.folder.glob(pattern)
         }
         whole = "\n".join(sorted(sha256_file(path) for path in files))
         return hashlib.sha256(whole.encode()).hexdigest()

@@ -23,7 +23,7 @@ ITEMS_PER_SHARD = 128
 """Large enough to sort into batches of like lengths; a shard is what an ended run does again."""
 CODE = ("engine.py", "trees.py", "../model.py")
 """Files that decide what a model answers."""
-LIBRARIES = ("lm_eval", "tokenizers", "torch", "transformers")
+LIBRARIES = ("lm_eval", "peft", "tokenizers", "torch", "transformers")
 
 RequestKind = Literal["loglikelihood", "loglikelihood_rolling", "generate_until"]
 ModelPlace = tuple[Path, str, str | None]

@@ -12,9 +12,8 @@ from typing import Any
 def read_squad(path: Path, language: str) -> Iterator[dict[str, Any]]:
     """SQuAD's JSON, plain or in xz: articles of paragraphs of questions."""
     del language
-    opened = lzma.open(path, "rt", encoding="utf-8") if path.suffix == ".xz" else path.open()
-    with opened as file:
-        articles: list[dict[str, Any]] = json.load(file)["data"]
+    content = lzma.decompress(path.read_bytes()) if path.suffix == ".xz" else path.read_bytes()
+    articles: list[dict[str, Any]] = json.loads(content)["data"]
     for article in articles:
         for paragraph in article["paragraphs"]:
             for question in paragraph["qas"]:

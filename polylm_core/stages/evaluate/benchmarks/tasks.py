@@ -80,6 +80,8 @@ def _write_task(
         "dataset_name": None,
         "dataset_kwargs": {"data_files": files, "cache_dir": str(folder / "datasets")},
         "num_fewshot": _shots(config, benchmark, model),
+        # Otherwise the harness draws from the scored split without leaving the item itself out.
+        **({"fewshot_split": "test"} if set(place.form.splits) == {"test"} else {}),
         # Splits that the harness's own files name and this form of the set lacks.
         **{key: None for key, split in SPLITS.items() if split not in place.form.splits},
         **_generation(config, benchmark, model),
