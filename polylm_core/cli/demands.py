@@ -83,6 +83,14 @@ COMPRESSED = 0.4
 """Assumed: Parquet with zstd of the text's bytes."""
 
 
+def _missing(kind: str, name: str, place: str) -> Check:
+    problem = (
+        f"{kind}_locations.{name}: {place} is no folder; put the {kind} there, or correct the "
+        "profile"
+    )
+    return Check(f"{kind} {name}", "is not there", problem)
+
+
 def locations(params: Params, profile: Profile) -> Iterator[Check]:
     """Yield the places of sources that the profile names: folders that are not there, and names."""
     declared = {*params.ingest.sources, *params.instruct.imports}
@@ -90,20 +98,13 @@ def locations(params: Params, profile: Profile) -> Iterator[Check]:
     for name in sorted(declared & set(profile.source_locations)):
         place = profile.source_locations[name].removeprefix("file://")
         if "://" not in place and not Path(place).is_dir():
-            problem = (
-                f"source_locations.{name}: {place} is no folder; put the source there, or correct "
-                "the profile"
-            )
-            yield Check(f"source {name}", "is not there", problem)
+            yield _missing("source", name, place)
     asked = params.evaluate.benchmarks
-    for name in () if asked is None else sorted(asked.sets):
-        place = profile.benchmark_locations.get(name)
-        if place is not None and not Path(place).expanduser().is_dir():
-            problem = (
-                f"benchmark_locations.{name}: {place} is no folder; put the set there, or correct "
-                "the profile"
-            )
-            yield Check(f"benchmark {name}", "is not there", problem)
+    benchmarks = set() if asked is None else asked.sets.keys() & set(profile.benchmark_locations)
+    for name in sorted(benchmarks):
+        place = profile.benchmark_locations[name]
+        if not Path(place).expanduser().is_dir():
+            yield _missing("benchmark", name, place)
     if unused:
         told = f"{len(unused)} that the recipe does not have, the first {unused[0]}"
         yield Check("source_locations", told)

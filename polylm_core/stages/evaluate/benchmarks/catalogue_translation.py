@@ -50,11 +50,7 @@ def _both_ways(
             scored="test",
             metrics=metrics,
             forms=tuple(
-                Form(
-                    {"test": glob},
-                    f"{read} {direction}",
-                    () if english is None else (english[glob],),
-                )
+                Form({"test": glob}, f"{read} {direction}", (english[glob],) if english else ())
                 for glob in globs[direction]
             ),
             fetch=fetch,

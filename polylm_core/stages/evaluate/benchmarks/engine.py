@@ -82,9 +82,10 @@ class Engine(HFLM):  # type: ignore[misc]
         for batch in batches(grow_trees(inputs), TOKENS_AT_ONCE[self.device.type]):
             numbers, values, hits = self._score(batch, targets)
             # In float32 and in the order of the tokens, as the harness adds them up.
-            one, counts = numbers.unique(return_counts=True)
-            parts = values[numbers.argsort(stable=True)].split(counts.tolist())
-            total[one] = torch.stack([part.sum() for part in parts])
+            counts = numbers.bincount(minlength=len(inputs))
+            parts = torch.split(values[numbers.argsort(stable=True)], counts.tolist())
+            scored = counts > 0
+            total[scored] = torch.stack([part.sum() for part in parts if len(part)])
             greedy[numbers[~hits]] = False
         return list(zip(total.tolist(), greedy.tolist(), strict=True))
 
