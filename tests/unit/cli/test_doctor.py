@@ -152,7 +152,9 @@ def test_a_benchmark_that_is_not_where_the_profile_says_is_told_before_anything_
     found = [*demands.locations(recipe.model_copy(update={"evaluate": evaluate}), profile)]
     (problem,) = (check.problem for check in found)
     assert problem is not None
-    assert problem.startswith("benchmark_locations.xcopa: /nowhere is no folder; put the benchmark there")
+    assert problem.startswith(
+        "benchmark_locations.xcopa: /nowhere is no folder; put the benchmark there"
+    )
 
 
 def test_a_location_that_no_source_has_is_told_and_no_problem() -> None:
