@@ -10,17 +10,18 @@ import torch
 
 from polylm_core.errors import TrainingError
 from polylm_core.storage import exclusive_lock
-from polylm_core.training import throughput
+from polylm_core.training import checkpoint, throughput
 from polylm_core.training.checkpoint_store import LONGEST_COPY, CheckpointStore
 from polylm_core.training.engine import Engine
 from polylm_core.training.events import Events
-from polylm_core.training.export import LONGEST_WAIT, export
+from polylm_core.training.export import LONGEST_WAIT, Weights, export
 from polylm_core.training.flops import peak_tokens_per_second
 from polylm_core.training.guard import Anomaly
+from polylm_core.training.interpolate import interpolate
 from polylm_core.training.job import TrainJob
 from polylm_core.training.logs import logged
 from polylm_core.training.metrics import Measurement, MetricsFile
-from polylm_core.training.model import build, empty_for
+from polylm_core.training.model import build, empty_for, initial_values
 from polylm_core.training.order import build_order
 from polylm_core.training.prepare import device_type
 from polylm_core.training.recovery import Recovery
@@ -218,8 +219,18 @@ class _Trainer:
             self.metrics.append(rows)
 
     def _export(self) -> None:
-        last = self.order.num_steps
-        export(self.engine, self.job, lambda: self.checkpoints.weights(last))
+        last, share = self.order.num_steps, self.job.tuned_share
+
+        def weights() -> Weights:
+            return self.checkpoints.weights(last)
+
+        if share is None:
+            export(self.engine, self.job, weights)
+            return
+        base = initial_values(self.job, self.engine.model)
+        folder = checkpoint.folder_of(self.checkpoints.folder, last)
+        between = interpolate(self.engine, base, folder, weights, share)
+        export(self.engine, self.job, between)
 
 
 def _engine(job: TrainJob, *, micro_batch: int, steps: int) -> Engine:

@@ -16,7 +16,7 @@ from polylm_core.chat import EncodedChat
 from polylm_core.errors import StageError
 from polylm_core.records import Instruction
 from polylm_core.stages.base import StageRun
-from polylm_core.stages.finetune.config import FinetuneConfig, LoraMethod, PhaseConfig
+from polylm_core.stages.finetune.config import FinetuneConfig, FullMethod, LoraMethod, PhaseConfig
 from polylm_core.stages.finetune.pack import pack, write_rows
 from polylm_core.stages.finetune.speech import Unfit
 from polylm_core.storage import write_atomic
@@ -189,6 +189,7 @@ def _job(
         lora=LoraShape(**method.model_dump(exclude={"kind"}))
         if isinstance(method, LoraMethod)
         else None,
+        tuned_share=method.tuned_share if isinstance(method, FullMethod) else None,
         export=plan,
         schedule=Schedule(
             num_steps=num_steps,
