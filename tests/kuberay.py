@@ -19,6 +19,7 @@ import kubernetes_validate
 import yaml
 
 from tests.architecture.closure import ROOT
+from tests.programs import program
 
 KUBERNETES = "1.34"
 """The version whose schemas pods, policies and claims are held to."""
@@ -107,7 +108,7 @@ SPECS = {"RayCluster": RAY_CLUSTER, "RayJob": RAY_JOB}
 def built(folder: Path) -> list[dict[str, Any]]:
     """What `kubectl apply -k` of a folder would send."""
     done = subprocess.run(
-        ["kubectl", "kustomize", str(folder)], capture_output=True, text=True, check=False
+        [program("kubectl"), "kustomize", str(folder)], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     return [item for item in yaml.safe_load_all(done.stdout) if item]

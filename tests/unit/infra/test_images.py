@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.architecture.closure import ROOT
+from tests.programs import program
 
 DOCKER = ROOT / "infra/docker"
 FILES = sorted(DOCKER.glob("*.Dockerfile"))
@@ -19,7 +20,11 @@ COPIED = re.compile(r"^COPY (?!--from)(?P<names>.+) \S+$", re.MULTILINE)
 def lint(text: str) -> list[str]:
     """What hadolint says against a Dockerfile, of any weight."""
     done = subprocess.run(
-        ["hadolint", "--no-color", "-"], input=text, capture_output=True, text=True, check=False
+        [program("hadolint"), "--no-color", "-"],
+        input=text,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     return done.stdout.splitlines() + done.stderr.splitlines()
 

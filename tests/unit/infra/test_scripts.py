@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.architecture.closure import ROOT
+from tests.programs import program
 
 SCRIPTS = (ROOT / "infra/ray/slurm.sbatch", ROOT / "infra/ray/spot-notice.sh")
 SRUN = """\
@@ -24,7 +25,7 @@ exec "$@"
 
 def lint(text: str) -> str:
     done = subprocess.run(
-        ["shellcheck", "-"], input=text, capture_output=True, text=True, check=False
+        [program("shellcheck"), "-"], input=text, capture_output=True, text=True, check=False
     )
     return done.stdout + done.stderr
 
