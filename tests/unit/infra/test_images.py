@@ -19,13 +19,8 @@ COPIED = re.compile(r"^COPY (?!--from)(?P<names>.+) \S+$", re.MULTILINE)
 
 def lint(text: str) -> list[str]:
     """What hadolint says against a Dockerfile, of any weight."""
-    done = subprocess.run(
-        [program("hadolint"), "--no-color", "-"],
-        input=text,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = [program("hadolint"), "--no-color", "-"]
+    done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
     return done.stdout.splitlines() + done.stderr.splitlines()
 
 
