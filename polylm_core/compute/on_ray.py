@@ -22,7 +22,8 @@ from ray.train.torch import TorchConfig, TorchTrainer
 from ray.util.queue import Empty, Queue
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from polylm_core.compute.backend import Item, Result, usable
+from polylm_core.compute import ray_traces
+from polylm_core.compute.backend import Item, Result, private_ray_problem, usable
 from polylm_core.compute.ray_machines import DEFAULT_PATIENCE, Patience, choose, require_total
 from polylm_core.compute.ray_ranks import GROWING, LEAVING, run_rank
 from polylm_core.compute.restarts import Restarts, last_line
@@ -109,7 +110,7 @@ class RayBackend:
         while True:
             # A new connection for each group: what a lost one left on the cluster, its claims on
             # machines above all, goes with the connection it came by.
-            with self._cluster():
+            with self._cluster(), ray_traces.kept(work, on_note):
                 if self._address is None:
                     usable_sizes = require_total(self._bundle, usable_sizes)
                 size = choose(self._bundle, usable_sizes, patience, on_note)
@@ -199,6 +200,8 @@ class RayBackend:
             ray.shutdown()
 
     def _start_private(self, environment: dict[str, Any]) -> None:
+        if (problem := private_ray_problem(self._private_cpus)) is not None:
+            raise MachineError(problem)
         folder = private_ray_folder()
         try:
             ray.init(
