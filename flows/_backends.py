@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import importlib
 import os
+from collections.abc import Callable
 
 from polylm_core.compute.backend import Backend
 from polylm_core.compute.local import LocalBackend
 from polylm_core.settings import Profile
 
 
-def make_backend(profile: Profile, local: LocalBackend) -> Backend:
-    """Return the machines a profile declares; Ray is imported only when it is needed."""
+def make_backend(
+    profile: Profile, local: LocalBackend, *, on_wait: Callable[[str], None]
+) -> Backend:
+    """Return the machines a profile declares; Ray is imported only when it is needed.
+
+    That units of work wait for machines is told to `on_wait`.
+    """
     training = profile.training
     if profile.map_backend == training.backend == "local":
         return local
@@ -26,6 +32,7 @@ def make_backend(profile: Profile, local: LocalBackend) -> Backend:
             full_size_seconds=training.full_size_wait_seconds,
             machines_seconds=training.machines_wait_seconds,
         ),
+        on_wait=on_wait,
     )
     return _Backends(
         mapper=local if profile.map_backend == "local" else cluster,

@@ -52,9 +52,9 @@ class Budget(_Section):
     """What a training run may cost before it stops with its state kept."""
 
     max_usd: float = Field(gt=0)
-    """Of one run, all its starts together: at the ceiling the ranks save and the stage ends with an
-    error; with a higher one it goes on from there. Counted is the time in which ranks work, not
-    machines that start or wait to be given back, a cluster's head, or storage."""
+    """Of one stage's run, its phases and starts together: at the ceiling the ranks save and the
+    stage ends with an error; with a higher one it goes on from there. Counted is the time in which
+    ranks work, not machines that start or wait to be given back, a cluster's head, or storage."""
     usd_per_worker_hour: float | None = Field(default=None, gt=0)
     """What an hour of a rank costs; without it `hardware.accelerator` has a price in the table of
     `polylm plan`, by `hardware.spot_share`."""

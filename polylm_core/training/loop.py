@@ -52,7 +52,7 @@ def train_rank(context: WorkerContext, config: Mapping[str, Any]) -> None:
         exclusive_lock(lock, what=str(job.work), wait_seconds=TRAINER_LOCK_SECONDS),
         logged(job.work / "logs" / f"rank-{context.rank}.log"),
         watchdog,
-        Meter(job.work, context, job.execution.budget) as meter,
+        Meter(job.account or job.work, context, job.execution.budget) as meter,
     ):
         _Trainer(context, job, watchdog, meter).run()
 

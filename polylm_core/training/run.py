@@ -45,7 +45,7 @@ def run_job(
     The exported Hugging Face folder is then at `job.work / EXPORT_FOLDER`. Raises StageError when
     the run has cost what it may, before or on the way.
     """
-    require_left(job.work, job.execution.budget)
+    require_left(job.account or job.work, job.execution.budget)
     metrics = MetricsFile(job.work / "metrics.jsonl")
     done = max((row.step for row in metrics.read()), default=0)
     with progress.track(what, num_steps, "steps", done=done) as tracker:

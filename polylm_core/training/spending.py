@@ -1,7 +1,7 @@
 """What a run has cost in the time of its ranks, over all its starts, and where it has to stop.
 
-`spent.json` in the run's folder has worker seconds (ranks times seconds) and, where the profile
-knows a price, dollars: they stand there added up, because a later start may be on other machines.
+`spent.json` in the folder of the stage's run has worker seconds (ranks times seconds) and, where
+the profile knows a price, dollars: both added up, because a later start may be on other machines.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ class Spent(BaseModel):
     usd: float = 0.0
 
 
-def read_spent(work: Path) -> Spent:
-    """Return what a run has spent, nothing before its first start.
+def read_spent(folder: Path) -> Spent:
+    """Return what the runs of a folder have spent, nothing before their first start.
 
     Raises TrainingError when the file cannot be read: to begin at nothing would lift the ceiling.
     """
-    path = work / SPENT_FILE
+    path = folder / SPENT_FILE
     if not path.is_file():
         return Spent()
     try:
@@ -51,21 +51,21 @@ def read_spent(work: Path) -> Spent:
         ) from error
 
 
-def require_left(work: Path, budget: Budget | None) -> None:
+def require_left(folder: Path, budget: Budget | None) -> None:
     """Raise StageError when a run has cost what it may; TrainingError as `read_spent`."""
-    if budget is not None and (spent := read_spent(work)).usd >= budget.max_usd:
-        raise _refusal(spent, budget, work)
+    if budget is not None and (spent := read_spent(folder)).usd >= budget.max_usd:
+        raise _refusal(spent, budget, folder)
 
 
 class Meter:
     """The time of one start's ranks, counted by each and written by the first of them."""
 
-    def __init__(self, work: Path, context: WorkerContext, budget: Budget | None) -> None:
-        self._work = work
+    def __init__(self, folder: Path, context: WorkerContext, budget: Budget | None) -> None:
+        self._folder = folder
         self._world_size = context.world_size
         self._writes = context.rank == 0
         self._budget = budget
-        self._before = read_spent(work)
+        self._before = read_spent(folder)
         self._started = self._written = time.monotonic()
 
     def __enter__(self) -> Self:
@@ -98,18 +98,18 @@ class Meter:
     def refusal(self) -> StageError:
         """Return the error with which a run stops at its ceiling."""
         assert self._budget is not None
-        return _refusal(self.spent, self._budget, self._work)
+        return _refusal(self.spent, self._budget, self._folder)
 
     def _write(self) -> None:
         if self._writes:
             self._written = time.monotonic()
-            write_atomic(self._work / SPENT_FILE, self.spent.model_dump_json().encode())
+            write_atomic(self._folder / SPENT_FILE, self.spent.model_dump_json().encode())
 
 
-def _refusal(spent: Spent, budget: Budget, work: Path) -> StageError:
+def _refusal(spent: Spent, budget: Budget, folder: Path) -> StageError:
     hours = spent.worker_seconds / SECONDS_AN_HOUR
     return StageError(
         f"the run has cost ${spent.usd:,.2f} in {hours:,.2f} hours of its ranks, the ceiling is "
         f"${budget.max_usd:,.2f} (training.budget.max_usd in the profile); its state is kept in "
-        f"{work}: raise the ceiling and run again to go on from there"
+        f"{folder}: raise the ceiling and run again to go on from there"
     )
