@@ -92,6 +92,11 @@ TABLE: Mapping[str, Entry] = {
     "make test-all": Entry("one file of each half of the suite (PYTEST_ADDOPTS)", is_slow=True),
     "make check": Entry("takes minutes: types", is_slow=True),
     "make install": Entry("everything is installed", is_slow=True),
+    "make cluster-demo": Entry(
+        "tests/integration/test_autoscaling.py runs it",
+        "python -m benchmarks.cluster_demo --help",
+        is_slow=True,
+    ),
     "dvc repro mix": Entry("DVC looks at the stages before it", is_slow=True),
     "polylm chat": Entry("a chat ends with Ctrl-D, a pipe with its end", CHAT, is_slow=True),
     "polylm merge-adapter data/08_chat PHASE OUT": Entry(NO_ADAPTER, statuses=(1,)),
