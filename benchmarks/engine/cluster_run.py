@@ -28,8 +28,9 @@ from polylm_core.training.events import read_events
 from tests.clone import ROOT, free_port
 
 POLL_SECONDS = 0.05
-BAR = re.compile(r"\d+%\|")
-"""A progress bar, which a timeline has no place for."""
+NOISE = re.compile(r"\d+%\||^\((raylet|TrainController|RayTrainWorker|PlacementGroupCleaner)\b")
+"""Progress bars, and what Ray's processes say: the former are of no use in a timeline, the latter
+is in the run's folder."""
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 SHORT = 6
 """Last characters of a machine's name that are shown."""
@@ -148,7 +149,7 @@ class StageProcess:
         for part in self._process.stdout:
             said = COLOUR.sub("", part.decode(errors="replace")).replace("\r", "\n")
             for line in said.splitlines():
-                if line.strip() and not BAR.search(line):
+                if line.strip() and not NOISE.search(line):
                     self.said.append(line.strip())
                     self._timeline.add("stage", line.strip())
 

@@ -7,6 +7,7 @@ nothing of it.
 
 from __future__ import annotations
 
+import importlib
 import os
 import secrets
 import shutil
@@ -125,7 +126,9 @@ class FromZero:
 def from_zero(*, most: int, idle_seconds: float) -> Iterator[FromZero]:
     """Start the cluster; all of its processes have ended when the block has."""
     folder = Path(tempfile.mkdtemp(prefix="polylm-ray-", dir="/tmp"))  # a socket's path is short
-    address = f"127.0.0.1:{free_port()}"
+    # Ray makes this address of every name of loopback, and takes two of them for two clusters.
+    util: Any = importlib.import_module("ray.util")
+    address = f"{util.get_node_ip_address()}:{free_port()}"
     environment = _environment(folder, address)
     (folder / "scaling.yaml").write_text(
         yaml.safe_dump(scaling(address, most=most, idle_seconds=idle_seconds))
@@ -181,7 +184,7 @@ def _start_head(
         "RAY_enable_autoscaler_v2": "1",
         "RAY_OVERRIDE_NODE_ID_FOR_TESTING": HEAD_ID,
         NODE_VARIABLE: HEAD_ID,
-        "RAY_raylet_start_wait_time_s": "120",
+        "RAY_raylet_start_wait_time_s": "240",
         "AUTOSCALER_UPDATE_INTERVAL_S": "1",
         "AUTOSCALER_METRIC_PORT": str(free_port()),
     }

@@ -31,7 +31,7 @@ def described(state: Any) -> str:
     """Say what an AutoscalingState has under way, what failed, and what cannot be had at all."""
     parts = [
         f"{request.count} of {request.ray_node_type_name} did not come up: "
-        f"{request.reason.strip()[:MAX_REASON_CHARACTERS]}"
+        f"{request.reason.strip()[:MAX_REASON_CHARACTERS] or 'no reason is told'}"
         for request in state.failed_instance_requests
     ]
     coming: dict[str, int] = {}

@@ -21,6 +21,8 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from polylm_core.compute.restarts import last_line
+
 FOLDER = "cluster"
 MAX_FOLDERS = 10
 """Groups of which something is kept, the newest ones."""
@@ -64,7 +66,7 @@ def _copy(work: Path, lacking: list[str]) -> None:
                 raise RuntimeError("there is no connection to it")
             copy(folder)
         except Exception as error:  # whatever a dying cluster makes of a question
-            lacking.append(f"{what} ({type(error).__name__}: {str(error).splitlines()[0][:200]})")
+            lacking.append(f"{what} ({type(error).__name__}: {last_line(error)[:200]})")
 
 
 def new_folder(parent: Path) -> Path:
