@@ -50,7 +50,7 @@ def demonstrated(finished: Path, *options: str, seconds: float) -> dict[str, Any
 def test_machines_come_one_is_lost_and_the_run_goes_on_with_another(clone: Clone) -> None:
     result = demonstrated(clone.path, "--quick", seconds=280)
     assert [start["world_size"] for start in result["starts"]] == [2, 2]
-    assert result["machines_brought_up"] == 3
+    assert result["machines_brought_up"] >= 3
     assert result["greatest_difference"] == 0
     assert result["same_artifact"]
 
