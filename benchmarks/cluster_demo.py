@@ -189,8 +189,8 @@ def claims(
         "the machines were given back": not watch.machines
         and bool(watch.given_back)
         and min(watch.given_back.values()) >= idle_seconds - 1,
-        "Ray's timeline is in the run's folder": path is not None
-        and any((path / "cluster").glob("*/timeline.json")),
+        "Ray's timeline and logs are in the run's folder": path is not None
+        and all(any((path / "cluster").glob(name)) for name in ("*/timeline.json", "*/logs/*")),
     }
 
 

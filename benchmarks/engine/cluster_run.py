@@ -28,9 +28,11 @@ from polylm_core.training.events import read_events
 from tests.clone import ROOT, free_port
 
 POLL_SECONDS = 0.05
-NOISE = re.compile(r"\d+%\||^\((raylet|TrainController|RayTrainWorker|PlacementGroupCleaner)\b")
-"""Progress bars, and what Ray's processes say: the former are of no use in a timeline, the latter
-is in the run's folder."""
+NOISE = re.compile(
+    r"\d+%\||^\((autoscaler|raylet|TrainController|RayTrainWorker|PlacementGroupCleaner)\b"
+)
+"""Progress bars, which have no place in a timeline, and what Ray's processes say: of machines the
+watcher tells, and the rest is in the run's folder."""
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 SHORT = 6
 """Last characters of a machine's name that are shown."""

@@ -54,7 +54,7 @@ class Told:
 
     def __init__(self, folder: Path, events: list[dict[str, Any]]) -> None:
         work = folder / "runs/pretrain-1"
-        (work / "cluster/1").mkdir(parents=True)
+        (work / "cluster/1/logs/one").mkdir(parents=True)
         (work / "cluster/1/timeline.json").touch()
         (work / "events.jsonl").write_text("".join(json.dumps(row) + "\n" for row in events))
         self.run = RunFolder(folder / "runs", Timeline())
