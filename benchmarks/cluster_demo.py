@@ -3,11 +3,11 @@
 Ray's autoscaler, on this machine alone and reachable with a token only, has a head without a
 processor for work. The recipe's `pretrain` asks for two ranks, two machines are brought up, one of
 them is killed as a spot market would, the run goes on from its last checkpoint (with a machine in
-its place, or with `--fewer` on the one that is left until there are two again), and when it is done
-the machines are given back. A timeline says when each of it happened. Ends with status 1 unless all
-of it did, in this order, and the loss of every step is within 1e-4 of that of the same recipe on
-this machine without a cluster: `dvc repro pretrain` of this checkout, which is run first where it
-is not up to date, or with `--finished` of another one, which is taken as it is.
+its place, or with `--fewer`, where none is to be had any more, on the one that is left), and when
+it is done the machines are given back. A timeline says when each of it happened. Ends with status 1
+unless all of it did, in this order, and the loss of every step is within 1e-4 of that of the same
+recipe on this machine without a cluster: `dvc repro pretrain` of this checkout, which is run first
+where it is not up to date, or with `--finished` of another one, which is taken as it is.
 """
 
 from __future__ import annotations
@@ -116,8 +116,8 @@ class Story:
         self._timeline = timeline
         self._stage = StageProcess(folder, cluster, PROFILE, timeline)
 
-    def train(self, steps: int) -> None:
-        """Follow the run to its end, and take a machine away on the way."""
+    def train(self, steps: int, *, fewer: bool) -> None:
+        """Follow the run to its end, and take a machine away on the way, for good if `fewer`."""
         tellers = (self._watch, self.run)
         try:
             follow(
@@ -128,6 +128,10 @@ class Story:
             )
             if self._stage.status is None:
                 self._kill()
+            if fewer:
+                lost = lambda: self.killed in self._watch.lost  # noqa: E731
+                follow(tellers, lost, seconds=RUN_SECONDS, what="the loss of a machine")
+                self._cluster.allow(1)
             follow(
                 tellers,
                 lambda: self._stage.status is not None,
@@ -206,7 +210,7 @@ def demo(folder: Path, laptop: Laptop, *, fewer: bool, idle_seconds: float) -> d
     ):
         timeline.add("demo", f"the cluster is there at {cluster.address}, with 0 machines for work")
         story = Story(folder, cluster, watch, timeline)
-        story.train(steps)
+        story.train(steps, fewer=fewer)
         story.see_machines_go(idle_seconds + RETURN_SECONDS)
     timeline.add("demo", f"{len(watch.machines)} machines are left")
     path = story.run.path
@@ -249,7 +253,7 @@ def main() -> int:
     """Show the story and compare; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--finished", type=Path, help="a checkout whose pretrain has ended")
-    parser.add_argument("--fewer", action="store_true", help="go on without waiting for a machine")
+    parser.add_argument("--fewer", action="store_true", help="go on without another machine")
     parser.add_argument("--quick", action="store_true", help="a short idle time; keeps no result")
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="polylm-cluster-demo-"))

@@ -32,9 +32,11 @@ from benchmarks.engine.machines import (
 )
 from polylm_core.compute.process import command_of
 from polylm_core.errors import MachineError
+from polylm_core.storage import write_atomic
 from tests.clone import ROOT, free_port
 
 START_SECONDS = 300.0
+FORM = "scaling.yaml"
 HEAD, WORKER = "ray.head.default", "ray.worker"
 HEAD_ID = "fffffffffffffffffffffffffffffffffffffffffffffffffff00000"
 """Ray's provider for tests counts from here."""
@@ -110,6 +112,13 @@ class FromZero:
         arguments = [self.address, machine, str(seconds)]
         subprocess.run([*command, *arguments], env=self.environment, cwd=ROOT, check=True)
 
+    def allow(self, most: int) -> None:
+        """Let the autoscaler have so many machines from now on: it reads its form again."""
+        path = self.folder / FORM
+        form = yaml.safe_load(path.read_text())
+        form["max_workers"] = form["available_node_types"][WORKER]["max_workers"] = most
+        write_atomic(path, yaml.safe_dump(form).encode())
+
     def _raylet(self, machine: str) -> int:
         """Pid of the raylet that a machine consists of."""
         mark = f"{NODE_VARIABLE}={machine}".encode()
@@ -130,7 +139,7 @@ def from_zero(*, most: int, idle_seconds: float) -> Iterator[FromZero]:
     util: Any = importlib.import_module("ray.util")
     address = f"{util.get_node_ip_address()}:{free_port()}"
     environment = _environment(folder, address)
-    (folder / "scaling.yaml").write_text(
+    (folder / FORM).write_text(
         yaml.safe_dump(scaling(address, most=most, idle_seconds=idle_seconds))
     )
     head = _start_head(folder, address, environment)
@@ -175,7 +184,7 @@ def _start_head(
         *("--min-worker-port=0", "--max-worker-port=0", "--disable-usage-stats"),
         *(f"--dashboard-agent-listen-port={free_port()}", f"--temp-dir={folder}"),
         *(f"--object-store-memory={OBJECT_STORE_BYTES}",),
-        f"--autoscaling-config={folder / 'scaling.yaml'}",
+        f"--autoscaling-config={folder / FORM}",
     ]
     own = {
         **{name: value for name, value in environment.items() if name != "RAY_ADDRESS"},

@@ -43,5 +43,5 @@ def described(state: Any) -> str:
         coming[name] = coming.get(name, 0) + 1
     parts += [f"{count} of {name} on the way" for name, count in sorted(coming.items())]
     if state.infeasible_gang_resource_requests:
-        parts.append("no kind of machine that the cluster may have fits")
+        parts.append("what the cluster may have at most does not do")
     return f"; its autoscaler: {', '.join(parts)}" if parts else ""

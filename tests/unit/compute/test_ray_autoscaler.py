@@ -26,5 +26,5 @@ def test_what_failed_and_what_cannot_be_had_is_told_with_the_reason() -> None:
     state.infeasible_gang_resource_requests.add()
     assert described(state) == (
         f"; its autoscaler: 2 of spot did not come up: {reason}, "
-        "no kind of machine that the cluster may have fits"
+        "what the cluster may have at most does not do"
     )
