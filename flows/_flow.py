@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Protocol
 
 from prefect import flow, tags
 from prefect.context import FlowRunContext
 from prefect.settings import get_current_settings
 
+from flows._export import exporting_to
 from flows._watch import PrefectProgress
 from polylm_core.progress import Progress
 
@@ -28,10 +30,12 @@ def run_as_flow(
     run_name: str,
     tag: str,
     when_done: Callable[[], None],
+    states: Path,
 ) -> None:
     """Run `work` inside a flow named like the stage.
 
-    `when_done` is called as soon as the work itself has ended, well or not.
+    `when_done` is called as soon as the work itself has ended, well or not. What Prefect knows of
+    the run in the end goes to `states`.
     """
 
     def body(config: dict[str, Any]) -> None:
@@ -46,12 +50,16 @@ def run_as_flow(
             when_done()
             progress.close()
 
+    export: list[Any] = [exporting_to(states)]
     described = flow(
         name=stage,
         flow_run_name=run_name,
         retries=0,
         persist_result=False,
         validate_parameters=False,
+        on_completion=export,
+        on_failure=export,
+        on_crashed=export,
     )(body)
     with tags("polylm", tag):
         described(config=dict(parameters))

@@ -2,15 +2,15 @@
 
 An artifact is a folder `data/NN_name` with a `manifest.json`, written last: without it the folder
 counts as absent. The manifest holds the sha256 of every file, the fingerprints of what went in, the
-parameters and the counts; it never holds a clock, a host, a path or a commit, so equal work gives
-equal bytes. Loading verifies every file before anyone reads it.
+parameters and the counts, and no clock, host, path or commit: equal work gives equal bytes. Loading
+verifies every file before anyone reads it.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
@@ -79,7 +79,7 @@ class Artifact:
         manifest or any file is not as it was made.
         """
         artifact = cls.open(path)
-        _verify_files(path, artifact.manifest)
+        verify_files(path, artifact.manifest)
         return artifact
 
     @classmethod
@@ -131,14 +131,15 @@ def _read_manifest(path: Path, stage: str) -> Manifest:
         ) from error
 
 
-def _verify_files(path: Path, manifest: Manifest) -> None:
+def verify_files(path: Path, manifest: Manifest, absent: Collection[str] = ()) -> None:
+    """Raise CorruptArtifactError for a file that is not as it was made; some may be elsewhere."""
     remedy = f"delete {path} and run `dvc repro {manifest.stage}`"
     present = {str(file.relative_to(path)) for file in path.rglob("*") if file.is_file()}
     extra = sorted(present - manifest.files.keys() - {MANIFEST})
     if extra:
         raise CorruptArtifactError(f"{path / extra[0]}: not part of the artifact; {remedy}")
-    for name, entry in manifest.files.items():
-        file = path / name
+    for name in [name for name in manifest.files if name not in absent]:
+        entry, file = manifest.files[name], path / name
         if not file.is_file():
             raise CorruptArtifactError(f"{file}: missing; {remedy}")
         seen = sha256_file(file)
