@@ -14,6 +14,8 @@ from flows._export import exporting_to
 from flows._watch import PrefectProgress
 from polylm_core.progress import Progress
 
+ENDS = ("on_completion", "on_failure", "on_crashed")
+
 
 class HasUrl(Protocol):
     """Where the address of the flow run is kept."""
@@ -50,16 +52,14 @@ def run_as_flow(
             when_done()
             progress.close()
 
-    export: list[Any] = [exporting_to(states)]
+    hooks: dict[str, Any] = {end: [exporting_to(states)] for end in ENDS}
     described = flow(
         name=stage,
         flow_run_name=run_name,
         retries=0,
         persist_result=False,
         validate_parameters=False,
-        on_completion=export,
-        on_failure=export,
-        on_crashed=export,
+        **hooks,
     )(body)
     with tags("polylm", tag):
         described(config=dict(parameters))

@@ -33,7 +33,7 @@ from polylm_core.pipeline import RUNS, SOURCES
 from polylm_core.progress import Progress, TerminalProgress
 from polylm_core.settings import Profile
 from polylm_core.stages.base import StageRun
-from polylm_core.storage import exclusive_lock, no_space_named, write_atomic
+from polylm_core.storage import exclusive_lock, no_space_named, refusal_named, write_atomic
 
 TEMPORARY = 75
 """Exit status when the same run may succeed later (EX_TEMPFAIL of sysexits.h)."""
@@ -60,7 +60,8 @@ def main(name: str) -> None:
     if runner is not None:
         die_with_process(runner.pid)
     try:
-        code = _run_alone(name, tag=runner.tag if runner else "by-hand")
+        with no_space_named(RUNS), refusal_named(RUNS):
+            code = _run_alone(name, tag=runner.tag if runner else "by-hand")
     except PolyLMError as error:
         code = _told(error)
     except BaseException as error:
@@ -153,7 +154,7 @@ def _work(prepared: Prepared, progress: Progress, outcome: Outcome) -> None:
     )
     sources = (SOURCES,) if stage.reads_sources else ()
     try:
-        with local, no_space_named(stage.out):
+        with local, no_space_named(stage.out), refusal_named(stage.out):
             artifact = stage.function()(
                 stage.config(prepared.params), *prepared.inputs.values(), *sources, run
             )

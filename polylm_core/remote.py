@@ -26,6 +26,8 @@ from polylm_core.storage import HASH_CHUNK_BYTES, no_space_named, replacing, sha
 TRIES = 5
 S3_TRIES = 8
 """Of one request; with 20 % of requests failing one in 400,000 fails for good."""
+S3_READ_SECONDS = 20.0
+"""How long an answer may stay away, or stop in its middle, before it is asked for again."""
 FIRST_WAIT_SECONDS = 0.5
 """Longest wait before the second try, doubled before each further one; how much of it is waited
 is drawn by lot, so that machines that failed together do not come again together."""
@@ -162,7 +164,8 @@ def filesystem_of(uri: str) -> tuple[Any, str]:
         options = {"headers": {"Accept-Encoding": "identity"}}
     elif uri.startswith("s3://"):
         retries = {"mode": "standard", "total_max_attempts": S3_TRIES}
-        options = {"config_kwargs": {"retries": retries}, "use_listings_cache": False}
+        settings = {"retries": retries, "read_timeout": S3_READ_SECONDS}
+        options = {"config_kwargs": settings, "use_listings_cache": False}
     filesystem, path = fsspec.core.url_to_fs(uri, **options)
     return filesystem, path
 

@@ -16,7 +16,7 @@ from tests.architecture.closure import ROOT
 DOCUMENTS = (ROOT / "README.md", *sorted((ROOT / "docs/howto").glob("*.md")))
 PROGRAMS = (
     *("apertium", "apt", "cp", "curl", "dvc", "export", "git", "hf", "make", "pip", "polylm"),
-    *("python", "python3", "rm", "sudo", "transformers", "vllm"),
+    *("prefect", "python", "python3", "rm", "sudo", "transformers", "vllm"),
 )
 SHELLS = ("", "bash", "console", "sh")
 FENCED = re.compile(r"^```(?P<language>\w*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -21,6 +21,7 @@ FILLED: Mapping[str, str] = {
     "PROFILE": "32x8-a100",
     "P": "32x8-a100",
     "OWNER/NAME": "me/my-lm",
+    "RUN": "01234567-89ab-cdef-0123-456789abcdef",
     "OTHER": ".",  # a run and itself
     "STAGE": "mix",
     "12000": "12",  # a step that the tiny recipe has
@@ -48,6 +49,7 @@ STAND_INS: Mapping[str, str] = {
     "apertium": "is not installed everywhere; its own tests have a stand-in that translates",
     "pip": "fetches from a registry, and would change the environment of all tests",
     "vllm": "takes a GPU, and gigabytes of an environment of its own",
+    "prefect": "asks a server with deployments; tests/integration/test_deployment.py does",
     "hf": "fetches from the hub; tests of ingest read sets from one on loopback",
     "curl": "fetches from servers of others",
 }
@@ -56,6 +58,7 @@ NO_GPU = "a stand-in: it takes a GPU, and gigabytes of an environment of its own
 HELP = "takes what only the reader has, or hours: its own tests run its parts"
 CHAT = "printf 'Save the file.\\n' | polylm chat --max-new-tokens 4"
 NO_ADAPTER = "the tiny recipe has no adapter, which is told; test_merge.py merges one"
+IN_A_BUCKET = "takes a remote: tests/integration/test_deployment.py has one in a bucket"
 ON_DEFAULT = "minutes of the default recipe: the same stages of the tiny one"
 
 TABLE: Mapping[str, Entry] = {
@@ -147,6 +150,19 @@ TABLE: Mapping[str, Entry] = {
     },
     "export TEACHER_API_KEY=... ⏎ dvc repro instruct": Entry(ON_DEFAULT, is_slow=True),
     "dvc repro finetune": Entry(ON_DEFAULT, is_slow=True),
+    "dvc repro": Entry("DVC looks at every stage", is_slow=True),
+    "dvc repro --force --single-item encode": Entry("a stage is made again", is_slow=True),
+    "rm -r data/04_tokens": Entry(
+        "DVC looks at every stage",
+        "rm -r data/04_tokens; dvc checkout || dvc pull || dvc repro",
+        is_slow=True,
+    ),
+    "dvc push": Entry(IN_A_BUCKET, "dvc push --help"),
+    "dvc pull": Entry(IN_A_BUCKET, "dvc pull --help"),
+    "dvc remote modify": Entry(IN_A_BUCKET, "dvc remote modify --help"),
+    "git clone <this repository> polylm && cd polylm ⏎ dvc pull": Entry(
+        IN_A_BUCKET, "git clone -h > /dev/null || true; dvc pull --help"
+    ),
 }
 
 
