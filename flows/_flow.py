@@ -11,6 +11,7 @@ from prefect.settings import get_current_settings
 
 from flows._watch import PrefectProgress
 from polylm_core.progress import Progress
+from polylm_core.redaction import redacted, redacted_tree
 
 
 class HasUrl(Protocol):
@@ -42,6 +43,8 @@ def run_as_flow(
             outcome.url = f"{base}/runs/flow-run/{context.flow_run.id}"
         try:
             work(progress)
+        except Exception as error:  # the work's own is in the outcome: this is what Prefect keeps
+            raise RuntimeError(redacted(f"{type(error).__name__}: {error}")) from None
         finally:
             when_done()
             progress.close()
@@ -54,4 +57,4 @@ def run_as_flow(
         validate_parameters=False,
     )(body)
     with tags("polylm", tag):
-        described(config=dict(parameters))
+        described(config=redacted_tree(dict(parameters)))

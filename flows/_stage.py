@@ -2,8 +2,7 @@
 
 `python -m flows.<stage>` loads the recipe, the profile and the input artifacts, takes the
 stage's lock `runs/<stage>.lock`, and runs the stage inside a Prefect flow, working in
-`runs/<stage>-<identity>/`. The exit status is that of the work: 0 once the
-artifact is published, whatever becomes of Prefect.
+`runs/<stage>-<identity>/`. The exit status is that of the work, whatever becomes of Prefect.
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flows import _server
+from flows._profile import load_safe_profile
 from flows._provenance import ancestor_runner, provenance
 from polylm_core.artifacts import Artifact
 from polylm_core.compute.backend import Backend
@@ -30,12 +30,12 @@ from polylm_core.errors import MachineError, PolyLMError
 from polylm_core.params import Params, load_params
 from polylm_core.pipeline import RUNS, SOURCES, STAGES, Stage, identity, sources_fingerprint
 from polylm_core.progress import Progress, TerminalProgress
-from polylm_core.settings import Profile, load_profile
+from polylm_core.redaction import hide_from_output
+from polylm_core.settings import Profile
 from polylm_core.stages.base import StageRun
 from polylm_core.storage import exclusive_lock, no_space_named, write_atomic
 
 PARAMS = Path("params.yaml")
-PROFILES = Path("infra/profiles")
 TEARDOWN_SECONDS = 10.0
 """How long Prefect may take to close its books after the work has ended."""
 
@@ -68,6 +68,7 @@ class Prepared:
 
 def main(name: str) -> None:
     """Run one stage as a flow and end the process with the status of the work."""
+    hide_from_output()
     die_with_parent()
     runner = ancestor_runner()
     if runner is not None:
@@ -107,7 +108,7 @@ def prepare(name: str, root: Path = Path()) -> Prepared:
     """Check recipe, profile and inputs; raises PolyLMError."""
     stage = STAGES[name]
     params = load_params(root / PARAMS)
-    profile = load_profile(root / PROFILES)
+    profile = load_safe_profile(root)
     sources = None
     if stage.reads_sources:
         sources = sources_fingerprint(root / SOURCES, params, profile.source_locations)

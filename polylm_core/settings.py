@@ -23,7 +23,7 @@ from pydantic import (
 
 from polylm_core.errors import MachineError, ParamsError, Problem
 from polylm_core.known_keys import with_nearest
-from polylm_core.yaml_files import describe_validation, read_yaml
+from polylm_core.yaml_files import credential_problems, describe_validation, read_yaml
 
 PROFILE_VARIABLE = "POLYLM_PROFILE"
 DEFAULT_PROFILE = "laptop"
@@ -223,9 +223,12 @@ def load_profile(folder: Path, name: str | None = None) -> Profile:
         )
     try:
         content = read_yaml(path) or {}
-        return Profile.model_validate(content)
+        profile = Profile.model_validate(content)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ParamsError(str(path), [Problem("(top level)", f"not YAML: {error}")]) from error
     except ValidationError as error:
         problems = describe_validation(str(path), error).problems
         raise ParamsError(str(path), with_nearest(problems, Profile)) from error
+    if held := credential_problems(content):
+        raise ParamsError(str(path), held)
+    return profile
