@@ -20,10 +20,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flows import _server
+from flows._backends import make_backend
 from flows._profile import load_safe_profile
 from flows._provenance import ancestor_runner, provenance
 from polylm_core.artifacts import Artifact
-from polylm_core.compute.backend import Backend
+from polylm_core.cli.planning.ceiling import with_price
 from polylm_core.compute.local import LocalBackend
 from polylm_core.compute.process import die_with_parent, die_with_process
 from polylm_core.errors import MachineError, PolyLMError
@@ -108,7 +109,7 @@ def prepare(name: str, root: Path = Path()) -> Prepared:
     """Check recipe, profile and inputs; raises PolyLMError."""
     stage = STAGES[name]
     params = load_params(root / PARAMS)
-    profile = load_safe_profile(root)
+    profile = with_price(load_safe_profile(root))
     sources = None
     if stage.reads_sources:
         sources = sources_fingerprint(root / SOURCES, params, profile.source_locations)
@@ -120,38 +121,6 @@ def prepare(name: str, root: Path = Path()) -> Prepared:
         inputs=inputs,
         identity=identity(stage, params, inputs, sources),
     )
-
-
-def _make_backend(profile: Profile, local: LocalBackend) -> Backend:
-    """Return the machines a profile declares; Ray is imported only when it is needed."""
-    training = profile.training
-    if profile.map_backend == training.backend == "local":
-        return local
-    on_ray = importlib.import_module("polylm_core.compute.on_ray")
-    cluster: Backend = on_ray.RayBackend(
-        address=profile.ray_address or os.environ.get("RAY_ADDRESS"),
-        training_workers=training.workers,
-        threads_per_worker=training.threads_per_worker,
-        use_gpu=training.accelerator == "gpu",
-        private_cpus=max(profile.map_workers, training.workers * training.threads_per_worker),
-        patience=on_ray.Patience(
-            full_size_seconds=training.full_size_wait_seconds,
-            machines_seconds=training.machines_wait_seconds,
-        ),
-    )
-    return _Backends(
-        mapper=local if profile.map_backend == "local" else cluster,
-        launcher=local if training.backend == "local" else cluster,
-    )
-
-
-class _Backends:
-    """One backend's `map` beside another's `launch`."""
-
-    def __init__(self, mapper: Backend, launcher: Backend) -> None:
-        self.map = mapper.map
-        self.launch = launcher.launch
-        self.training_workers = launcher.training_workers
 
 
 def _work(prepared: Prepared, progress: Progress, outcome: Outcome) -> None:
@@ -169,7 +138,7 @@ def _work(prepared: Prepared, progress: Progress, outcome: Outcome) -> None:
         out=stage.out,
         work=prepared.work,
         kept=RUNS / "kept" / stage.name,
-        backend=_make_backend(prepared.profile, local),
+        backend=make_backend(prepared.profile, local, on_wait=progress.say),
         progress=progress,
         training=prepared.profile.training,
         source_locations=prepared.profile.source_locations,
