@@ -23,6 +23,7 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.logging.handlers import APILogHandler
 
+from polylm_core.redaction import redacted_tree
 from polylm_core.storage import write_atomic
 
 PAGE = 200
@@ -41,7 +42,8 @@ def exporting_to(file: Path) -> Hook:
         try:
             APILogHandler().flush()
             with get_client(sync_client=True) as client:
-                lines = [json.dumps(row, ensure_ascii=False) for row in _rows(client, flow_run.id)]
+                rows = [redacted_tree(row) for row in _rows(client, flow_run.id)]
+            lines = [json.dumps(row, ensure_ascii=False) for row in rows]
             earlier = file.read_bytes() if file.exists() else b""
             file.parent.mkdir(parents=True, exist_ok=True)
             write_atomic(file, earlier + "".join(f"{line}\n" for line in lines).encode())

@@ -13,6 +13,7 @@ from prefect.settings import get_current_settings
 from flows._export import exporting_to
 from flows._watch import PrefectProgress
 from polylm_core.progress import Progress
+from polylm_core.redaction import redacted, redacted_tree
 
 ENDS = ("on_completion", "on_failure", "on_crashed")
 
@@ -48,6 +49,8 @@ def run_as_flow(
             outcome.url = f"{base}/runs/flow-run/{context.flow_run.id}"
         try:
             work(progress)
+        except Exception as error:  # the work's own is in the outcome: this is what Prefect keeps
+            raise RuntimeError(redacted(f"{type(error).__name__}: {error}")) from None
         finally:
             when_done()
             progress.close()
@@ -62,4 +65,4 @@ def run_as_flow(
         **hooks,
     )(body)
     with tags("polylm", tag):
-        described(config=dict(parameters))
+        described(config=redacted_tree(dict(parameters)))

@@ -6,14 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from flows._profile import load_safe_profile
 from polylm_core.artifacts import Artifact
+from polylm_core.cli.planning.ceiling import with_price
 from polylm_core.params import Params, load_params
 from polylm_core.payloads import Payloads
 from polylm_core.pipeline import RUNS, SOURCES, STAGES, Stage, identity, sources_fingerprint
-from polylm_core.settings import Profile, load_profile
+from polylm_core.settings import Profile
 
 PARAMS = Path("params.yaml")
-PROFILES = Path("infra/profiles")
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def prepare(name: str, root: Path = Path()) -> Prepared:
     """Check recipe, profile and inputs; raises PolyLMError."""
     stage = STAGES[name]
     params = load_params(root / PARAMS)
-    profile = load_profile(root / PROFILES)
+    profile = with_price(load_safe_profile(root))
     payloads = Payloads(profile.storage, root / RUNS)
     sources = None
     if stage.reads_sources:

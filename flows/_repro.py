@@ -19,6 +19,7 @@ from flows._stage import TEMPORARY
 from polylm_core.compute.process import die_with_parent
 from polylm_core.errors import InfrastructureError, PolyLMError, StageError
 from polylm_core.pipeline import STAGES
+from polylm_core.redaction import redacted
 from polylm_core.settings import PROFILE_VARIABLE
 
 END_SECONDS = 12.0
@@ -90,6 +91,7 @@ def _run_dvc(arguments: list[str], changes: dict[str, str], tell: Callable[[str]
     try:
         assert process.stdout is not None
         for line in process.stdout:
+            line = redacted(line)
             print(line, end="", flush=True)
             tell(line.rstrip())
             last.append(line)

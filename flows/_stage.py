@@ -2,8 +2,7 @@
 
 `python -m flows.<stage>` loads the recipe, the profile and the input artifacts, takes the
 stage's lock `runs/<stage>.lock`, and runs the stage inside a Prefect flow, working in
-`runs/<stage>-<identity>/`. The exit status is that of the work: 0 once the
-artifact is published, whatever becomes of Prefect.
+`runs/<stage>-<identity>/`. The exit status is that of the work, whatever becomes of Prefect.
 """
 
 from __future__ import annotations
@@ -21,17 +20,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flows import _server
+from flows._backends import make_backend
 from flows._prepared import Prepared, prepare
 from flows._provenance import ancestor_runner, provenance
 from polylm_core.artifacts import Artifact
 from polylm_core.claims import Claim
-from polylm_core.compute.backend import Backend
 from polylm_core.compute.local import LocalBackend
 from polylm_core.compute.process import die_with_parent, die_with_process
 from polylm_core.errors import InfrastructureError, LockedError, MachineError, PolyLMError
 from polylm_core.pipeline import RUNS, SOURCES
 from polylm_core.progress import Progress, TerminalProgress
-from polylm_core.settings import Profile
+from polylm_core.redaction import hide_from_output
 from polylm_core.stages.base import StageRun
 from polylm_core.storage import exclusive_lock, no_space_named, refusal_named, write_atomic
 
@@ -55,6 +54,7 @@ class Outcome:
 
 def main(name: str) -> None:
     """Run one stage as a flow and end the process with the status of the work."""
+    hide_from_output()
     die_with_parent()
     runner = ancestor_runner()
     if runner is not None:
@@ -98,38 +98,6 @@ def _unexpected(error: BaseException) -> int:
     return 1
 
 
-def _make_backend(profile: Profile, local: LocalBackend) -> Backend:
-    """Return the machines a profile declares; Ray is imported only when it is needed."""
-    training = profile.training
-    if profile.map_backend == training.backend == "local":
-        return local
-    on_ray = importlib.import_module("polylm_core.compute.on_ray")
-    cluster: Backend = on_ray.RayBackend(
-        address=profile.ray_address or os.environ.get("RAY_ADDRESS"),
-        training_workers=training.workers,
-        threads_per_worker=training.threads_per_worker,
-        use_gpu=training.accelerator == "gpu",
-        private_cpus=max(profile.map_workers, training.workers * training.threads_per_worker),
-        patience=on_ray.Patience(
-            full_size_seconds=training.full_size_wait_seconds,
-            machines_seconds=training.machines_wait_seconds,
-        ),
-    )
-    return _Backends(
-        mapper=local if profile.map_backend == "local" else cluster,
-        launcher=local if training.backend == "local" else cluster,
-    )
-
-
-class _Backends:
-    """One backend's `map` beside another's `launch`."""
-
-    def __init__(self, mapper: Backend, launcher: Backend) -> None:
-        self.map = mapper.map
-        self.launch = launcher.launch
-        self.training_workers = launcher.training_workers
-
-
 def _work(prepared: Prepared, progress: Progress, outcome: Outcome) -> None:
     """Run the stage function; the outcome is what counts, exceptions also go to Prefect."""
     stage = prepared.stage
@@ -145,7 +113,7 @@ def _work(prepared: Prepared, progress: Progress, outcome: Outcome) -> None:
         out=stage.out,
         work=prepared.work,
         kept=RUNS / "kept" / stage.name,
-        backend=_make_backend(prepared.profile, local),
+        backend=make_backend(prepared.profile, local, on_wait=progress.say),
         progress=progress,
         training=prepared.profile.training,
         source_locations=prepared.profile.source_locations,

@@ -2,13 +2,12 @@
 
 An artifact is a folder `data/NN_name` with a `manifest.json`, written last: without it the folder
 counts as absent. The manifest holds the sha256 of every file, the fingerprints of what went in, the
-parameters and the counts, and no clock, host, path or commit: equal work gives equal bytes. Loading
-verifies every file before anyone reads it.
+parameters and the counts, and is sealed itself; it never holds a clock, a host, a path or a commit,
+so equal work gives equal bytes. Loading verifies every file before anyone reads it.
 """
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -22,7 +21,8 @@ from polylm_core.errors import (
     MismatchedArtifactError,
     MissingArtifactError,
 )
-from polylm_core.storage import canonical_json, fingerprint, no_space_named, sha256_file
+from polylm_core.sealed import sealed, unsealed
+from polylm_core.storage import fingerprint, no_space_named, sha256_file
 
 MANIFEST = "manifest.json"
 SCHEMA_VERSION = 1
@@ -122,13 +122,15 @@ def _read_manifest(path: Path, stage: str) -> Manifest:
     file = path / MANIFEST
     if not file.is_file():
         raise MissingArtifactError(f"{path} has no {MANIFEST}; run `dvc repro {stage}` to make it")
+    remedy = f"delete {path} and run `dvc repro {stage}`"
     try:
-        return Manifest.model_validate_json(file.read_bytes())
+        return Manifest.model_validate(unsealed(file.read_bytes()))
     except ValidationError as error:
         raise CorruptArtifactError(
-            f"{file}: not a valid manifest ({error.error_count()} problems); "
-            f"delete {path} and run `dvc repro {stage}`"
+            f"{file}: not a valid manifest ({error.error_count()} problems); {remedy}"
         ) from error
+    except ValueError as error:
+        raise CorruptArtifactError(f"{file}: not a valid manifest ({error}); {remedy}") from error
 
 
 def verify_files(path: Path, manifest: Manifest, absent: Collection[str] = ()) -> None:
@@ -187,14 +189,8 @@ def publish(
         counts=dict(counts),
         files=files,
     )
-    text = json.dumps(
-        json.loads(canonical_json(manifest.model_dump(mode="json"))),
-        indent=1,
-        sort_keys=True,
-        ensure_ascii=False,
-    )
     with no_space_named(partial):
-        (partial / MANIFEST).write_text(text + "\n", encoding="utf-8")
+        (partial / MANIFEST).write_bytes(sealed(manifest.model_dump(mode="json")))
     if out.exists():
         shutil.rmtree(out)
     partial.rename(out)

@@ -25,9 +25,17 @@ import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from polylm_core.redaction import redacted
+
 
 class PolyLMError(Exception):
-    """Base of all errors that are the user's to mend; shown as text, never as a traceback."""
+    """Base of all errors that are the user's to mend; shown as text, never as a traceback.
+
+    Its text never shows a secret, whatever it was made of.
+    """
+
+    def __str__(self) -> str:
+        return redacted(super().__str__())
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +49,7 @@ class Problem:
 
     def __str__(self) -> str:
         seen = "" if self.value is None else f" (got {self.value!r})"
-        return f"{self.location}: {self.message}{seen}"
+        return redacted(f"{self.location}: {self.message}{seen}")
 
 
 class ParamsError(PolyLMError):

@@ -9,6 +9,7 @@ import yaml
 from pydantic import ValidationError
 
 from polylm_core.errors import ParamsError, Problem
+from polylm_core.redaction import places_with_credentials
 
 
 def describe_validation(file: str, error: ValidationError, content: Any = None) -> ParamsError:
@@ -42,6 +43,15 @@ def _parts_of(content: Any, parts: tuple[int | str, ...], missing: bool) -> list
                 continue
         found.append(part)
     return found
+
+
+def credential_problems(content: Any) -> list[Problem]:
+    """Return a problem for each text of a file that holds a password or a key, not showing it."""
+    message = (
+        "holds credentials, which stand in no file; take them out: libraries find them in the "
+        "environment (AWS_PROFILE, HF_TOKEN, ...)"
+    )
+    return [Problem(place, message) for place in places_with_credentials(content)]
 
 
 class _NoDuplicates(yaml.SafeLoader):

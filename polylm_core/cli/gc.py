@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from polylm_core.artifacts import MANIFEST
-from polylm_core.errors import LockedError, MachineError, PolyLMError
+from polylm_core.errors import ArtifactError, LockedError, MachineError, PolyLMError
 from polylm_core.params import Params, load_params
 from polylm_core.pipeline import RUNS, SOURCES, STAGES, Stage, identity, sources_fingerprint
 from polylm_core.settings import load_profile
-from polylm_core.storage import exclusive_lock, fingerprint
+from polylm_core.storage import exclusive_lock
 
 WORK = re.compile(r"(?P<stage>[a-z]+)-[0-9a-f]{16}")
 REMOVING = re.compile(r"^Removing (?P<path>/.+)$", re.MULTILINE)
@@ -95,8 +95,12 @@ def _recipe(root: Path) -> Params | None:
 
 def _made(root: Path, stage: Stage, work: Path) -> bool:
     """Whether the artifact in `data/` was made in this folder."""
-    manifest, record = _json(root / stage.out / MANIFEST), _json(work / "provenance.json")
-    return None not in (manifest, record) and record.get("fingerprint") == fingerprint(manifest)
+    record = _json(work / "provenance.json")
+    try:
+        made = stage.artifact.open(root / stage.out).fingerprint
+    except ArtifactError:
+        return False
+    return isinstance(record, dict) and record.get("fingerprint") == made
 
 
 def _wanted(root: Path, stage: Stage, recipe: Params | None, work: Path) -> str:

@@ -86,15 +86,14 @@ def _load(kind: type[Artifact], path: Path, problems: list[Problem]) -> Artifact
 
 def _model_files(artifact: Artifact, problems: list[Problem]) -> Iterator[tuple[str, Path]]:
     """Yield the files that the certificate is about, the certificate, and the adapters."""
-    from pydantic import ValidationError
-
-    from polylm_core.training.certificate import PARITY_FILE, Certificate
+    from polylm_core.training.certificate import PARITY_FILE, read_certificate
 
     folder = artifact.path
     try:
-        certificate = Certificate.model_validate_json((folder / PARITY_FILE).read_bytes())
-    except (OSError, ValidationError):
-        message = f"has no parity certificate; run `dvc repro --force {artifact.stage}`"
+        certificate = read_certificate(folder)
+    except (OSError, ValueError):
+        run = f"run `dvc repro --force {artifact.stage}`"
+        message = f"has no parity certificate, or one that was changed; {run}"
         problems.append(Problem(str(folder / PARITY_FILE), message))
         return
     for name, sha256 in certificate.sha256.items():

@@ -110,6 +110,8 @@ class TrainJob(_Part):
 
     work: Path
     """Checkpoints, metrics and the export go here."""
+    account: Path | None = None
+    """Folder in which runs that share a budget write what they have spent; by default `work`."""
     seed: int
     data: CurriculumData | PackedData
     new_model: ModelShape | None = None
@@ -118,6 +120,9 @@ class TrainJob(_Part):
     """Hugging Face folder with the weights to start from; without it they are drawn by `seed`."""
     lora: LoraShape | None = None
     """Adapters on the model of `init_from`, which alone are trained, saved and exported."""
+    tuned_share: float | None = None
+    """Where on the line from `init_from` (0) to the trained weights (1) the export lies; without it
+    at its end. Checkpoints have the trained weights."""
     validation_file: Path | None = None
     """`.npz` of held-out rows: `ids` [N, T+1], `language` [N], `segments` [N, T] where documents do
     not attend to each other; by language `languages`, `bytes`."""
@@ -143,4 +148,6 @@ class TrainJob(_Part):
             raise ValueError("the job names neither a model to build nor a folder to load")
         if self.lora is not None and self.init_from is None:
             raise ValueError("the job's adapters have no model to hang on")
+        if self.tuned_share is not None and (self.init_from is None or self.lora is not None):
+            raise ValueError("the job's tuned_share needs a model to start from, trained whole")
         return self

@@ -10,21 +10,23 @@ import torch
 
 from polylm_core.errors import TrainingError
 from polylm_core.storage import exclusive_lock
-from polylm_core.training import throughput
+from polylm_core.training import checkpoint, throughput
 from polylm_core.training.checkpoint_store import LONGEST_COPY, CheckpointStore
 from polylm_core.training.engine import Engine
 from polylm_core.training.events import Events
-from polylm_core.training.export import LONGEST_WAIT, export
+from polylm_core.training.export import LONGEST_WAIT, Weights, export
 from polylm_core.training.flops import peak_tokens_per_second
 from polylm_core.training.guard import Anomaly
+from polylm_core.training.interpolate import interpolate
 from polylm_core.training.job import TrainJob
 from polylm_core.training.logs import logged
 from polylm_core.training.metrics import Measurement, MetricsFile
-from polylm_core.training.model import build, empty_for
+from polylm_core.training.model import build, empty_for, initial_values
 from polylm_core.training.order import build_order
 from polylm_core.training.prepare import device_type
 from polylm_core.training.recovery import Recovery
 from polylm_core.training.shares import accumulation
+from polylm_core.training.spending import Meter
 from polylm_core.training.step import Gauge, StepGradient
 from polylm_core.training.validation import validate
 from polylm_core.training.watchdog import Watchdog
@@ -39,7 +41,7 @@ def train_rank(context: WorkerContext, config: Mapping[str, Any]) -> None:
     """Train on this rank from the last whole checkpoint to the end, and export.
 
     Raises LockedError when a living trainer already holds the run's folder, TrainingError when too
-    many steps had to be left out.
+    many steps had to be left out, StageError when the run has cost what it may.
     """
     job = TrainJob.model_validate(config)
     torch.set_float32_matmul_precision(job.matmul_precision)
@@ -51,15 +53,19 @@ def train_rank(context: WorkerContext, config: Mapping[str, Any]) -> None:
         exclusive_lock(lock, what=str(job.work), wait_seconds=TRAINER_LOCK_SECONDS),
         logged(job.work / "logs" / f"rank-{context.rank}.log"),
         watchdog,
+        Meter(job.account or job.work, context, job.execution.budget) as meter,
     ):
-        _Trainer(context, job, watchdog).run()
+        _Trainer(context, job, watchdog, meter).run()
 
 
 class _Trainer:
-    def __init__(self, context: WorkerContext, job: TrainJob, watchdog: Watchdog) -> None:
+    def __init__(
+        self, context: WorkerContext, job: TrainJob, watchdog: Watchdog, meter: Meter
+    ) -> None:
         self.context = context
         self.job = job
         self.watchdog = watchdog
+        self.meter = meter
         leads = context.rank == 0
         self.order = build_order(job.data, job.seed)
         self.metrics = MetricsFile(job.work / "metrics.jsonl")
@@ -75,6 +81,7 @@ class _Trainer:
             self.order,
             context,
             self.checkpoints,
+            meter,
             max_micro_batch=job.execution.micro_batch_sequences,
         )
         self.recovery = Recovery(job, leads=leads, events=self.events)
@@ -158,10 +165,11 @@ class _Trainer:
             speed = self.throughput.measure(done)
             self.context.report({"step": done, "loss": gauge.loss, **speed, SAVED: self.saved})
         leaving = gauge is not None and gauge.leaving
+        spent = gauge is not None and gauge.spent
         validates = done % self.job.validate_every_steps == 0 or last
         # Between a checkpoint that the run went back to and its next step nothing new is saved.
         due = done % self.job.execution.checkpoints.every_steps == 0 and self.recovery.counts(done)
-        saves = leaving or last or due
+        saves = leaving or spent or last or due
         copied = self.checkpoints.copying and gauge is not None and gauge.copied
         if not (validates or saves or copied):
             self._record(rows, done, validates=False)
@@ -176,10 +184,10 @@ class _Trainer:
                 self.metrics.keep()
                 self.checkpoints.save(self.engine, done)
                 self.saved = done
-        if saves and not last and gauge is not None and gauge.regroups:
+        if saves and not last and gauge is not None and (spent or gauge.regroups):
             self._finish_copy()  # a machine that leaves takes its disk with it
-            self.events.add("regroup", done)
-            raise Regroup
+            self.events.add("budget-spent" if spent else "regroup", done)
+            raise self.meter.refusal() if spent else Regroup
         self.throughput.pause()
 
     def _finish_copy(self) -> None:
@@ -218,8 +226,18 @@ class _Trainer:
             self.metrics.append(rows)
 
     def _export(self) -> None:
-        last = self.order.num_steps
-        export(self.engine, self.job, lambda: self.checkpoints.weights(last))
+        last, share = self.order.num_steps, self.job.tuned_share
+
+        def weights() -> Weights:
+            return self.checkpoints.weights(last)
+
+        if share is None:
+            export(self.engine, self.job, weights)
+            return
+        base = initial_values(self.job, self.engine.model)
+        folder = checkpoint.folder_of(self.checkpoints.folder, last)
+        between = interpolate(self.engine, base, folder, weights, share)
+        export(self.engine, self.job, between)
 
 
 def _engine(job: TrainJob, *, micro_batch: int, steps: int) -> Engine:

@@ -20,7 +20,7 @@ import pytest
 
 from tests.clone import ROOT, Clone, free_port
 from tests.documents.extract import DOCUMENTS, all_commands
-from tests.documents.table import STAND_INS, entry_of, executed
+from tests.documents.table import EXPORTED, STAND_INS, entry_of, executed
 from tests.unit.cli.test_calibration import FINEWEB2
 from tests.upload_hub import take_uploads
 
@@ -66,6 +66,7 @@ def tour(clone: Clone, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tou
     with take_uploads() as hub:
         environment = {
             **clone.environment,
+            **EXPORTED,
             "HOME": str(home),
             "CHECKOUT": str(root),
             "PATH": f"{home / 'stand-ins'}:{root / '.venv/bin'}:{os.environ['PATH']}",

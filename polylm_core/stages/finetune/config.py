@@ -14,6 +14,10 @@ class FullMethod(StageConfig):
 
     kind: Literal["full"]
     """`full`."""
+    tuned_share: float | None = Field(default=None, gt=0, lt=1)
+    """The result lies this far on the line from the weights that the phase starts from to those
+    that it ends with: less is forgotten of what the base can do (WiSE-FT, arXiv 2109.01903). By
+    default it is what training ends with."""
 
 
 class LoraMethod(StageConfig):

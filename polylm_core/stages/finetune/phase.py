@@ -16,7 +16,7 @@ from polylm_core.chat import EncodedChat
 from polylm_core.errors import StageError
 from polylm_core.records import Instruction
 from polylm_core.stages.base import StageRun
-from polylm_core.stages.finetune.config import FinetuneConfig, LoraMethod, PhaseConfig
+from polylm_core.stages.finetune.config import FinetuneConfig, FullMethod, LoraMethod, PhaseConfig
 from polylm_core.stages.finetune.pack import pack, write_rows
 from polylm_core.stages.finetune.speech import Unfit
 from polylm_core.storage import write_atomic
@@ -183,12 +183,14 @@ def _job(
     method = phase.config.method
     return TrainJob(
         work=phase.work.absolute(),
+        account=run.work.absolute(),  # one budget for all phases
         seed=phase.seed,
         data=data,
         init_from=phase.start.absolute(),
         lora=LoraShape(**method.model_dump(exclude={"kind"}))
         if isinstance(method, LoraMethod)
         else None,
+        tuned_share=method.tuned_share if isinstance(method, FullMethod) else None,
         export=plan,
         schedule=Schedule(
             num_steps=num_steps,

@@ -15,8 +15,17 @@ from polylm_core.stages.report.reading import Row
 MEAN = "mean"
 PERCENT = frozenset({"acc", "f1", "rouge", "percent"})
 """Published metrics that are in percent, where ours are shares."""
-SUFFIXES = ("_from_english", "_into_english")
-"""Of sets that `evaluate` asks by direction and the papers publish as one."""
+DIRECTIONS = {"from_english": "eng_Latn-{code}", "into_english": "{code}-eng_Latn"}
+"""Of sets that `evaluate` asks one direction at a time and the papers publish as one: the end of
+our name, and how the papers' rows name a language."""
+MEANS = {
+    MEAN: "all languages",
+    "mean-trained": "languages of PolyLM",
+    "mean-other": "other languages",
+    "mean-from-english": "from English",
+    "mean-into-english": "into English",
+}
+"""What the papers give means over, in words."""
 
 
 @dataclass(frozen=True)
@@ -62,14 +71,17 @@ def beside_published(material: Material) -> Beside | None:
 
 def _same(score: Row) -> list[PublishedScore]:
     """Published figures of a score's set, language and metric, in the order of the papers."""
-    name, code = score["suite"], score["language"]
-    for suffix in SUFFIXES:
-        name = name.removesuffix(suffix)
+    name, code, mean = score["suite"], score["language"], MEAN
+    for direction, named in DIRECTIONS.items():
+        if name.endswith(f"_{direction}"):
+            name = name.removesuffix(f"_{direction}")
+            code = code and named.format(code=code)
+            mean = f"mean-{direction.replace('_', '-')}"
     parts = re.split("[_,]", score["metric"])
     return [
         row
         for row in published_for(name)
-        if row.metric in parts and (row.language == code if code else row.part == MEAN)
+        if row.metric in parts and (row.language == code if code else row.part == mean)
     ]
 
 
@@ -97,12 +109,13 @@ def orientation() -> Table:
             row.benchmark,
             f"{row.model} ({row.kind})",
             row.metric,
+            MEANS[row.part],
             _value(row),
             words.NOTHING if row.shots is None else str(row.shots),
             row.source,
         )
         for row in published_scores()
-        if row.part == MEAN
+        if row.part in MEANS
     ]
-    names = ("Set", "Model", "Measure", "Mean of languages", "Shots", "From")
-    return Table(names, rows, left=(0, 1, 2, 5))
+    names = ("Set", "Model", "Measure", "Mean over", "Value", "Shots", "From")
+    return Table(names, rows, left=(0, 1, 2, 3, 6))

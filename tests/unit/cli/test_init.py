@@ -158,3 +158,18 @@ def test_a_folder_that_is_there_and_a_checkout_without_git_are_refused(tmp_path:
     (tmp_path / "copy/data/00_sources/udhr").symlink_to(ROOT / "data/00_sources/udhr")
     with pytest.raises(MachineError, match="is no git checkout"):
         init.made(tmp_path / "my-lm", given, [], "CC0-1.0", tmp_path / "copy")
+
+
+def test_a_checkout_with_another_recipe_is_told_what_a_project_is_made_from(
+    checkout: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(checkout, other)
+    shutil.copyfile(ROOT / "recipes/bayling2-laptop.yaml", other / "params.yaml")
+    identity = ("-c", "user.name=test", "-c", "user.email=test@localhost")
+    subprocess.run(["git", *identity, "commit", "-qam", "Use BayLing's"], cwd=other, check=True)
+    given = [f"swh_Latn={write_text(tmp_path / 'news.txt')}"]
+    with pytest.raises(ParamsError, match="it is not the default recipe, which a project's is"):
+        init.made(tmp_path / "my-lm", given, [], "CC0-1.0", other)
+    assert not (tmp_path / "my-lm").exists()
+    assert not list(tmp_path.glob(".*.partial"))

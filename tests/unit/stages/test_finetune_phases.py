@@ -177,6 +177,23 @@ def test_full_phases_follow_one_another(made: Pretrained, tmp_path: Path) -> Non
     assert json.loads((work / "work-08_chat-second/ended.json").read_text("utf-8"))["chats"] == 20
 
 
+def test_a_model_lies_as_far_from_its_base_as_the_phase_says(
+    made: Pretrained, tmp_path: Path
+) -> None:
+    def published(name: str, method: dict[str, Any]) -> dict[str, torch.Tensor]:
+        folder = tmp_path / name
+        folder.mkdir()
+        chat = run(make_config(FIRST | {"method": method}), made, folder, OneRankBackend())
+        return load_file(chat.path / "model.safetensors")
+
+    base = load_file(made.base.path / "model.safetensors")
+    tuned = published("whole", {"kind": "full"})
+    between = published("between", {"kind": "full", "tuned_share": 0.25})
+    for name, value in between.items():
+        torch.testing.assert_close(value, base[name] + 0.25 * (tuned[name] - base[name]))
+    assert any(not torch.equal(between[name], base[name]) for name in base)
+
+
 def test_adapters_alone_leave_the_base_model_as_it_is(made: Pretrained, tmp_path: Path) -> None:
     chat = run(make_config(ENGLISH), made, tmp_path, OneRankBackend())
     same = chat.manifest.files["model.safetensors"].sha256

@@ -72,6 +72,30 @@ def test_ours_stands_in_one_row_with_what_the_papers_have(scored: Material) -> N
         assert f"{published.model}: {published.source}" in beside.sources
 
 
+def test_each_direction_of_a_translation_set_stands_beside_its_own(material: Material) -> None:
+    scores = [
+        row(f"wmt20_{direction}", "bleu", language, 1.0)
+        for direction in ("from_english", "into_english")
+        for language in ("deu_Latn", "")
+    ]
+    beside = beside_published(replace(material, scores=scores))
+    assert beside is not None
+    figures = [
+        dict(zip(beside.table.head, cells, strict=True))["PolyLM-13B"]
+        for cells in beside.table.rows
+    ]
+    assert figures == ["24.8", "19.7", "33.9", "24.6"], "arXiv 2307.06018, Table 24"
+
+
+def test_means_over_some_languages_are_there_for_orientation() -> None:
+    found = {
+        cells[3]: cells[4]
+        for cells in orientation().rows
+        if cells[:2] == ("xnli", "PolyLM-13B (base)")
+    }
+    assert found == {"languages of PolyLM": "46.1 %", "other languages": "34.6 %"}
+
+
 def test_without_a_published_set_only_orientation_is_left(material: Material) -> None:
     assert beside_published(material) is None
     models = {cells[1] for cells in orientation().rows}
