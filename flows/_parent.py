@@ -19,6 +19,7 @@ from flows._export import exporting_to
 from flows._repro import ENDING, push_results, reproduce
 from polylm_core.errors import InfrastructureError, LockedError
 from polylm_core.pipeline import RUNS
+from polylm_core.redaction import redact_logs
 from polylm_core.storage import exclusive_lock
 
 RETRY_SECONDS = [30.0, 120.0, 480.0]
@@ -83,6 +84,7 @@ def pipeline(
         push: Send the results to DVC's default remote afterwards.
         retries: Further tries after a fault of the infrastructure, with growing waits.
     """
+    redact_logs()
     try:
         _take(recipe, revision)
         tag = _tag()
