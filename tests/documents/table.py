@@ -93,6 +93,23 @@ TABLE: Mapping[str, Entry] = {
     "make stop": Entry("ends that server", is_slow=True),
     "make test": Entry("one file of each half of the suite (PYTEST_ADDOPTS)", is_slow=True),
     "make test-all": Entry("one file of each half of the suite (PYTEST_ADDOPTS)", is_slow=True),
+    "make lock": Entry(
+        "asks the index for every package: tests/unit/infra/test_lock.py locks one of a folder",
+        "make -n lock",
+    ),
+    "export RAY_ADDRESS=head.example:6379": Entry(
+        "nobody is there, which doctor says",
+        "export RAY_ADDRESS=head.example:6379 RAY_AUTH_MODE=token RAY_AUTH_TOKEN=a-long-token "
+        "PREFECT_API_URL=https://prefect.example/api PREFECT_API_AUTH_STRING=admin:a-password; "
+        "polylm doctor || test $? = 1",
+        is_slow=True,
+    ),
+    "python3 -m venv .venv && . .venv/bin/activate": Entry(
+        "changes the environment of all tests",
+        "pip install --require-hashes --no-deps --no-build-isolation -r requirements.lock && "
+        "pip install --no-deps --no-build-isolation --editable .",
+    ),
+    "python -m benchmarks.corruption --quick": Entry("imports what trains", is_slow=True),
     "make check": Entry("takes minutes: types", is_slow=True),
     "make install": Entry("everything is installed", is_slow=True),
     "make cluster-demo": Entry(
