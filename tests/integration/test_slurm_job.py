@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -58,7 +60,7 @@ def job(
     for name, text in (("srun", srun), ("dvc", RUN)):
         (folder / ".venv/bin" / name).write_text(text, encoding="utf-8")
         (folder / ".venv/bin" / name).chmod(0o755)
-    return subprocess.run(
+    started = subprocess.Popen(
         words,
         env={
             "PATH": os.environ["PATH"],
@@ -70,10 +72,17 @@ def job(
             "POLYLM_HEAD_ADDRESS": address,
             "POLYLM_PROFILE": "cpu-cluster",
         },
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        check=False,
+        start_new_session=True,
     )
+    try:
+        output, errors = started.communicate()
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(started.pid, signal.SIGKILL)  # and with it what runs in its namespaces
+    return subprocess.CompletedProcess(words, started.returncode, output, errors)
 
 
 def works(command: list[str]) -> bool:
