@@ -93,12 +93,7 @@ def _continued(
     ids_BT = torch.tensor([[eos] * (width - len(ids)) + ids for ids in prompts])
     mask_BT = torch.tensor([[0] * (width - len(ids)) + [1] * len(ids) for ids in prompts])
     settings = GenerationConfig(  # type: ignore[no-untyped-call]
-        max_new_tokens=max(most),
-        do_sample=False,
-        eos_token_id=eos,
-        pad_token_id=eos,
-        # A cache that grows is copied at every step, which takes as long as the arithmetic.
-        cache_implementation="static",
+        max_new_tokens=max(most), do_sample=False, eos_token_id=eos, pad_token_id=eos
     )
 
     def has_ended(out_BT: torch.Tensor, scores: object, **others: object) -> torch.Tensor:
