@@ -65,6 +65,7 @@ def repro(target: str | None, tag: str, profile: str | None, push: bool) -> None
     on_completion=export,
     on_failure=export,
     on_crashed=export,
+    on_cancellation=export,
 )
 def pipeline(
     target: str | None = None,

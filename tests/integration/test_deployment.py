@@ -33,7 +33,7 @@ map_workers: 2
 training:
   workers: 2
   checkpoints: {every_steps: 5}
-storage: {payloads: "s3://results/polylm", max_dvc_bytes: 60000}
+storage: {payloads: "s3://results/polylm", max_dvc_bytes: 20000}
 """
 
 
@@ -140,7 +140,8 @@ def nothing_to_do_in_a_fresh_clone(clone: Clone, folder: Path, keys: dict[str, s
         assert status == 0, output
         assert "up to date" in output
         assert "Running stage" not in output
-        assert not list(folder.glob("data/04_tokens/train/eng_Latn.bin"))
+        assert not (folder / "data/04_tokens/train/eng_Latn.bin").exists()
+        assert not (folder / "data/06_base/model.safetensors").exists()
         shutil.rmtree(folder / "data/05_mixture")
         status, output = second.run("python", "-m", "flows.mix", POLYLM_PROFILE="stored")
         assert status == 0, output
