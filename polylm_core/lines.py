@@ -9,7 +9,7 @@ from __future__ import annotations
 import lzma
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
@@ -103,21 +103,33 @@ def require_expansion(num_plain: int, num_packed: int, name: str = "") -> None:
         )
 
 
-def require_table(metadata: Any) -> None:
-    """Raise BrokenFileError for a Parquet file that becomes far more than it is.
+def read_table(
+    table: Any, path: Path, most_rows: int, columns: Sequence[str] | None = None
+) -> Iterator[Any]:
+    """Yield an open Parquet file in batches of at most so many rows, fewer of what may be long.
 
-    That is a column chunk which packs as no text does, or few long values repeated without end.
+    Raises BrokenFileError for one that becomes far more than it is.
     """
-    for group in range(metadata.num_row_groups):
-        for index in range(metadata.num_columns):
-            column = metadata.row_group(group).column(index)
-            plain, packed = column.total_uncompressed_size, column.total_compressed_size
-            require_expansion(plain, max(1, packed))
-            if 1 << 20 < plain < column.num_values:
-                raise BrokenFileError(
-                    f"column {column.path_in_schema} has {column.num_values:,} values in "
-                    f"{plain:,} bytes: a few, repeated"
-                )
+    chunks = [
+        table.metadata.row_group(group).column(index)
+        for group in range(table.metadata.num_row_groups)
+        for index in range(table.metadata.num_columns)
+    ]
+    for chunk in chunks:
+        require_expansion(chunk.total_uncompressed_size, max(1, chunk.total_compressed_size))
+    # With less than 8 bytes a value on average, each may be one long value, repeated.
+    repeated = [
+        chunk.total_uncompressed_size
+        for chunk in chunks
+        if chunk.physical_type == "BYTE_ARRAY"
+        and CHUNK_BYTES < chunk.total_uncompressed_size < 8 * chunk.num_values
+    ]
+    rows = max(1, min([most_rows, *(MAX_RECORD_BYTES // size for size in repeated)]))
+    num_packed, num_plain = path.stat().st_size, 0
+    for batch in table.iter_batches(batch_size=rows, columns=columns):
+        num_plain += batch.nbytes
+        require_expansion(num_plain, num_packed)
+        yield batch
 
 
 def read_whole(path: Path, max_bytes: int) -> bytes:
@@ -135,21 +147,23 @@ def read_whole(path: Path, max_bytes: int) -> bytes:
 
 def iter_lines(stream: Readable, max_bytes: int = MAX_RECORD_BYTES) -> Iterator[bytes | None]:
     """Yield lines without their newline; none for a line that is longer than `max_bytes`."""
-    rest = b""
+    held: list[bytes] = []
+    size = 0
     too_long = False
     while chunk := stream.read(CHUNK_BYTES):
-        lines = (rest + chunk).split(b"\n")
-        rest = lines.pop()
-        if too_long and lines:
-            lines[0] = None  # type: ignore[call-overload]
-            too_long = False
-        yield from lines
-        if too_long or len(rest) > max_bytes:
-            rest, too_long = b"", True
+        first, *others = chunk.split(b"\n")
+        held.append(first)
+        size += len(first)
+        if others:
+            yield None if too_long else b"".join(held)
+            yield from others[:-1]
+            held, size, too_long = [others[-1]], len(others[-1]), False
+        if too_long or size > max_bytes:
+            held, size, too_long = [], 0, True
     if too_long:
         yield None
-    elif rest:
-        yield rest
+    elif size:
+        yield b"".join(held)
 
 
 def iter_blocks(

@@ -134,7 +134,7 @@ def deep_yaml(folder: Path) -> Opens:
 
 
 def moses(folder: Path, *members: tuple[str, bytes]) -> Opens:
-    with zipfile.ZipFile(folder / "made.zip", "w", zipfile.ZIP_DEFLATED, compresslevel=1) as made:
+    with zipfile.ZipFile(folder / "made.zip", "w", zipfile.ZIP_DEFLATED, compresslevel=6) as made:
         for name, content in members:
             made.writestr(name, content)
     declared = {"format": "moses", "languages": ["eng_Latn", "swh_Latn"], "sides": ["en", "sw"]}

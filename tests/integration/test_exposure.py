@@ -18,7 +18,7 @@ import pytest
 from polylm_core.compute.process import command_of
 from tests.clone import ROOT, free_port
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.timeout(600), pytest.mark.slow]
 HERE, THERE = "10.213.77.1", "10.213.77.2"
 """Ends of the cable between this namespace and the other."""
 NAMESPACE = f"polylm-{os.getpid()}"

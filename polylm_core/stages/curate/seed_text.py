@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from polylm_core.characters import composed
 from polylm_core.errors import SourceError
-from polylm_core.lines import BrokenFileError, Decompressed, require_table
+from polylm_core.lines import BrokenFileError, Decompressed, read_table
 
 MAX_BYTES = 64_000_000
 """UTF-8 of the documents that are looked at, chosen by hash; bounds the memory."""
@@ -27,6 +27,7 @@ HELD_OUT_PARTS, PARTS = 1, 5
 
 _PACKED = (".gz", ".xz", ".zst")
 _COLUMN = "text"
+_ROWS_AT_ONCE = 4_096
 
 
 def split(texts: Iterable[str], max_bytes: int = MAX_BYTES) -> tuple[list[str], list[str]]:
@@ -157,11 +158,10 @@ def _json_lines(path: Path, lines: Iterable[str]) -> Iterator[str]:
 
 def _parquet(path: Path) -> Iterator[str]:
     with pq.ParquetFile(path) as file:
-        require_table(file.metadata)
         if _COLUMN not in file.schema_arrow.names:
             names = ", ".join(file.schema_arrow.names)
             raise SourceError(f"{path}: no column {_COLUMN!r} among {names}")
-        for batch in file.iter_batches(columns=[_COLUMN]):
+        for batch in read_table(file, path, _ROWS_AT_ONCE, [_COLUMN]):
             for text in batch.column(0).to_pylist():
                 if not isinstance(text, str):
                     raise SourceError(

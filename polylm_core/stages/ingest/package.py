@@ -26,7 +26,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from polylm_core.errors import SourceError
 from polylm_core.languages import ENGLISH, load_languages
-from polylm_core.lines import BrokenFileError, Decompressed, iter_lines, require_table
+from polylm_core.lines import BrokenFileError, Decompressed, iter_lines, read_table
 from polylm_core.records import Document, Pair
 from polylm_core.stages.ingest.job import IDENTICAL, Job
 from polylm_core.storage import fingerprint, sha256_file
@@ -232,8 +232,7 @@ def _read_rows(package: Package, language: str) -> Iterator[tuple[str, str]]:
     seen: set[int] = set()
     try:
         with pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20) as table:
-            require_table(table.metadata)
-            for batch in table.iter_batches(batch_size=1024, columns=["id", "text"]):
+            for batch in read_table(table, path, 1024, ["id", "text"]):
                 columns = (batch.column(column).cast(pa.string()) for column in ("id", "text"))
                 ids, texts = (column.to_pylist() for column in columns)
                 new = {key_hash(key) for key in ids if key is not None}

@@ -28,7 +28,7 @@ from polylm_core.lines import (
     BrokenFileError,
     Decompressed,
     iter_lines,
-    require_table,
+    read_table,
 )
 from polylm_core.stages.instruct.imports.config import plain_name
 
@@ -195,8 +195,7 @@ def _parquet(path: Path, name: str) -> Iterator[tuple[int, Row | str]]:
     number = 0
     try:
         with pq.ParquetFile(path) as table:
-            require_table(table.metadata)
-            for batch in table.iter_batches(batch_size=ROWS_AT_ONCE):
+            for batch in read_table(table, path, ROWS_AT_ONCE):
                 for row in _rows(batch):
                     number += 1
                     yield number, row
