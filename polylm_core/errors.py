@@ -4,6 +4,7 @@ PolyLMError
 ├── ParamsError            a recipe or profile file has mistakes (all of them listed)
 ├── UnknownLanguageError   a language code that is not in the registry
 ├── SourceError            a raw input cannot be read
+│   └── UnreachableError         for now: its server does not answer as it should
 ├── ArtifactError
 │   ├── MissingArtifactError     no manifest: the stage that makes it has to run
 │   ├── CorruptArtifactError     a file differs from what its manifest recorded
@@ -14,6 +15,7 @@ PolyLMError
 ├── TrainingError          a step or a checkpoint is not usable
 ├── PromptTooLongError     a prompt does not fit the model's context
 ├── MachineError           the machine lacks something (compiler, port, disk, accelerator)
+│   └── InfrastructureError      for now: another try may find what a network or cluster lacked
 └── LockedError            another living process is building the same thing
 """
 
@@ -87,6 +89,18 @@ class SourceError(PolyLMError):
     """A raw input is missing, empty, not UTF-8, truncated or of another shape than declared."""
 
 
+class MachineError(PolyLMError):
+    """The machine lacks something a run needs; the message says how to provide it."""
+
+
+class InfrastructureError(MachineError):
+    """A network, store or cluster failed; the same run may succeed when it is tried again."""
+
+
+class UnreachableError(SourceError, InfrastructureError):
+    """An address did not answer as it should, however often it was asked."""
+
+
 class ArtifactError(PolyLMError):
     """Something is wrong with an artifact of the pipeline."""
 
@@ -132,10 +146,6 @@ class PromptTooLongError(PolyLMError):
     def __reduce__(self) -> tuple[type, tuple[object, ...]]:
         """Cross to another process whole."""
         return type(self), self.counted
-
-
-class MachineError(PolyLMError):
-    """The machine lacks something a run needs; the message says how to provide it."""
 
 
 class LockedError(PolyLMError):

@@ -21,6 +21,9 @@ _MAGIC = 793712314
 _VERSION = 12
 _LOSSES = {1: "hs", 3: "softmax", 4: "ova"}
 _SUPERVISED = 3
+MAX_BUCKETS = 1 << 25
+"""Hashed n-grams; fastText's default is 2,000,000."""
+MAX_WORD_BYTES = 1 << 16
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int32]
@@ -73,11 +76,11 @@ class _Reader:
         return np.frombuffer(self._data[self._at - size : self._at].data, dtype, count)
 
     def word(self) -> bytes:
-        end = self._at
-        while self._data[end]:
-            end += 1
-        word = bytes(self._data[self._at : end])
-        self._at = end + 1
+        ahead = bytes(self._data[self._at : self._at + MAX_WORD_BYTES])
+        word, zero, _ = ahead.partition(b"\0")
+        if not zero:
+            raise struct.error(f"a word of more than {MAX_WORD_BYTES} bytes")
+        self._at += len(word) + 1
         return word
 
 
@@ -99,6 +102,8 @@ def _read(reader: _Reader) -> FastTextModel:
     dim, *_, word_ngrams, loss, kind, buckets, min_ngram, max_ngram, _, _ = reader.take("12id")
     if kind != _SUPERVISED or word_ngrams > 1 or loss not in _LOSSES:
         raise ValueError(f"model kind {kind}, word n-grams {word_ngrams}, loss {loss}")
+    if not 0 <= buckets <= MAX_BUCKETS:
+        raise ValueError(f"{buckets:,} buckets, at most {MAX_BUCKETS:,} are read")
     entries, num_words, num_labels, _, pruned = reader.take("iiiqq")
     words, labels, counts = [], [], []
     for _ in range(entries):

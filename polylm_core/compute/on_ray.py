@@ -209,7 +209,7 @@ class RayBackend:
         if (problem := private_ray_problem(self._private_cpus)) is not None:
             raise MachineError(problem)
         folder = private_ray_folder()
-        give_token(folder)
+        give_token()
         try:
             ray.init(
                 address="local",

@@ -26,22 +26,24 @@ def private_ray_folder() -> Path:
     return folder
 
 
-def give_token(folder: Path) -> None:
-    """Have the private Rays of this process ask for a token, which this user alone can read.
+def give_token() -> None:
+    """See that the token, which the private Rays of this user ask for, is for this user to read.
 
-    They listen on the machine's own address, whatever they are told. The token that Ray would make
-    by itself (`~/.ray/auth_token`) can be read by everybody on the machine.
+    They listen on the machine's own address, whatever they are told, and ask for a token by
+    themselves from Ray 2.60 on. What Ray would write to `~/.ray/auth_token`, everybody could read.
 
-    That they ask is Ray's default from 2.60 on. Raises MachineError where the environment asks for
-    one without a token.
+    Raises MachineError where the environment asks for a Ray without a token.
     """
     mode = os.environ.get("RAY_AUTH_MODE", "token")
     if mode.lower() != "token":
         raise MachineError(f"RAY_AUTH_MODE is {mode!r}, so that anybody could use the private Ray")
-    if not {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys():
-        file = folder / "token"
-        if not file.is_file():
-            with replacing(file) as partial:
-                partial.touch(mode=0o600)
-                partial.write_text(secrets.token_hex(32), encoding="utf-8")
-        os.environ["RAY_AUTH_TOKEN_PATH"] = str(file)
+    if {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys():
+        return
+    file = Path.home() / ".ray/auth_token"
+    if not file.is_file():
+        file.parent.mkdir(exist_ok=True)
+        with replacing(file) as partial:
+            partial.touch(mode=0o600)
+            partial.write_text(secrets.token_hex(32), encoding="utf-8")
+    elif file.stat().st_mode & 0o077:
+        file.chmod(0o600)

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from polylm_core.languages import load_languages
-from polylm_core.lines import BrokenFileError, iter_lines
+from polylm_core.lines import BrokenFileError, iter_lines, require_table
 from polylm_core.records import Document
 from polylm_core.remote import InputFile, on_disk
 from polylm_core.stages.ingest import skipped
@@ -101,6 +101,7 @@ def read_parquet(job: Job, file: InputFile, columns: Columns) -> Iterator[Docume
         try:
             # Buffered, a column of a row group is read page by page, not whole.
             with pq.ParquetFile(path, buffer_size=READ_BYTES, pre_buffer=False) as table:
+                require_table(table.metadata)
                 yield from _from_table(job, file, columns, table)
         except (pa.ArrowException, OSError) as error:
             raise BrokenFileError(f"not a readable Parquet file ({error})") from error

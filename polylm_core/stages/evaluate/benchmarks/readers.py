@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from polylm_core.lines import iter_lines, require_table
 from polylm_core.stages.evaluate.benchmarks.catalogue_translation import TATOEBA_CODES
 from polylm_core.stages.evaluate.benchmarks.sentence_readers import sentence_readers
 from polylm_core.stages.evaluate.benchmarks.squad_file import read_squad
@@ -27,8 +28,10 @@ should be raises KeyError, ValueError or OSError, which are told as a SourceErro
 def read_json_lines(path: Path, language: str) -> Iterator[Row]:
     """One item a line."""
     del language
-    with path.open(encoding="utf-8") as file:
-        for line in file:
+    with path.open("rb") as file:
+        for number, line in enumerate(iter_lines(file), start=1):
+            if line is None:
+                raise ValueError(f"line {number} is too long")
             if line.strip():
                 yield json.loads(line)
 
@@ -36,6 +39,7 @@ def read_json_lines(path: Path, language: str) -> Iterator[Row]:
 def read_parquet(path: Path, language: str) -> Iterator[Row]:
     """The hub's form: a row an item."""
     del language
+    require_table(pq.read_metadata(path))
     yield from pq.read_table(path).to_pylist()
 
 
