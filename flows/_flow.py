@@ -43,10 +43,7 @@ def run_as_flow(
 
     def body(config: dict[str, Any]) -> None:
         progress = PrefectProgress(stage)
-        context = FlowRunContext.get()
-        if context is not None and context.flow_run is not None:
-            base = get_current_settings().ui_url or ""
-            outcome.url = f"{base}/runs/flow-run/{context.flow_run.id}"
+        outcome.url = _url()
         try:
             work(progress)
         except Exception as error:  # the work's own is in the outcome: this is what Prefect keeps
@@ -66,3 +63,11 @@ def run_as_flow(
     )(body)
     with tags("polylm", tag):
         described(config=redacted_tree(dict(parameters)))
+
+
+def _url() -> str:
+    """The page of the flow run that this is called in; empty outside one."""
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None:
+        return ""
+    return f"{get_current_settings().ui_url or ''}/runs/flow-run/{context.flow_run.id}"

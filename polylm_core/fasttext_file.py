@@ -105,15 +105,7 @@ def _read(reader: _Reader) -> FastTextModel:
     if not 0 <= buckets <= MAX_BUCKETS:
         raise ValueError(f"{buckets:,} buckets, at most {MAX_BUCKETS:,} are read")
     entries, num_words, num_labels, _, pruned = reader.take("iiiqq")
-    words, labels, counts = [], [], []
-    for _ in range(entries):
-        word = reader.word()
-        count, is_label = reader.take("qb")
-        if is_label:
-            labels.append(word.decode().removeprefix("__label__"))
-            counts.append(count)
-        else:
-            words.append(word)
+    words, labels, counts = _read_entries(reader, entries)
     if (len(words), len(labels)) != (num_words, num_labels):
         raise ValueError(f"{len(words)} words and {len(labels)} labels are not as declared")
     rows = _rows_of_buckets(reader, buckets, num_words, pruned)
@@ -137,6 +129,20 @@ def _read(reader: _Reader) -> FastTextModel:
         input=matrix,
         output=output,
     )
+
+
+def _read_entries(reader: _Reader, entries: int) -> tuple[list[bytes], list[str], list[int]]:
+    """Words, labels, and how often each label was seen."""
+    words, labels, counts = [], [], []
+    for _ in range(entries):
+        word = reader.word()
+        count, is_label = reader.take("qb")
+        if is_label:
+            labels.append(word.decode().removeprefix("__label__"))
+            counts.append(count)
+        else:
+            words.append(word)
+    return words, labels, counts
 
 
 def _rows_of_buckets(reader: _Reader, buckets: int, num_words: int, pruned: int) -> Ints:

@@ -209,7 +209,6 @@ TABLE: Mapping[str, Entry] = {
         is_slow=True,
     ),
     "dvc push": Entry(IN_A_BUCKET, "dvc push --help"),
-    "dvc pull": Entry(IN_A_BUCKET, "dvc pull --help"),
     "dvc remote modify": Entry(IN_A_BUCKET, "dvc remote modify --help"),
     "git clone <this repository> polylm && cd polylm ⏎ dvc pull": Entry(
         IN_A_BUCKET, "git clone -h > /dev/null || true; dvc pull --help"
