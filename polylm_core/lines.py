@@ -126,6 +126,11 @@ def read_table(
     ]
     rows = max(1, min([most_rows, *(MAX_RECORD_BYTES // size for size in repeated)]))
     num_packed, num_plain = path.stat().st_size, 0
+    if repeated:  # looked through before anything is made of it
+        for batch in table.iter_batches(batch_size=rows, columns=columns):
+            num_plain += batch.nbytes
+            require_expansion(num_plain, num_packed)
+        num_plain = 0
     for batch in table.iter_batches(batch_size=rows, columns=columns):
         num_plain += batch.nbytes
         require_expansion(num_plain, num_packed)
