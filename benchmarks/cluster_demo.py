@@ -49,7 +49,7 @@ KILL_SHARE = 0.3
 """The machine is killed after the first checkpoint from this part of the steps on."""
 CHECKPOINTS = 14
 """Of the whole run: what a loss costs is to be small beside the run."""
-IDLE_SECONDS, QUICK_IDLE_SECONDS = 30.0, 15.0
+IDLE_SECONDS, QUICK_IDLE_SECONDS = 30.0, 20.0
 RETURN_SECONDS = 120.0
 """After the idle time, until the machines have to be gone."""
 RUN_SECONDS = 3000.0

@@ -30,6 +30,7 @@ from tests.clone import ROOT, free_port
 POLL_SECONDS = 0.05
 BAR = re.compile(r"\d+%\|")
 """A progress bar, which a timeline has no place for."""
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 SHORT = 6
 """Last characters of a machine's name that are shown."""
 
@@ -145,7 +146,8 @@ class StageProcess:
     def _read(self) -> None:
         assert self._process.stdout is not None
         for part in self._process.stdout:
-            for line in part.decode(errors="replace").replace("\r", "\n").splitlines():
+            said = COLOUR.sub("", part.decode(errors="replace")).replace("\r", "\n")
+            for line in said.splitlines():
                 if line.strip() and not BAR.search(line):
                     self.said.append(line.strip())
                     self._timeline.add("stage", line.strip())

@@ -33,7 +33,7 @@ from polylm_core.compute.process import command_of
 from polylm_core.errors import MachineError
 from tests.clone import ROOT, free_port
 
-START_SECONDS = 180.0
+START_SECONDS = 300.0
 HEAD, WORKER = "ray.head.default", "ray.worker"
 HEAD_ID = "fffffffffffffffffffffffffffffffffffffffffffffffffff00000"
 """Ray's provider for tests counts from here."""
