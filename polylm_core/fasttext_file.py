@@ -102,8 +102,6 @@ def _read(reader: _Reader) -> FastTextModel:
     dim, *_, word_ngrams, loss, kind, buckets, min_ngram, max_ngram, _, _ = reader.take("12id")
     if kind != _SUPERVISED or word_ngrams > 1 or loss not in _LOSSES:
         raise ValueError(f"model kind {kind}, word n-grams {word_ngrams}, loss {loss}")
-    if not 0 <= buckets <= MAX_BUCKETS:
-        raise ValueError(f"{buckets:,} buckets, at most {MAX_BUCKETS:,} are read")
     entries, num_words, num_labels, _, pruned = reader.take("iiiqq")
     words, labels, counts = _read_entries(reader, entries)
     if (len(words), len(labels)) != (num_words, num_labels):
@@ -146,6 +144,8 @@ def _read_entries(reader: _Reader, entries: int) -> tuple[list[bytes], list[str]
 
 
 def _rows_of_buckets(reader: _Reader, buckets: int, num_words: int, pruned: int) -> Ints:
+    if not 0 <= buckets <= MAX_BUCKETS:
+        raise ValueError(f"{buckets:,} buckets, at most {MAX_BUCKETS:,} are read")
     if pruned < 0:
         return np.arange(num_words, num_words + buckets, dtype=np.int32)
     rows = np.full(buckets, -1, np.int32)
