@@ -17,7 +17,7 @@ from typing import Any
 from tests.clone import Clone, free_port
 
 POOL = "polylm-test"
-UP_SECONDS = 120.0
+UP_SECONDS = 300.0
 FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 
 
