@@ -16,6 +16,7 @@ def private_ray_folder() -> Path:
     """Return this checkout's folder for private Rays; raises MachineError for another user's.
 
     It lies in /tmp whatever TMPDIR says: a socket's path may have 107 characters, and Ray adds 64.
+    Ray opens the folder it is given to everybody, so it gets one in this, which stays shut.
     """
     checkout = hashlib.sha256(str(Path.cwd()).encode()).hexdigest()[:8]
     folder = Path("/tmp") / f"polylm-ray-{os.getuid()}-{checkout}"
@@ -23,7 +24,9 @@ def private_ray_folder() -> Path:
     status = folder.lstat()
     if status.st_uid != os.getuid() or not stat.S_ISDIR(status.st_mode) or status.st_mode & 0o077:
         raise MachineError(f"{folder} is not this user's alone; remove it, it is made anew")
-    return folder
+    inner = folder / "r"
+    inner.mkdir(exist_ok=True)
+    return inner
 
 
 def give_token() -> None:

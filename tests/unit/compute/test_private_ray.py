@@ -58,8 +58,9 @@ def test_a_folder_that_others_can_write_is_refused(
     monkeypatch.chdir(tmp_path)
     folder = private_ray_folder()
     try:
-        folder.chmod(0o777)
+        folder.parent.chmod(0o777)
         with pytest.raises(MachineError, match="not this user's alone"):
             private_ray_folder()
     finally:
         folder.rmdir()
+        folder.parent.rmdir()
