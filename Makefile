@@ -15,7 +15,7 @@ export DO_NOT_TRACK := 1
 export DVC_NO_ANALYTICS := true
 
 .DEFAULT_GOAL := help
-.PHONY: help install run summary ui stop test test-all check docs cluster-demo
+.PHONY: help install run summary ui stop test test-all lock check docs cluster-demo
 .SUFFIXES:
 
 help: ## list the targets
@@ -60,17 +60,22 @@ cluster-demo: $(INSTALLED) ## pretrain on machines that come, are lost and go, a
 # Integration tests take both cores and have servers of their own: one after the other.
 test: $(INSTALLED) ## the test suite
 	@$(IN_VENV) python -m pytest -n 2 --dist loadfile -m 'not integration and not slow'
-	@$(IN_VENV) python -m pytest -m 'integration and not slow'
+	@$(IN_VENV) python -m pytest -n 2 --dist loadgroup -m 'integration and not slow'
 
 test-all: $(INSTALLED) ## the test suite with the long proofs
 	@$(IN_VENV) python -m pytest -n 2 --dist loadfile -m 'not integration'
-	@$(IN_VENV) python -m pytest -m integration
+	@$(IN_VENV) python -m pytest -n 2 --dist loadgroup -m integration
 
-check: $(INSTALLED) ## lint, format, types, imports
+lock: $(INSTALLED) ## write requirements.lock: every package with its sha256
+	@$(BIN)/python -m infra.lock > requirements.lock.partial
+	@mv requirements.lock.partial requirements.lock
+
+check: $(INSTALLED) ## lint, format, types, imports, known vulnerabilities
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy polylm_core flows infra benchmarks
 	@$(BIN)/lint-imports
+	@$(BIN)/python -m infra.audit
 
 docs: $(INSTALLED) ## write docs/params.md again
 	@$(POLYLM) params > docs/params.md

@@ -9,7 +9,7 @@ so equal work gives equal bytes. Loading verifies every file before anyone reads
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
@@ -79,7 +79,7 @@ class Artifact:
         manifest or any file is not as it was made.
         """
         artifact = cls.open(path)
-        _verify_files(path, artifact.manifest)
+        verify_files(path, artifact.manifest)
         return artifact
 
     @classmethod
@@ -133,14 +133,15 @@ def _read_manifest(path: Path, stage: str) -> Manifest:
         raise CorruptArtifactError(f"{file}: not a valid manifest ({error}); {remedy}") from error
 
 
-def _verify_files(path: Path, manifest: Manifest) -> None:
+def verify_files(path: Path, manifest: Manifest, absent: Collection[str] = ()) -> None:
+    """Raise CorruptArtifactError for a file that is not as it was made; some may be elsewhere."""
     remedy = f"delete {path} and run `dvc repro {manifest.stage}`"
     present = {str(file.relative_to(path)) for file in path.rglob("*") if file.is_file()}
     extra = sorted(present - manifest.files.keys() - {MANIFEST})
     if extra:
         raise CorruptArtifactError(f"{path / extra[0]}: not part of the artifact; {remedy}")
-    for name, entry in manifest.files.items():
-        file = path / name
+    for name in [name for name in manifest.files if name not in absent]:
+        entry, file = manifest.files[name], path / name
         if not file.is_file():
             raise CorruptArtifactError(f"{file}: missing; {remedy}")
         seen = sha256_file(file)

@@ -23,7 +23,7 @@ from pydantic import (
 
 from polylm_core.errors import MachineError, ParamsError, Problem
 from polylm_core.known_keys import with_nearest
-from polylm_core.yaml_files import describe_validation, read_yaml
+from polylm_core.yaml_files import credential_problems, describe_validation, read_yaml
 
 PROFILE_VARIABLE = "POLYLM_PROFILE"
 DEFAULT_PROFILE = "laptop"
@@ -197,6 +197,17 @@ class Hardware(_Section):
     """`polylm plan` refuses a run that costs more."""
 
 
+class Storage(_Section):
+    """Where files lie that are too large for DVC's cache."""
+
+    payloads: str | None = None
+    """Address (`s3://bucket/folder`) of an object store, or a folder, for the files of artifacts
+    that are larger than `max_dvc_bytes`; they lie there by their sha256. It also keeps what each
+    run wrote of itself, and has one run at a time make an artifact. By default DVC keeps all."""
+    max_dvc_bytes: int = Field(default=1_000_000_000, ge=0)
+    """Larger files of an artifact leave its folder for the store, and DVC keeps the rest."""
+
+
 class Profile(_Section):
     """One way to execute any recipe."""
 
@@ -221,6 +232,8 @@ class Profile(_Section):
     """What the training ranks compute on, for the plan of a run."""
     endpoints: Mapping[str, Endpoint] = Field(default_factory=dict)
     """Where the recipe's teachers of the kind `openai` answer, by name."""
+    storage: Storage = Storage()
+    """Where the large files of artifacts lie."""
 
     @property
     def private_ray_cpus(self) -> int:
@@ -245,9 +258,12 @@ def load_profile(folder: Path, name: str | None = None) -> Profile:
         )
     try:
         content = read_yaml(path) or {}
-        return Profile.model_validate(content)
+        profile = Profile.model_validate(content)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ParamsError(str(path), [Problem("(top level)", f"not YAML: {error}")]) from error
     except ValidationError as error:
         problems = describe_validation(str(path), error).problems
         raise ParamsError(str(path), with_nearest(problems, Profile)) from error
+    if held := credential_problems(content):
+        raise ParamsError(str(path), held)
+    return profile

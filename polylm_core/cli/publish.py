@@ -20,6 +20,7 @@ from polylm_core.artifacts import (
     DocumentSet,
     Report,
 )
+from polylm_core.cli.whole import whole
 from polylm_core.errors import ArtifactError, MachineError, ParamsError, Problem
 from polylm_core.pipeline import STAGES
 from polylm_core.storage import sha256_file
@@ -78,7 +79,7 @@ def _model(path: Path, problems: list[Problem]) -> Artifact | None:
 
 def _load(kind: type[Artifact], path: Path, problems: list[Problem]) -> Artifact | None:
     try:
-        return kind.load(path)
+        return kind.load(whole(Path(), path))
     except ArtifactError as error:
         problems.append(Problem(str(path), str(error)))
     return None

@@ -6,7 +6,6 @@ with this process. `ray.init()` without an address would join any cluster it fin
 
 from __future__ import annotations
 
-import hashlib
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,6 +23,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from polylm_core.compute import ray_traces
 from polylm_core.compute.backend import Item, Result, private_ray_problem, usable
+from polylm_core.compute.private_ray import give_token, private_ray_folder
 from polylm_core.compute.ray_machines import DEFAULT_PATIENCE, Patience, choose, require_total
 from polylm_core.compute.ray_ranks import GROWING, LEAVING, run_rank
 from polylm_core.compute.restarts import Restarts, last_line
@@ -209,6 +209,7 @@ class RayBackend:
         if (problem := private_ray_problem(self._private_cpus)) is not None:
             raise MachineError(problem)
         folder = private_ray_folder()
+        give_token()
         try:
             ray.init(
                 address="local",
@@ -224,17 +225,6 @@ class RayBackend:
                 f"a private Ray does not start in {folder} ({last_line(error)}); its logs are "
                 f"there, `make stop` ends what an earlier one left"
             ) from error
-
-
-def private_ray_folder() -> Path:
-    """Return this checkout's folder for private Rays.
-
-    It lies in /tmp whatever TMPDIR says: a socket's path may have 107 characters, and Ray adds 64.
-    """
-    checkout = hashlib.sha256(str(Path.cwd()).encode()).hexdigest()[:8]
-    folder = Path("/tmp") / f"polylm-ray-{os.getuid()}-{checkout}"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    return folder
 
 
 def _worker_environment(threads: int) -> dict[str, str]:

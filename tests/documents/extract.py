@@ -16,8 +16,8 @@ from tests.architecture.closure import ROOT
 DOCUMENTS = (ROOT / "README.md", *sorted((ROOT / "docs/howto").glob("*.md")))
 PROGRAMS = (
     *("apertium", "apt", "aws", "cp", "curl", "docker", "dvc", "export", "git", "helm", "hf"),
-    *("kubectl", "make", "pip", "polylm", "python", "python3", "ray", "rm", "sbatch", "squeue"),
-    *("sudo", "transformers", "vllm"),
+    *("kubectl", "make", "pip", "polylm", "prefect", "python", "python3", "ray", "rm", "sbatch"),
+    *("squeue", "sudo", "transformers", "vllm"),
 )
 SHELLS = ("", "bash", "console", "sh")
 FENCED = re.compile(r"^```(?P<language>\w*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -21,6 +21,7 @@ FILLED: Mapping[str, str] = {
     "PROFILE": "32x8-a100",
     "P": "32x8-a100",
     "OWNER/NAME": "me/my-lm",
+    "RUN": "01234567-89ab-cdef-0123-456789abcdef",
     "OTHER": ".",  # a run and itself
     "STAGE": "mix",
     "12000": "12",  # a step that the tiny recipe has
@@ -48,6 +49,7 @@ STAND_INS: Mapping[str, str] = {
     "apertium": "is not installed everywhere; its own tests have a stand-in that translates",
     "pip": "fetches from a registry, and would change the environment of all tests",
     "vllm": "takes a GPU, and gigabytes of an environment of its own",
+    "prefect": "asks a server with deployments; tests/integration/test_deployment.py does",
     "hf": "fetches from the hub; tests of ingest read sets from one on loopback",
     "curl": "fetches from servers of others",
     "aws": "asks a cloud, and costs money; test_object_store.py asks a pretended one",
@@ -74,6 +76,7 @@ NO_GPU = "a stand-in: it takes a GPU, and gigabytes of an environment of its own
 HELP = "takes what only the reader has, or hours: its own tests run its parts"
 CHAT = "printf 'Save the file.\\n' | polylm chat --max-new-tokens 4"
 NO_ADAPTER = "the tiny recipe has no adapter, which is told; test_merge.py merges one"
+IN_A_BUCKET = "takes a remote: tests/integration/test_deployment.py has one in a bucket"
 ON_DEFAULT = "minutes of the default recipe: the same stages of the tiny one"
 
 TABLE: Mapping[str, Entry] = {
@@ -90,6 +93,23 @@ TABLE: Mapping[str, Entry] = {
     "make stop": Entry("ends that server", is_slow=True),
     "make test": Entry("one file of each half of the suite (PYTEST_ADDOPTS)", is_slow=True),
     "make test-all": Entry("one file of each half of the suite (PYTEST_ADDOPTS)", is_slow=True),
+    "make lock": Entry(
+        "asks the index for every package: tests/unit/infra/test_lock.py locks one of a folder",
+        "make -n lock",
+    ),
+    "export RAY_ADDRESS=head.example:6379": Entry(
+        "nobody is there, which doctor says",
+        "export RAY_ADDRESS=head.example:6379 RAY_AUTH_MODE=token RAY_AUTH_TOKEN=a-long-token "
+        "PREFECT_API_URL=https://prefect.example/api PREFECT_API_AUTH_STRING=admin:a-password; "
+        "polylm doctor || test $? = 1",
+        is_slow=True,
+    ),
+    "python3 -m venv .venv && . .venv/bin/activate": Entry(
+        "changes the environment of all tests",
+        "pip install --require-hashes --no-deps --no-build-isolation -r requirements.lock && "
+        "pip install --no-deps --no-build-isolation --editable .",
+    ),
+    "python -m benchmarks.corruption --quick": Entry("imports what trains", is_slow=True),
     "make check": Entry("takes minutes: types", is_slow=True),
     "make install": Entry("everything is installed", is_slow=True),
     "make cluster-demo": Entry(
@@ -181,6 +201,18 @@ TABLE: Mapping[str, Entry] = {
     "make install ⏎ . .venv/bin/activate": Entry("everything is installed", is_slow=True),
     "export TEACHER_API_KEY=... ⏎ dvc repro instruct": Entry(ON_DEFAULT, is_slow=True),
     "dvc repro finetune": Entry(ON_DEFAULT, is_slow=True),
+    "dvc repro": Entry("DVC looks at every stage", is_slow=True),
+    "dvc repro --force --single-item encode": Entry("a stage is made again", is_slow=True),
+    "rm -r data/04_tokens": Entry(
+        "DVC looks at every stage",
+        "rm -r data/04_tokens; dvc checkout || dvc pull || dvc repro",
+        is_slow=True,
+    ),
+    "dvc push": Entry(IN_A_BUCKET, "dvc push --help"),
+    "dvc remote modify": Entry(IN_A_BUCKET, "dvc remote modify --help"),
+    "git clone <this repository> polylm && cd polylm ⏎ dvc pull": Entry(
+        IN_A_BUCKET, "git clone -h > /dev/null || true; dvc pull --help"
+    ),
 }
 
 

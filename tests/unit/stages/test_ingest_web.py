@@ -135,7 +135,7 @@ def test_the_main_text_of_a_page_is_found(tmp_path: Path) -> None:
         http(HTML.encode("latin-1"), content_type="text/html; charset=ISO-8859-1"),
         http(HTML.encode("utf-16"), content_type="text/html; charset=utf-16"),
         http(HTML.encode(), content_type="text/html; charset=no-such"),
-        http(gzip.compress(HTML.encode()), Content_Encoding="gzip"),
+        http(gzip.compress(HTML.encode(), mtime=0), Content_Encoding="gzip"),
         http(
             b"%x\r\n%b\r\n0\r\n\r\n" % (len(HTML.encode()), HTML.encode()),
             Transfer_Encoding="chunked",
