@@ -7,16 +7,14 @@ from pathlib import Path
 from prefect.artifacts import create_markdown_artifact
 
 from polylm_core.pipeline import RUNS, STAGES
-from polylm_core.settings import Profile, load_profile
+from polylm_core.settings import Profile
 
-PROFILES = Path("infra/profiles")
 RAY_DASHBOARD_PORT = 8265
 KEY = "where-to-look"
 
 
-def publish(tag: str, profile_name: str | None) -> None:
+def publish(tag: str, profile: Profile) -> None:
     """Tell Prefect where the Ray dashboard, the report and the logs of this run are."""
-    profile = load_profile(PROFILES, profile_name)
     create_markdown_artifact(
         markdown=text(Path.cwd(), tag, profile),
         key=KEY,

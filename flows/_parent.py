@@ -16,10 +16,12 @@ from prefect.context import FlowRunContext
 from flows import _links
 from flows._checkout import take_recipe, take_revision
 from flows._export import exporting_to
+from flows._profile import PROFILES
 from flows._repro import ENDING, push_results, reproduce
 from polylm_core.errors import InfrastructureError, LockedError
 from polylm_core.pipeline import RUNS
 from polylm_core.redaction import redact_logs
+from polylm_core.settings import load_profile
 from polylm_core.storage import exclusive_lock
 
 RETRY_SECONDS = [30.0, 120.0, 480.0]
@@ -88,9 +90,11 @@ def pipeline(
     redact_logs()
     try:
         _take(recipe, revision)
+        # Also of stages that turn out to be up to date: a mistake would wait for the next run.
+        chosen = load_profile(PROFILES, profile)
         tag = _tag()
         with suppress(Exception):  # links are a convenience: a server that is gone ends no work
-            _links.publish(tag, profile)
+            _links.publish(tag, chosen)
         tries = repro.with_options(retries=min(retries, len(RETRY_SECONDS)))
         tries(target, tag, profile, push)
     except BaseException as error:

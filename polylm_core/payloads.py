@@ -39,9 +39,18 @@ from polylm_core.storage import exclusive_lock, link_or_copy, no_space_named, re
 CONCURRENT_FILES = 4
 VIEW_WAIT_SECONDS = 3600.0
 """How long a reader waits for another that fetches the same artifact."""
-RECORDS = ("provenance.json", "prefect.jsonl", "metrics.jsonl", "events.jsonl", "skips.jsonl")
-RECORD_FOLDERS = ("stacks", "ray-logs")
-MAX_RECORD_BYTES = 50_000_000
+RECORDS = (
+    "provenance.json",
+    "prefect.jsonl",
+    "metrics.jsonl",
+    "events.jsonl",
+    "throughput.jsonl",
+    "skips.jsonl",
+    "spent.json",
+)
+RECORD_FOLDERS = ("stacks", "cluster")
+"""Stacks of ranks, and what Ray knew: its timeline, machines and logs."""
+MAX_RECORD_BYTES = 100_000_000
 
 
 @dataclass(frozen=True)
@@ -172,17 +181,21 @@ class Payloads:
         partial.rename(view)
 
     def keep_records(self, work: Path) -> None:
-        """Copy what a run wrote of itself to the store, where it outlives the machines.
+        """Copy what a run and its phases wrote of themselves to the store.
 
-        Raises MachineError when the store cannot be written.
+        It outlives the machines there. Raises MachineError when the store cannot be written.
         """
         if self.storage.payloads is None:
             return
         folder = below(self.storage.payloads, f"runs/{work.name}")
-        files = [work / name for name in RECORDS]
-        files += [file for name in RECORD_FOLDERS for file in sorted((work / name).rglob("*"))]
+        files = sorted(file for file in work.rglob("*") if _is_record(file, work))
         kept = [str(file.relative_to(work)) for file in files if _is_small(file)]
         _at_once(lambda name: upload(work / name, below(folder, name)), kept)
+
+
+def _is_record(file: Path, work: Path) -> bool:
+    inside = file.relative_to(work)
+    return inside.name in RECORDS or any(part in RECORD_FOLDERS for part in inside.parts[:-1])
 
 
 def _is_small(file: Path) -> bool:

@@ -121,7 +121,18 @@ def test_what_a_run_wrote_of_itself_is_kept_in_the_store(tmp_path: Path) -> None
     (work / "stacks").mkdir(parents=True)
     (work / "metrics.jsonl").write_text("{}\n")
     (work / "stacks/rank-0.txt").write_text("stack")
+    (work / "cluster/0/logs").mkdir(parents=True)
+    (work / "cluster/0/timeline.json").write_text("[]")
+    (work / "cluster/0/logs/gcs_server.out").write_text("up\n")
+    (work / "tune").mkdir()
+    (work / "tune/metrics.jsonl").write_text("{}\n")
     (work / "checkpoint.bin").write_bytes(LARGE)
     store(tmp_path).keep_records(work)
     kept = tmp_path / "store/runs" / work.name
-    assert files(kept) == {"metrics.jsonl", "stacks/rank-0.txt"}
+    assert files(kept) == {
+        "metrics.jsonl",
+        "stacks/rank-0.txt",
+        "cluster/0/timeline.json",
+        "cluster/0/logs/gcs_server.out",
+        "tune/metrics.jsonl",
+    }
