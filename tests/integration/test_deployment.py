@@ -1,7 +1,8 @@
 """A run that a worker does for a deployment: through the API, cancelled in its middle, gone on.
 
-The whole recipe with its remote and payloads in a bucket is the slow form; `make test` has the
-deployments, one stage that is up to date, and a failure.
+The whole pipeline with its remote and payloads in a bucket is the slow form; `make test` has the
+deployments, one stage that is up to date, and a failure. The slow form takes the tiny recipe, and
+with POLYLM_TEST_WHOLE=1 this checkout's own recipe and sources, which is most of an hour.
 """
 
 from __future__ import annotations
@@ -20,20 +21,22 @@ import pytest
 from polylm_core.compute.process import command_of
 from polylm_core.pipeline import STAGES
 from tests.bucket import KEYS, serve_bucket
-from tests.clone import Clone, make_clone
+from tests.clone import ROOT, Clone, make_clone
 from tests.deployed import Deployed, deployed
 from tests.integration.test_interruptions import checkpoints, wait_until
 from tests.integration.test_prefect import CHROMIUM, CHROMIUM_FLAGS
 
-pytestmark = pytest.mark.timeout(1800)
+IS_WHOLE = "POLYLM_TEST_WHOLE" in os.environ
+RUN_SECONDS = 5400 if IS_WHOLE else 1500
+pytestmark = pytest.mark.timeout(2 * RUN_SECONDS)
 MOST_SECONDS_TO_CANCEL = 30.0
-PROFILE = """\
+PROFILE = f"""\
 map_backend: local
 map_workers: 2
 training:
   workers: 2
-  checkpoints: {every_steps: 5}
-storage: {payloads: "s3://results/polylm", max_dvc_bytes: 20000}
+  checkpoints: {{every_steps: {50 if IS_WHOLE else 5}}}
+storage: {{payloads: "s3://results/polylm", max_dvc_bytes: 20000}}
 """
 
 
@@ -62,7 +65,9 @@ def test_a_deployment_runs_what_is_asked_and_says_where_to_look(
 @pytest.fixture
 def fresh(tmp_path: Path) -> Iterator[Clone]:
     """A checkout in which nothing has been made, with a profile that has a store."""
-    made = make_clone(tmp_path.resolve() / "checkout")
+    folder = tmp_path.resolve() / "checkout"
+    recipe = ROOT / "params.yaml"
+    made = make_clone(folder, recipe=recipe, whole_sources=True) if IS_WHOLE else make_clone(folder)
     (made.path / "infra/profiles/stored.yaml").write_text(PROFILE)
     try:
         yield made
@@ -100,7 +105,7 @@ def test_a_cancelled_run_is_gone_on_from_with_everything_in_a_bucket(
         deployed(fresh, tmp_path, **keys, **settings) as api,
     ):
         run = api.start("pipeline", profile="stored", push=True)
-        wait_until(lambda: checkpoints(fresh), "no checkpoint was written", 900)
+        wait_until(lambda: checkpoints(fresh), "no checkpoint was written", RUN_SECONDS)
         began = time.monotonic()
         api.cancel(run)
         wait_until(lambda: not trainers(fresh), "something outlived the cancelled run", 60)
@@ -110,7 +115,7 @@ def test_a_cancelled_run_is_gone_on_from_with_everything_in_a_bucket(
         assert ended < MOST_SECONDS_TO_CANCEL
         kept = max(checkpoints(fresh))
         again = api.start("pipeline", profile="stored", push=True)
-        assert api.wait_for(again, seconds=1500) == "COMPLETED", api.logs(again)
+        assert api.wait_for(again, seconds=RUN_SECONDS) == "COMPLETED", api.logs(again)
         look(api, again, tmp_path / "shots")
         goes_on_from(fresh, kept[0])
         nothing_to_do_in_a_fresh_clone(fresh, tmp_path / "second", keys)
