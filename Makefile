@@ -15,11 +15,11 @@ export DO_NOT_TRACK := 1
 export DVC_NO_ANALYTICS := true
 
 .DEFAULT_GOAL := help
-.PHONY: help install run summary ui stop test test-all check docs
+.PHONY: help install run summary ui stop test test-all lock check docs cluster-demo
 .SUFFIXES:
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(INSTALLED) ## make .venv and install PolyLM in it
 
@@ -54,20 +54,28 @@ ui: $(INSTALLED) ## start the Prefect server of this checkout, if it is not runn
 stop: ## end the Prefect server and the private Ray of this checkout
 	@if [ -x $(BIN)/python ]; then $(BIN)/python -m flows.stop; fi
 
+cluster-demo: $(INSTALLED) ## pretrain on machines that come, are lost and go, all of them this one
+	@$(IN_VENV) python -m benchmarks.cluster_demo
+
 # Integration tests take both cores and have servers of their own: one after the other.
 test: $(INSTALLED) ## the test suite
 	@$(IN_VENV) python -m pytest -n 2 --dist loadfile -m 'not integration and not slow'
-	@$(IN_VENV) python -m pytest -m 'integration and not slow'
+	@$(IN_VENV) python -m pytest -n 2 --dist loadgroup -m 'integration and not slow'
 
 test-all: $(INSTALLED) ## the test suite with the long proofs
 	@$(IN_VENV) python -m pytest -n 2 --dist loadfile -m 'not integration'
-	@$(IN_VENV) python -m pytest -m integration
+	@$(IN_VENV) python -m pytest -n 2 --dist loadgroup -m integration
 
-check: $(INSTALLED) ## lint, format, types, imports
+lock: $(INSTALLED) ## write requirements.lock: every package with its sha256
+	@$(BIN)/python -m infra.lock > requirements.lock.partial
+	@mv requirements.lock.partial requirements.lock
+
+check: $(INSTALLED) ## lint, format, types, imports, known vulnerabilities
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy polylm_core flows infra benchmarks
 	@$(BIN)/lint-imports
+	@$(BIN)/python -m infra.audit
 
 docs: $(INSTALLED) ## write docs/params.md again
 	@$(POLYLM) params > docs/params.md

@@ -14,6 +14,7 @@ from importlib import metadata
 from typing import Any
 
 from polylm_core.compute.process import arguments_of, parent_of, start_time
+from polylm_core.redaction import redacted_tree
 
 PACKAGES = (
     "torch",
@@ -60,8 +61,8 @@ def provenance(
     tag: str,
     started: float,
 ) -> dict[str, Any]:
-    """Return the record of one execution of a stage."""
-    return {
+    """Return the record of one execution of a stage; there is no secret in it."""
+    record = {
         "stage": stage,
         "identity": identity,
         "fingerprint": fingerprint,
@@ -81,6 +82,8 @@ def provenance(
         },
         "command": sys.argv,
     }
+    redacted: dict[str, Any] = redacted_tree(record)
+    return redacted
 
 
 def _utc(seconds: float) -> str:

@@ -143,6 +143,8 @@ def _start(root: Path) -> None:
         "PREFECT_SERVER_API_HOST": HOST,
         "PREFECT_SERVER_API_PORT": str(number),
         "PREFECT_UI_API_URL": f"http://{HOST}:{number}/api",
+        # Any page that a browser of this machine shows could start runs otherwise.
+        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": f"http://{HOST}:{number},http://localhost:{number}",
     }
     with _log(root).open("ab") as output:
         process = subprocess.Popen(

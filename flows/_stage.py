@@ -2,8 +2,7 @@
 
 `python -m flows.<stage>` loads the recipe, the profile and the input artifacts, takes the
 stage's lock `runs/<stage>.lock`, and runs the stage inside a Prefect flow, working in
-`runs/<stage>-<identity>/`. The exit status is that of the work: 0 once the
-artifact is published, whatever becomes of Prefect.
+`runs/<stage>-<identity>/`. The exit status is that of the work, whatever becomes of Prefect.
 """
 
 from __future__ import annotations
@@ -15,27 +14,28 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from flows import _server
+from flows._backends import make_backend
+from flows._prepared import Prepared, prepare
 from flows._provenance import ancestor_runner, provenance
 from polylm_core.artifacts import Artifact
-from polylm_core.compute.backend import Backend
+from polylm_core.claims import Claim
 from polylm_core.compute.local import LocalBackend
 from polylm_core.compute.process import die_with_parent, die_with_process
-from polylm_core.errors import MachineError, PolyLMError
-from polylm_core.params import Params, load_params
-from polylm_core.pipeline import RUNS, SOURCES, STAGES, Stage, identity, sources_fingerprint
+from polylm_core.errors import InfrastructureError, LockedError, MachineError, PolyLMError
+from polylm_core.pipeline import RUNS, SOURCES
 from polylm_core.progress import Progress, TerminalProgress
-from polylm_core.settings import Profile, load_profile
+from polylm_core.redaction import hide_from_output
 from polylm_core.stages.base import StageRun
-from polylm_core.storage import exclusive_lock, no_space_named, write_atomic
+from polylm_core.storage import exclusive_lock, no_space_named, refusal_named, write_atomic
 
-PARAMS = Path("params.yaml")
-PROFILES = Path("infra/profiles")
+TEMPORARY = 75
+"""Exit status when the same run may succeed later (EX_TEMPFAIL of sysexits.h)."""
 TEARDOWN_SECONDS = 10.0
 """How long Prefect may take to close its books after the work has ended."""
 
@@ -48,50 +48,45 @@ class Outcome:
     artifact: Artifact | None = None
     error: BaseException | None = None
     url: str = ""
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """Everything a stage needs, checked before anything starts."""
-
-    stage: Stage
-    params: Params
-    profile: Profile
-    inputs: Mapping[str, Artifact]
-    identity: str
-
-    @property
-    def work(self) -> Path:
-        """The folder of this identity that outlives a crash."""
-        return self.stage.work(self.identity)
+    claim: Claim | None = None
+    """What keeps runs on other machines from making the same artifact."""
 
 
 def main(name: str) -> None:
     """Run one stage as a flow and end the process with the status of the work."""
+    hide_from_output()
     die_with_parent()
     runner = ancestor_runner()
     if runner is not None:
         die_with_process(runner.pid)
     try:
-        code = _run_alone(name, tag=runner.tag if runner else "by-hand")
+        with no_space_named(RUNS), refusal_named(RUNS):
+            code = _run_alone(name, tag=runner.tag if runner else "by-hand")
     except PolyLMError as error:
-        print(f"error: {error}", file=sys.stderr)
-        code = 1
+        code = _told(error)
     except BaseException as error:
         code = _unexpected(error)
     leave(code)
 
 
+def _told(error: PolyLMError) -> int:
+    """Tell of an error in words; return the exit status, by which `flows.pipeline` tries again."""
+    print(f"error: {error}", file=sys.stderr)
+    return TEMPORARY if isinstance(error, InfrastructureError | LockedError) else 1
+
+
 def _run_alone(name: str, *, tag: str) -> int:
     """Run the stage under its lock: one process at a time builds an artifact."""
     prepared = prepare(name)
-    with exclusive_lock(
-        RUNS / f"{name}.lock",
-        what=str(prepared.stage.out),
-        wait_seconds=prepared.profile.lock_wait_seconds,
-    ):
+    what, wait_seconds = str(prepared.stage.out), prepared.profile.lock_wait_seconds
+    with ExitStack() as held:
+        lock = exclusive_lock(RUNS / f"{name}.lock", what=what, wait_seconds=wait_seconds)
+        held.enter_context(lock)
+        claim = None
+        if (address := prepared.claim_address) is not None:
+            claim = held.enter_context(Claim(address, what=what, wait_seconds=wait_seconds))
         prepared.work.mkdir(parents=True, exist_ok=True)
-        return _run_watched(prepared, tag=tag)
+        return _run_watched(prepared, Outcome(claim=claim), tag=tag)
 
 
 def _unexpected(error: BaseException) -> int:
@@ -101,56 +96,6 @@ def _unexpected(error: BaseException) -> int:
         return 130
     traceback.print_exception(error)
     return 1
-
-
-def prepare(name: str, root: Path = Path()) -> Prepared:
-    """Check recipe, profile and inputs; raises PolyLMError."""
-    stage = STAGES[name]
-    params = load_params(root / PARAMS)
-    profile = load_profile(root / PROFILES)
-    sources = None
-    if stage.reads_sources:
-        sources = sources_fingerprint(root / SOURCES, params, profile.source_locations)
-    inputs = stage.load_inputs(root)
-    return Prepared(
-        stage=stage,
-        params=params,
-        profile=profile,
-        inputs=inputs,
-        identity=identity(stage, params, inputs, sources),
-    )
-
-
-def _make_backend(profile: Profile, local: LocalBackend) -> Backend:
-    """Return the machines a profile declares; Ray is imported only when it is needed."""
-    training = profile.training
-    if profile.map_backend == training.backend == "local":
-        return local
-    on_ray = importlib.import_module("polylm_core.compute.on_ray")
-    cluster: Backend = on_ray.RayBackend(
-        address=profile.ray_address or os.environ.get("RAY_ADDRESS"),
-        training_workers=training.workers,
-        threads_per_worker=training.threads_per_worker,
-        use_gpu=training.accelerator == "gpu",
-        private_cpus=max(profile.map_workers, training.workers * training.threads_per_worker),
-        patience=on_ray.Patience(
-            full_size_seconds=training.full_size_wait_seconds,
-            machines_seconds=training.machines_wait_seconds,
-        ),
-    )
-    return _Backends(
-        mapper=local if profile.map_backend == "local" else cluster,
-        launcher=local if training.backend == "local" else cluster,
-    )
-
-
-class _Backends:
-    """One backend's `map` beside another's `launch`."""
-
-    def __init__(self, mapper: Backend, launcher: Backend) -> None:
-        self.map = mapper.map
-        self.launch = launcher.launch
-        self.training_workers = launcher.training_workers
 
 
 def _work(prepared: Prepared, progress: Progress, outcome: Outcome) -> None:
@@ -168,7 +113,7 @@ def _work(prepared: Prepared, progress: Progress, outcome: Outcome) -> None:
         out=stage.out,
         work=prepared.work,
         kept=RUNS / "kept" / stage.name,
-        backend=_make_backend(prepared.profile, local),
+        backend=make_backend(prepared.profile, local, on_wait=progress.say),
         progress=progress,
         training=prepared.profile.training,
         source_locations=prepared.profile.source_locations,
@@ -177,18 +122,21 @@ def _work(prepared: Prepared, progress: Progress, outcome: Outcome) -> None:
     )
     sources = (SOURCES,) if stage.reads_sources else ()
     try:
-        with local, no_space_named(stage.out):
-            outcome.artifact = stage.function()(
+        with local, no_space_named(stage.out), refusal_named(stage.out):
+            artifact = stage.function()(
                 stage.config(prepared.params), *prepared.inputs.values(), *sources, run
             )
+            if outcome.claim is not None:
+                outcome.claim.require_held()
+            prepared.payloads.send(artifact)
+            outcome.artifact = artifact
     except BaseException as error:
         outcome.error = error
         raise
 
 
-def _run_watched(prepared: Prepared, *, tag: str) -> int:
+def _run_watched(prepared: Prepared, outcome: Outcome, *, tag: str) -> int:
     root = Path()
-    outcome = Outcome()
     started = time.time()
     _server.configure(root)
     try:
@@ -208,13 +156,19 @@ def _run_watched(prepared: Prepared, *, tag: str) -> int:
             run_name=f"{prepared.stage.name}-{prepared.identity[:8]}",
             tag=tag,
             when_done=conclude.within_bound,
+            states=prepared.work / "prefect.jsonl",
         )
     except BaseException as error:
         if not outcome.started:
             _fall_back(prepared, outcome, error)
         elif outcome.error is None:
             print(f"warning: Prefect did not take the end of the stage: {error}", file=sys.stderr)
-    return conclude()
+    code = conclude()
+    try:
+        prepared.payloads.keep_records(prepared.work)
+    except PolyLMError as error:
+        print(f"warning: the run's records are on this machine only: {error}", file=sys.stderr)
+    return code
 
 
 def _fall_back(prepared: Prepared, outcome: Outcome, error: BaseException) -> None:
@@ -253,8 +207,7 @@ class _Conclusion:
     def _conclude(self) -> int:
         error = self._outcome.error
         if isinstance(error, PolyLMError):
-            print(f"error: {error}", file=sys.stderr)
-            return 1
+            return _told(error)
         if error is not None:
             return _unexpected(error)
         try:

@@ -25,6 +25,7 @@ from prefect.artifacts import (
 from prefect.futures import PrefectFuture
 
 from polylm_core.progress import TerminalProgress, Tracker
+from polylm_core.redaction import redacted, redacted_tree
 
 UPDATE_SECONDS = 2.0
 """Least time between two updates of one progress artifact: the server is no metrics store."""
@@ -66,9 +67,9 @@ class PrefectProgress:
 
     def table(self, key: str, rows: Sequence[Mapping[str, object]], description: str) -> None:
         """Publish a table artifact named `<stage>-<key>`."""
-        shown = [
-            {name: _plain(value) for name, value in row.items()} for row in rows[:MAX_TABLE_ROWS]
-        ]
+        shown = redacted_tree(
+            [{name: _plain(value) for name, value in row.items()} for row in rows[:MAX_TABLE_ROWS]]
+        )
         self.tell(
             lambda: _ignore(
                 create_table_artifact(
@@ -104,7 +105,7 @@ class PrefectProgress:
         def unit_of_work() -> None:
             over.wait()
             if outcome[0] is not None:
-                raise RuntimeError(f"{type(outcome[0]).__name__}: {outcome[0]}")
+                raise RuntimeError(redacted(f"{type(outcome[0]).__name__}: {outcome[0]}"))
 
         self._futures.append(unit_of_work.submit())
 

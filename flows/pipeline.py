@@ -15,14 +15,18 @@ from flows import _server
 from flows._repro import ENDING, reproduce
 from flows._stage import bound_teardown, leave
 from polylm_core.errors import PolyLMError
+from polylm_core.redaction import hide_from_output
+from polylm_core.safety import require_safe
 
 
 def main(arguments: list[str]) -> int:
     """Run the flow from the command line; return the exit status, which is that of the work."""
     target = arguments[0] if arguments else None
+    hide_from_output()
     _server.configure(Path())
     ENDING.when_ended = lambda: bound_teardown(lambda: ENDING.code)
     try:
+        require_safe(None, os.environ, uses_ray=False)  # of Ray each stage asks
         _server.ensure(Path())
         importlib.import_module("flows._parent").pipeline(target=target)
     except PolyLMError as error:

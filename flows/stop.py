@@ -7,7 +7,6 @@ folder in its command lines or the one it works in.
 
 from __future__ import annotations
 
-import importlib
 import os
 import signal
 import time
@@ -15,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from flows import _server
+from polylm_core.compute.private_ray import private_ray_folder
 from polylm_core.compute.process import command_of
 
 END_SECONDS = 10.0
@@ -69,8 +69,7 @@ def main() -> None:
     """End the server and Ray of the current checkout, and say what was ended."""
     if _server.stop(Path()):
         print("ended the Prefect server")
-    on_ray = importlib.import_module("polylm_core.compute.on_ray")
-    pids = sorted({*processes_naming(on_ray.private_ray_folder()), *ray_processes_in(Path.cwd())})
+    pids = sorted({*processes_naming(private_ray_folder()), *ray_processes_in(Path.cwd())})
     end_processes(pids)
     if pids:
         print(f"ended {len(pids)} processes of Ray")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
 from flows import _server
 from polylm_core.errors import MachineError
+from polylm_core.safety import require_safe
 
 
 def main() -> int:
@@ -14,6 +16,7 @@ def main() -> int:
     root = Path()
     _server.configure(root)
     try:
+        require_safe(None, os.environ, uses_ray=False)
         url = _server.ensure(root)
     except MachineError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -2,15 +2,14 @@
 
 An artifact is a folder `data/NN_name` with a `manifest.json`, written last: without it the folder
 counts as absent. The manifest holds the sha256 of every file, the fingerprints of what went in, the
-parameters and the counts; it never holds a clock, a host, a path or a commit, so equal work gives
-equal bytes. Loading verifies every file before anyone reads it.
+parameters and the counts, and is sealed itself; it never holds a clock, a host, a path or a commit,
+so equal work gives equal bytes. Loading verifies every file before anyone reads it.
 """
 
 from __future__ import annotations
 
-import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
@@ -22,7 +21,8 @@ from polylm_core.errors import (
     MismatchedArtifactError,
     MissingArtifactError,
 )
-from polylm_core.storage import canonical_json, fingerprint, no_space_named, sha256_file
+from polylm_core.sealed import sealed, unsealed
+from polylm_core.storage import fingerprint, no_space_named, sha256_file
 
 MANIFEST = "manifest.json"
 SCHEMA_VERSION = 1
@@ -79,7 +79,7 @@ class Artifact:
         manifest or any file is not as it was made.
         """
         artifact = cls.open(path)
-        _verify_files(path, artifact.manifest)
+        verify_files(path, artifact.manifest)
         return artifact
 
     @classmethod
@@ -122,23 +122,26 @@ def _read_manifest(path: Path, stage: str) -> Manifest:
     file = path / MANIFEST
     if not file.is_file():
         raise MissingArtifactError(f"{path} has no {MANIFEST}; run `dvc repro {stage}` to make it")
+    remedy = f"delete {path} and run `dvc repro {stage}`"
     try:
-        return Manifest.model_validate_json(file.read_bytes())
+        return Manifest.model_validate(unsealed(file.read_bytes()))
     except ValidationError as error:
         raise CorruptArtifactError(
-            f"{file}: not a valid manifest ({error.error_count()} problems); "
-            f"delete {path} and run `dvc repro {stage}`"
+            f"{file}: not a valid manifest ({error.error_count()} problems); {remedy}"
         ) from error
+    except ValueError as error:
+        raise CorruptArtifactError(f"{file}: not a valid manifest ({error}); {remedy}") from error
 
 
-def _verify_files(path: Path, manifest: Manifest) -> None:
+def verify_files(path: Path, manifest: Manifest, absent: Collection[str] = ()) -> None:
+    """Raise CorruptArtifactError for a file that is not as it was made; some may be elsewhere."""
     remedy = f"delete {path} and run `dvc repro {manifest.stage}`"
     present = {str(file.relative_to(path)) for file in path.rglob("*") if file.is_file()}
     extra = sorted(present - manifest.files.keys() - {MANIFEST})
     if extra:
         raise CorruptArtifactError(f"{path / extra[0]}: not part of the artifact; {remedy}")
-    for name, entry in manifest.files.items():
-        file = path / name
+    for name in [name for name in manifest.files if name not in absent]:
+        entry, file = manifest.files[name], path / name
         if not file.is_file():
             raise CorruptArtifactError(f"{file}: missing; {remedy}")
         seen = sha256_file(file)
@@ -186,14 +189,8 @@ def publish(
         counts=dict(counts),
         files=files,
     )
-    text = json.dumps(
-        json.loads(canonical_json(manifest.model_dump(mode="json"))),
-        indent=1,
-        sort_keys=True,
-        ensure_ascii=False,
-    )
     with no_space_named(partial):
-        (partial / MANIFEST).write_text(text + "\n", encoding="utf-8")
+        (partial / MANIFEST).write_bytes(sealed(manifest.model_dump(mode="json")))
     if out.exists():
         shutil.rmtree(out)
     partial.rename(out)

@@ -4,6 +4,7 @@ PolyLMError
 ├── ParamsError            a recipe or profile file has mistakes (all of them listed)
 ├── UnknownLanguageError   a language code that is not in the registry
 ├── SourceError            a raw input cannot be read
+│   └── UnreachableError         for now: its server does not answer as it should
 ├── ArtifactError
 │   ├── MissingArtifactError     no manifest: the stage that makes it has to run
 │   ├── CorruptArtifactError     a file differs from what its manifest recorded
@@ -14,6 +15,7 @@ PolyLMError
 ├── TrainingError          a step or a checkpoint is not usable
 ├── PromptTooLongError     a prompt does not fit the model's context
 ├── MachineError           the machine lacks something (compiler, port, disk, accelerator)
+│   └── InfrastructureError      for now: another try may find what a network or cluster lacked
 └── LockedError            another living process is building the same thing
 """
 
@@ -23,9 +25,17 @@ import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from polylm_core.redaction import redacted
+
 
 class PolyLMError(Exception):
-    """Base of all errors that are the user's to mend; shown as text, never as a traceback."""
+    """Base of all errors that are the user's to mend; shown as text, never as a traceback.
+
+    Its text never shows a secret, whatever it was made of.
+    """
+
+    def __str__(self) -> str:
+        return redacted(super().__str__())
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +49,7 @@ class Problem:
 
     def __str__(self) -> str:
         seen = "" if self.value is None else f" (got {self.value!r})"
-        return f"{self.location}: {self.message}{seen}"
+        return redacted(f"{self.location}: {self.message}{seen}")
 
 
 class ParamsError(PolyLMError):
@@ -77,6 +87,18 @@ class UnknownLanguageError(PolyLMError):
 
 class SourceError(PolyLMError):
     """A raw input is missing, empty, not UTF-8, truncated or of another shape than declared."""
+
+
+class MachineError(PolyLMError):
+    """The machine lacks something a run needs; the message says how to provide it."""
+
+
+class InfrastructureError(MachineError):
+    """A network, store or cluster failed; the same run may succeed when it is tried again."""
+
+
+class UnreachableError(SourceError, InfrastructureError):
+    """An address did not answer as it should, however often it was asked."""
 
 
 class ArtifactError(PolyLMError):
@@ -124,10 +146,6 @@ class PromptTooLongError(PolyLMError):
     def __reduce__(self) -> tuple[type, tuple[object, ...]]:
         """Cross to another process whole."""
         return type(self), self.counted
-
-
-class MachineError(PolyLMError):
-    """The machine lacks something a run needs; the message says how to provide it."""
 
 
 class LockedError(PolyLMError):

@@ -21,6 +21,9 @@ _MAGIC = 793712314
 _VERSION = 12
 _LOSSES = {1: "hs", 3: "softmax", 4: "ova"}
 _SUPERVISED = 3
+MAX_BUCKETS = 1 << 25
+"""Hashed n-grams; fastText's default is 2,000,000."""
+MAX_WORD_BYTES = 1 << 16
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int32]
@@ -73,11 +76,11 @@ class _Reader:
         return np.frombuffer(self._data[self._at - size : self._at].data, dtype, count)
 
     def word(self) -> bytes:
-        end = self._at
-        while self._data[end]:
-            end += 1
-        word = bytes(self._data[self._at : end])
-        self._at = end + 1
+        ahead = bytes(self._data[self._at : self._at + MAX_WORD_BYTES])
+        word, zero, _ = ahead.partition(b"\0")
+        if not zero:
+            raise struct.error(f"a word of more than {MAX_WORD_BYTES} bytes")
+        self._at += len(word) + 1
         return word
 
 
@@ -100,15 +103,7 @@ def _read(reader: _Reader) -> FastTextModel:
     if kind != _SUPERVISED or word_ngrams > 1 or loss not in _LOSSES:
         raise ValueError(f"model kind {kind}, word n-grams {word_ngrams}, loss {loss}")
     entries, num_words, num_labels, _, pruned = reader.take("iiiqq")
-    words, labels, counts = [], [], []
-    for _ in range(entries):
-        word = reader.word()
-        count, is_label = reader.take("qb")
-        if is_label:
-            labels.append(word.decode().removeprefix("__label__"))
-            counts.append(count)
-        else:
-            words.append(word)
+    words, labels, counts = _read_entries(reader, entries)
     if (len(words), len(labels)) != (num_words, num_labels):
         raise ValueError(f"{len(words)} words and {len(labels)} labels are not as declared")
     rows = _rows_of_buckets(reader, buckets, num_words, pruned)
@@ -134,7 +129,23 @@ def _read(reader: _Reader) -> FastTextModel:
     )
 
 
+def _read_entries(reader: _Reader, entries: int) -> tuple[list[bytes], list[str], list[int]]:
+    """Words, labels, and how often each label was seen."""
+    words, labels, counts = [], [], []
+    for _ in range(entries):
+        word = reader.word()
+        count, is_label = reader.take("qb")
+        if is_label:
+            labels.append(word.decode().removeprefix("__label__"))
+            counts.append(count)
+        else:
+            words.append(word)
+    return words, labels, counts
+
+
 def _rows_of_buckets(reader: _Reader, buckets: int, num_words: int, pruned: int) -> Ints:
+    if not 0 <= buckets <= MAX_BUCKETS:
+        raise ValueError(f"{buckets:,} buckets, at most {MAX_BUCKETS:,} are read")
     if pruned < 0:
         return np.arange(num_words, num_words + buckets, dtype=np.int32)
     rows = np.full(buckets, -1, np.int32)

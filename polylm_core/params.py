@@ -25,7 +25,7 @@ from polylm_core.stages.mix.config import MixConfig
 from polylm_core.stages.pretrain.imported_config import PretrainSection
 from polylm_core.stages.report.config import ReportConfig
 from polylm_core.stages.vocab.config import VocabConfig
-from polylm_core.yaml_files import describe_validation, read_yaml
+from polylm_core.yaml_files import credential_problems, describe_validation, read_yaml
 
 
 class Params(BaseModel):
@@ -75,7 +75,7 @@ def load_params(path: Path) -> Params:
         raise ParamsError(str(path), [Problem("(file)", f"is not YAML: {error}")]) from error
     if not isinstance(content, dict):
         raise ParamsError(str(path), [Problem("(file)", "must be a mapping", content)])
-    problems = _language_problems(content.get("languages"))
+    problems = [*_language_problems(content.get("languages")), *credential_problems(content)]
     try:
         params = Params.model_validate(content)
     except ValidationError as error:

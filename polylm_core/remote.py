@@ -9,6 +9,7 @@ the byte reached.
 from __future__ import annotations
 
 import hashlib
+import random
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -19,12 +20,17 @@ from urllib.parse import quote
 
 import fsspec
 
-from polylm_core.errors import SourceError
+from polylm_core.errors import SourceError, UnreachableError
 from polylm_core.storage import HASH_CHUNK_BYTES, no_space_named, replacing, sha256_file
 
 TRIES = 5
+S3_TRIES = 8
+"""Of one request; with 20 % of requests failing one in 400,000 fails for good."""
+S3_READ_SECONDS = 20.0
+"""How long an answer may stay away, or stop in its middle, before it is asked for again."""
 FIRST_WAIT_SECONDS = 0.5
-"""Before the second try; doubled before each further one."""
+"""Longest wait before the second try, doubled before each further one; how much of it is waited
+is drawn by lot, so that machines that failed together do not come again together."""
 REMOTE_BLOCK_BYTES = 1 << 23
 CLIENT_ERRORS = range(400, 500)
 TRIED_AGAIN = {408, 425, 429}
@@ -135,7 +141,7 @@ class InputStream:
                 self._close()
                 if attempt == TRIES - 1 or is_final(error):
                     raise unreachable(self._file.uri, error, attempt + 1) from error
-                time.sleep(FIRST_WAIT_SECONDS * 2**attempt)
+                wait_before(attempt + 1)
         raise AssertionError("the last try returns or raises")
 
     def _close(self) -> None:
@@ -146,10 +152,31 @@ class InputStream:
             self._opened = None
 
 
-def _open_remote(uri: str, position: int) -> Any:
-    # Compressed on the way, a file would not be the declared one.
-    options = {"headers": {"Accept-Encoding": "identity"}} if uri.startswith("http") else {}
+def filesystem_of(uri: str) -> tuple[Any, str]:
+    """Return what fsspec reaches an address with, and the path there.
+
+    S3's client tries each request again itself, with waits drawn by lot ("standard" of botocore's
+    retry modes): 5xx, slow-downs and time-outs.
+    """
+    options: dict[str, Any] = {}
+    if uri.startswith("http"):
+        # Compressed on the way, a file would not be the declared one.
+        options = {"headers": {"Accept-Encoding": "identity"}}
+    elif uri.startswith("s3://"):
+        retries = {"mode": "standard", "total_max_attempts": S3_TRIES}
+        settings = {"retries": retries, "read_timeout": S3_READ_SECONDS}
+        options = {"config_kwargs": settings, "use_listings_cache": False}
     filesystem, path = fsspec.core.url_to_fs(uri, **options)
+    return filesystem, path
+
+
+def wait_before(retry: int) -> None:
+    """Sleep before the first, second, ... try that follows a failed one."""
+    time.sleep(random.uniform(0, FIRST_WAIT_SECONDS * 2 ** (retry - 1)))
+
+
+def _open_remote(uri: str, position: int) -> Any:
+    filesystem, path = filesystem_of(uri)
     opened = filesystem.open(path, "rb", block_size=REMOTE_BLOCK_BYTES)
     if position and opened.seekable():
         opened.seek(position)
@@ -183,7 +210,8 @@ def unreachable(uri: str, error: Exception, tries: int) -> SourceError:
     """The error for an address that does not answer as it should."""
     seen = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     noun = "try" if tries == 1 else "tries"
-    return SourceError(
+    kind = SourceError if is_final(error) else UnreachableError
+    return kind(
         f"{uri}: cannot be read after {tries} {noun} ({seen}); check the address, the "
         "credentials of this environment and the network, then run again: finished files are kept"
     )

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-import fsspec
-
-from polylm_core.errors import MachineError, PolyLMError
-from polylm_core.remote import FIRST_WAIT_SECONDS, TRIES, is_final, is_remote, unreachable
+from polylm_core.errors import InfrastructureError, MachineError, PolyLMError
+from polylm_core.remote import (
+    TRIES,
+    filesystem_of,
+    is_final,
+    is_remote,
+    unreachable,
+    wait_before,
+)
 
 Result = TypeVar("Result")
 
@@ -20,7 +24,7 @@ def upload(file: Path, uri: str) -> None:
 
     Raises MachineError when it cannot be written after `TRIES` tries.
     """
-    filesystem, path = fsspec.core.url_to_fs(uri)
+    filesystem, path = filesystem_of(uri)
 
     def put() -> None:
         filesystem.makedirs(path.rpartition("/")[0], exist_ok=True)
@@ -30,8 +34,9 @@ def upload(file: Path, uri: str) -> None:
         if partial != path:
             filesystem.mv(partial, path)
 
-    def unwritable(error: Exception, tries: int) -> MachineError:
-        return MachineError(
+    def unwritable(error: Exception, tries: int) -> PolyLMError:
+        kind = MachineError if is_final(error) else InfrastructureError
+        return kind(
             f"{uri}: cannot be written after {tries} tries "
             f"({type(error).__name__}: {error}); check the address, the credentials of "
             "this environment and the network, then run again"
@@ -40,12 +45,28 @@ def upload(file: Path, uri: str) -> None:
     _tried(put, unwritable)
 
 
+def size_of(uri: str) -> int | None:
+    """Return the bytes of a file of a path or an address, none where there is no such file.
+
+    Raises SourceError when it does not answer after `TRIES` tries.
+    """
+    filesystem, path = filesystem_of(uri)
+
+    def sized() -> int | None:
+        try:
+            return int(filesystem.info(path)["size"])
+        except FileNotFoundError:
+            return None
+
+    return _tried(sized, lambda error, tries: unreachable(uri, error, tries))
+
+
 def children(uri: str) -> list[str]:
     """Return the names in a folder of a path or an address; none where there is no such folder.
 
     Raises SourceError when it does not answer after `TRIES` tries.
     """
-    filesystem, path = fsspec.core.url_to_fs(uri)
+    filesystem, path = filesystem_of(uri)
 
     def listed() -> list[str]:
         try:
@@ -64,7 +85,7 @@ def remove(uri: str, *, first: str) -> None:
 
     Raises SourceError when it does not answer.
     """
-    filesystem, path = fsspec.core.url_to_fs(uri)
+    filesystem, path = filesystem_of(uri)
     try:
         if filesystem.exists(f"{path}/{first}"):
             filesystem.rm_file(f"{path}/{first}")
@@ -86,5 +107,5 @@ def _tried(work: Callable[[], Result], failed: Callable[[Exception, int], PolyLM
         except Exception as error:
             if attempt == TRIES - 1 or is_final(error):
                 raise failed(error, attempt + 1) from error
-            time.sleep(FIRST_WAIT_SECONDS * 2**attempt)
+            wait_before(attempt + 1)
     raise AssertionError("the last try returns or raises")

@@ -23,7 +23,7 @@ from pydantic import (
 
 from polylm_core.errors import MachineError, ParamsError, Problem
 from polylm_core.known_keys import with_nearest
-from polylm_core.yaml_files import describe_validation, read_yaml
+from polylm_core.yaml_files import credential_problems, describe_validation, read_yaml
 
 PROFILE_VARIABLE = "POLYLM_PROFILE"
 DEFAULT_PROFILE = "laptop"
@@ -46,6 +46,18 @@ class CheckpointPolicy(_Section):
     """Folder or address (`s3://bucket/folder`) that every checkpoint is copied to while training
     goes on, and fetched from by a machine that lacks it. Not needed where all machines see the
     run's folder."""
+
+
+class Budget(_Section):
+    """What a training run may cost before it stops with its state kept."""
+
+    max_usd: float = Field(gt=0)
+    """Of one stage's run, its phases and starts together: at the ceiling the ranks save and the
+    stage ends with an error; with a higher one it goes on from there. Counted is the time in which
+    ranks work, not machines that start or wait to be given back, a cluster's head, or storage."""
+    usd_per_worker_hour: float | None = Field(default=None, gt=0)
+    """What an hour of a rank costs; without it `hardware.accelerator` has a price in the table of
+    `polylm plan`, by `hardware.spot_share`."""
 
 
 Offload = Literal["none", "cpu", "nvme"]
@@ -106,6 +118,8 @@ class TrainingExecution(_Section):
     """A rank whose step takes longer writes its stacks to the run's folder and ends, so that the
     group starts again. Without it 20 times the median of the steps before, at least 300."""
     checkpoints: CheckpointPolicy = CheckpointPolicy()
+    budget: Budget | None = None
+    """Ceiling of what a run may cost."""
 
     @model_validator(mode="after")
     def _asks_for_what_there_is(self) -> Self:
@@ -183,6 +197,17 @@ class Hardware(_Section):
     """`polylm plan` refuses a run that costs more."""
 
 
+class Storage(_Section):
+    """Where files lie that are too large for DVC's cache."""
+
+    payloads: str | None = None
+    """Address (`s3://bucket/folder`) of an object store, or a folder, for the files of artifacts
+    that are larger than `max_dvc_bytes`; they lie there by their sha256. It also keeps what each
+    run wrote of itself, and has one run at a time make an artifact. By default DVC keeps all."""
+    max_dvc_bytes: int = Field(default=1_000_000_000, ge=0)
+    """Larger files of an artifact leave its folder for the store, and DVC keeps the rest."""
+
+
 class Profile(_Section):
     """One way to execute any recipe."""
 
@@ -207,6 +232,16 @@ class Profile(_Section):
     """What the training ranks compute on, for the plan of a run."""
     endpoints: Mapping[str, Endpoint] = Field(default_factory=dict)
     """Where the recipe's teachers of the kind `openai` answer, by name."""
+    storage: Storage = Storage()
+    """Where the large files of artifacts lie."""
+
+    @property
+    def private_ray_cpus(self) -> int:
+        """CPUs of the Ray that is started where no cluster is named; 0 where none is needed."""
+        training = self.training
+        mapped = self.map_workers if self.map_backend == "ray" else 0
+        ranks = training.workers * training.threads_per_worker
+        return max(mapped, ranks if training.backend == "ray" else 0)
 
 
 def load_profile(folder: Path, name: str | None = None) -> Profile:
@@ -223,9 +258,12 @@ def load_profile(folder: Path, name: str | None = None) -> Profile:
         )
     try:
         content = read_yaml(path) or {}
-        return Profile.model_validate(content)
+        profile = Profile.model_validate(content)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ParamsError(str(path), [Problem("(top level)", f"not YAML: {error}")]) from error
     except ValidationError as error:
         problems = describe_validation(str(path), error).problems
         raise ParamsError(str(path), with_nearest(problems, Profile)) from error
+    if held := credential_problems(content):
+        raise ParamsError(str(path), held)
+    return profile

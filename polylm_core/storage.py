@@ -120,6 +120,20 @@ def no_space_named(path: Path) -> Iterator[None]:
 
 
 @contextmanager
+def refusal_named(path: Path) -> Iterator[None]:
+    """Turn "not permitted" and "read-only" into an error that names the file and the remedy."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
+        raise MachineError(
+            f"{error.filename or path}: {error.strerror}; make it writable for this user (uid "
+            f"{os.getuid()}), or the file system it is on, and run again; finished work is kept"
+        ) from error
+
+
+@contextmanager
 def exclusive_lock(path: Path, *, what: str, wait_seconds: float) -> Iterator[None]:
     """Hold an operating-system lock on `path`; it ends with the process, however that ends.
 

@@ -111,7 +111,9 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def make_clone(folder: Path, *, recipe: Path = ROOT / "tests/recipes/tiny.yaml") -> Clone:
+def make_clone(
+    folder: Path, *, recipe: Path = ROOT / "tests/recipes/tiny.yaml", whole_sources: bool = False
+) -> Clone:
     """Copy the tracked and new files of this checkout, with small sources and another recipe."""
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
@@ -123,12 +125,13 @@ def make_clone(folder: Path, *, recipe: Path = ROOT / "tests/recipes/tiny.yaml")
     for name in filter(None, listed.stdout.split("\0")):
         if name == "dvc.lock" or not (ROOT / name).is_file():
             continue
-        if name.startswith("data/00_sources/") and name.endswith(".xz"):
+        is_text = name.startswith("data/00_sources/") and name.endswith(".xz")
+        if is_text and not whole_sources:
             continue
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(ROOT / name, target)
-    for source, lines in LINES.items():
+    for source, lines in LINES.items() if not whole_sources else ():
         _cut_source(ROOT / "data/00_sources" / source, folder / "data/00_sources" / source, lines)
     shutil.copyfile(recipe, folder / "params.yaml")
     subprocess.run(["git", "init", "-q"], cwd=folder, check=True)

@@ -84,12 +84,14 @@ class FolderModel:
         if self.tokenizer.chat_template is None:
             raise TrainingError(f"{folder} has no chat template; name a chat model: data/08_chat")
         model: Any = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=torch.float32, local_files_only=True
+            folder, dtype=torch.float32, local_files_only=True, use_safetensors=True
         )
         if adapter is not None:
             from peft import PeftModel
 
-            model = PeftModel.from_pretrained(model, folder / ADAPTERS / adapter)
+            model = PeftModel.from_pretrained(
+                model, folder / ADAPTERS / adapter, use_safetensors=True
+            )
             model = model.merge_and_unload()
         device = "cuda" if torch.cuda.is_available() else "cpu"
         self._model = model.to(device).eval()

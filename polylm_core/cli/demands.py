@@ -12,6 +12,7 @@ from polylm_core.cli.planning.answer import disk_of
 from polylm_core.cli.planning.phases import phases_of
 from polylm_core.cli.planning.request import Request
 from polylm_core.cli.surroundings import Check
+from polylm_core.compute.backend import private_ray_problem
 from polylm_core.params import Params
 from polylm_core.pipeline import RUNS, STAGES
 from polylm_core.settings import Profile
@@ -45,9 +46,13 @@ def memory(request: Request) -> Check:
 
 
 def processors(profile: Profile) -> Check:
-    """How many cores there are, and whether the profile is wider, which is slow."""
+    """How many cores there are, and whether the profile is wider: that is slow, or not for here."""
     there, training = os.cpu_count() or 1, profile.training
     asked = training.workers * training.threads_per_worker
+    elsewhere = profile.ray_address or os.environ.get("RAY_ADDRESS")
+    problem = None if elsewhere else private_ray_problem(profile.private_ray_cpus)
+    if problem is not None:
+        return Check("cores", str(there), problem)
     if training.accelerator == "cpu" and asked > there:
         return Check("cores", f"{there}; the profile trains with {asked} threads, which is slower")
     if profile.map_backend == "local" and profile.map_workers > there:

@@ -9,6 +9,7 @@ from typing import Any
 
 from polylm_core.cli import demands, machine, summary, surroundings
 from polylm_core.cli.checkout import PARAMS, PROFILES
+from polylm_core.cli.planning.ceiling import with_price
 from polylm_core.cli.planning.request import Request, sharing_problems, together
 from polylm_core.cli.surroundings import Check
 from polylm_core.errors import PolyLMError
@@ -68,6 +69,7 @@ def _loaded(root: Path) -> tuple[Params | None, Profile | None, list[str]]:
         problems.append(str(error))
     try:
         profile = load_profile(root / PROFILES)
+        with_price(profile)
     except PolyLMError as error:
         problems.append(str(error))
     return recipe, profile, problems

@@ -3,6 +3,9 @@
 A work folder is old when it is neither that of the artifact in `data/` nor that of what the stage
 would do now, which a stage that was killed goes on from. `runs/kept` (what was paid for), a stage
 that is running and everything of another name stay.
+
+Copies of what an object store has (`runs/payloads`, and the views of links to them) are old when
+no artifact in `data/` has them: whoever needs one again fetches it.
 """
 
 from __future__ import annotations
@@ -18,11 +21,11 @@ from pathlib import Path
 from typing import Any
 
 from polylm_core.artifacts import MANIFEST
-from polylm_core.errors import LockedError, MachineError, PolyLMError
+from polylm_core.errors import ArtifactError, LockedError, MachineError, PolyLMError
 from polylm_core.params import Params, load_params
 from polylm_core.pipeline import RUNS, SOURCES, STAGES, Stage, identity, sources_fingerprint
 from polylm_core.settings import load_profile
-from polylm_core.storage import exclusive_lock, fingerprint
+from polylm_core.storage import exclusive_lock
 
 WORK = re.compile(r"(?P<stage>[a-z]+)-[0-9a-f]{16}")
 REMOVING = re.compile(r"^Removing (?P<path>/.+)$", re.MULTILINE)
@@ -46,14 +49,17 @@ def collected(root: Path, *, remove: bool) -> dict[str, Any]:
     held = [stage for stage in STAGES if _is_held(root, stage)]
     folders = list(_folders(root, held))
     old = [folder for folder in folders if not folder.reason]
+    copies: list[Path] = []
     if held:
         cache, cache_bytes = "not looked at: a stage is running", None
     else:
         cache, cache_bytes = _unused_cache(root)
-    freed = sum(folder.bytes for folder in old) + (cache_bytes or 0)
+        copies = _unused_copies(root)
+    copied = sum(_bytes(copy) for copy in copies)
+    freed = sum(folder.bytes for folder in old) + (cache_bytes or 0) + copied
     if remove:
-        for folder in old:
-            shutil.rmtree(folder.path)
+        for path in [*(folder.path for folder in old), *copies]:
+            _remove(path)
         if cache_bytes:
             _dvc_gc(root, "--force")
     return {
@@ -66,6 +72,7 @@ def collected(root: Path, *, remove: bool) -> dict[str, Any]:
             for folder in folders
         ],
         "DVC cache": {"unused": cache, "unused_bytes": cache_bytes},
+        "copies of the object store": {"unused": len(copies), "unused_bytes": copied},
         "freed_bytes" if remove else "to_free_bytes": freed,
     }
 
@@ -95,8 +102,12 @@ def _recipe(root: Path) -> Params | None:
 
 def _made(root: Path, stage: Stage, work: Path) -> bool:
     """Whether the artifact in `data/` was made in this folder."""
-    manifest, record = _json(root / stage.out / MANIFEST), _json(work / "provenance.json")
-    return None not in (manifest, record) and record.get("fingerprint") == fingerprint(manifest)
+    record = _json(work / "provenance.json")
+    try:
+        made = stage.artifact.open(root / stage.out).fingerprint
+    except ArtifactError:
+        return False
+    return isinstance(record, dict) and record.get("fingerprint") == made
 
 
 def _wanted(root: Path, stage: Stage, recipe: Params | None, work: Path) -> str:
@@ -126,6 +137,29 @@ def _wanted(root: Path, stage: Stage, recipe: Params | None, work: Path) -> str:
     return f"{stage.name} goes on here" if work.name == now.name else ""
 
 
+def _unused_copies(root: Path) -> list[Path]:
+    """Copies and views of large files that belong to no artifact in `data/`."""
+    used, views = set(), set()
+    for stage in STAGES.values():
+        try:
+            made = stage.artifact.open(root / stage.out)
+        except ArtifactError:
+            continue
+        used |= {entry.sha256 for entry in made.manifest.files.values()}
+        views.add(made.fingerprint[:16])
+    payloads = (root / RUNS / "payloads").glob("??/*")
+    return [copy for copy in sorted(payloads) if copy.name not in used] + [
+        view for view in sorted((root / RUNS / "views").glob("*")) if view.name not in views
+    ]
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+
 def _is_held(root: Path, stage: str) -> bool:
     """Whether a living process builds the stage's artifact."""
     lock = root / RUNS / f"{stage}.lock"
@@ -140,8 +174,9 @@ def _is_held(root: Path, stage: str) -> bool:
         return True
 
 
-def _bytes(folder: Path) -> int:
-    return sum(path.lstat().st_size for path in folder.rglob("*") if not path.is_dir())
+def _bytes(path: Path) -> int:
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.lstat().st_size for file in files if not file.is_dir())
 
 
 def _json(path: Path) -> Any:

@@ -20,6 +20,7 @@ from polylm_core.artifacts import (
     DocumentSet,
     Report,
 )
+from polylm_core.cli.whole import whole
 from polylm_core.errors import ArtifactError, MachineError, ParamsError, Problem
 from polylm_core.pipeline import STAGES
 from polylm_core.storage import sha256_file
@@ -78,7 +79,7 @@ def _model(path: Path, problems: list[Problem]) -> Artifact | None:
 
 def _load(kind: type[Artifact], path: Path, problems: list[Problem]) -> Artifact | None:
     try:
-        return kind.load(path)
+        return kind.load(whole(Path(), path))
     except ArtifactError as error:
         problems.append(Problem(str(path), str(error)))
     return None
@@ -86,15 +87,14 @@ def _load(kind: type[Artifact], path: Path, problems: list[Problem]) -> Artifact
 
 def _model_files(artifact: Artifact, problems: list[Problem]) -> Iterator[tuple[str, Path]]:
     """Yield the files that the certificate is about, the certificate, and the adapters."""
-    from pydantic import ValidationError
-
-    from polylm_core.training.certificate import PARITY_FILE, Certificate
+    from polylm_core.training.certificate import PARITY_FILE, read_certificate
 
     folder = artifact.path
     try:
-        certificate = Certificate.model_validate_json((folder / PARITY_FILE).read_bytes())
-    except (OSError, ValidationError):
-        message = f"has no parity certificate; run `dvc repro --force {artifact.stage}`"
+        certificate = read_certificate(folder)
+    except (OSError, ValueError):
+        run = f"run `dvc repro --force {artifact.stage}`"
+        message = f"has no parity certificate, or one that was changed; {run}"
         problems.append(Problem(str(folder / PARITY_FILE), message))
         return
     for name, sha256 in certificate.sha256.items():

@@ -12,6 +12,7 @@ from typing import Any
 
 from polylm_core.artifacts import Report
 from polylm_core.cli.checkout import PARAMS
+from polylm_core.cli.whole import whole
 from polylm_core.errors import MachineError, MissingArtifactError
 from polylm_core.params import load_params
 from polylm_core.pipeline import DATA, RUNS, STAGES
@@ -74,8 +75,11 @@ class _Run:
         from polylm_core.stages.report.timings import read_timings
 
         print(f"reading {root.resolve().name} ...", file=sys.stderr)
-        artifacts: Any = STAGES["report"].load_inputs(root)
-        inputs = Inputs(*artifacts.values())
+        artifacts: Any = [
+            STAGES[name].artifact.load(whole(root, root / STAGES[name].out))
+            for name in STAGES["report"].inputs
+        ]
+        inputs = Inputs(*artifacts)
         self.root = root
         self.languages = tuple(inputs.scores.manifest.params["languages"])
         self.material = read_material(inputs, self.languages)

@@ -15,9 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from polylm_core.artifacts import MANIFEST
+from polylm_core.errors import ArtifactError
 from polylm_core.pipeline import RUNS, STAGES, Stage
-from polylm_core.storage import fingerprint
 
 PROVENANCE = "provenance.json"
 PREFECT_RECORD = Path(".prefect/polylm-server.json")
@@ -43,15 +42,16 @@ def rows(root: Path) -> list[Row]:
 
 
 def _row(root: Path, stage: Stage, took: dict[str, float]) -> Row:
-    manifest = _read_json(root / stage.out / MANIFEST)
-    if manifest is None:
+    try:
+        artifact = stage.artifact.open(root / stage.out)
+    except ArtifactError:
         return Row(stage.name, stage.out, made=False)
     return Row(
         stage=stage.name,
         out=stage.out,
         made=True,
-        bytes=sum(int(entry["bytes"]) for entry in manifest.get("files", {}).values()),
-        seconds=took.get(fingerprint(manifest)),
+        bytes=sum(entry.bytes for entry in artifact.manifest.files.values()),
+        seconds=took.get(artifact.fingerprint),
     )
 
 

@@ -12,25 +12,17 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from packaging.version import Version
-
+from polylm_core.redaction import redacted
+from polylm_core.safety import HOLES, hole_in, prefect_problem, ray_problem
 from polylm_core.settings import Profile
 
 ANSWER_SECONDS = 2.0
-HOLES: Mapping[str, tuple[str, str]] = {
-    "ray": ("2.56", ""),
-    "prefect": ("3.6.24", ""),
-    "deepspeed": ("0.15.1", " (CVE-2024-43497)"),
-    "torch": ("2.6", " (CVE-2025-32434: torch.load runs a file's code even with weights_only)"),
-    "transformers": ("5.2.1", ""),
-}
-"""Of packages with holes that others can use from outside the first version without, and which."""
 
 
 @dataclass(frozen=True)
@@ -50,14 +42,7 @@ def packages(names: Iterable[str]) -> Iterator[Check]:
         except metadata.PackageNotFoundError:
             yield Check(name, "is not installed", f"{name} is not installed: make install")
             continue
-        first, hole = HOLES.get(name, ("0", ""))
-        problem = None
-        if Version(seen) < Version(first):
-            problem = (
-                f"{name} {seen} has a known vulnerability{hole}; install {first} or later "
-                f"(pip install -c constraints.txt '{name}>={first}')"
-            )
-        yield Check(name, seen, problem)
+        yield Check(name, seen, hole_in(name, seen) or None)
 
 
 def ports(root: Path) -> Check:
@@ -73,19 +58,26 @@ def prefect(ui: str) -> Check:
     given = os.environ.get("PREFECT_API_URL")
     if not given:
         return Check("Prefect", ui)
+    shown = redacted(given)
+    if exposed := prefect_problem(os.environ):
+        return Check("Prefect", f"{shown} is open", exposed)
     try:
         with urllib.request.urlopen(f"{given.rstrip('/')}/health", timeout=ANSWER_SECONDS):
-            return Check("Prefect", f"{given} answers")
+            return Check("Prefect", f"{shown} answers")
     except urllib.error.HTTPError as error:  # it asks for credentials, which Prefect has
-        return Check("Prefect", f"{given} answers with status {error.code}")
+        return Check("Prefect", f"{shown} answers with status {error.code}")
     except (urllib.error.URLError, OSError, ValueError) as error:
         mend = "start that server, correct PREFECT_API_URL, or unset it for one of this checkout"
-        return Check("Prefect", f"{given} does not answer", f"{given}: {error}; {mend}")
+        problem = redacted(f"{shown}: {error}; {mend}")
+        return Check("Prefect", f"{shown} does not answer", problem)
 
 
 def ray(profile: Profile) -> Check:
     """Whether the Ray cluster that the profile or RAY_ADDRESS names can be reached."""
-    address = profile.ray_address or os.environ.get("RAY_ADDRESS")
+    address = profile.ray_address or os.environ.get("RAY_ADDRESS") or ""
+    uses_ray = "ray" in (profile.map_backend, profile.training.backend)
+    if uses_ray and (exposed := ray_problem(address, os.environ)):
+        return Check("Ray", f"{redacted(address) or 'a private one'} is open", exposed)
     if not address:
         return Check("Ray", "a private one is started where it is needed")
     if address in ("auto", "local"):  # what Ray finds, or starts, by itself

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from polylm_core.artifacts import BaseModelFolder, Mixture, Tokenizer, TokenSet
+from polylm_core.cli.whole import whole
 from polylm_core.errors import CorruptArtifactError, MissingArtifactError, ParamsError, Problem
 from polylm_core.params import Params
 from polylm_core.pipeline import STAGES, identity
@@ -74,8 +75,8 @@ def of_document(root: Path, recipe: Params, document: str) -> dict[str, Any]:
 
 
 def _inputs(root: Path) -> tuple[TokenSet, Mixture]:
-    tokens = TokenSet.open(root / STAGES["encode"].out)
-    mixture = Mixture.load(root / STAGES["mix"].out)
+    tokens = TokenSet.open(whole(root, root / STAGES["encode"].out))
+    mixture = Mixture.load(whole(root, root / STAGES["mix"].out))
     mixture.require_made_from("encode", tokens)
     return tokens, mixture
 
@@ -123,7 +124,7 @@ def _work(root: Path, recipe: Params, tokens: TokenSet, mixture: Mixture) -> Pat
     """Return the folder of the run that these inputs give; none where one of them is not there."""
     stage = STAGES["pretrain"]
     try:
-        tokenizer = Tokenizer.open(root / STAGES["vocab"].out)
+        tokenizer = Tokenizer.open(whole(root, root / STAGES["vocab"].out))
     except (MissingArtifactError, CorruptArtifactError):
         return None
     inputs = {"vocab": tokenizer, "encode": tokens, "mix": mixture}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -12,6 +13,10 @@ from polylm_core.worker import WorkerContext
 
 Worker = Callable[[WorkerContext, Mapping[str, Any]], None]
 """What runs once a rank, with the launch's JSON-able configuration."""
+
+PRIVATE_CPUS_A_CORE = 4
+"""CPUs of a private Ray for each core of this machine, at most. Ranks may take turns on a core;
+a profile that asks for more is one of other machines."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -59,6 +64,19 @@ def usable(sizes: Sequence[int], workers: int) -> list[int]:
             "change training.workers in the profile"
         )
     return found
+
+
+def private_ray_problem(cpus: int) -> str | None:
+    """Say why a Ray with so many CPUs is not started on this machine; none if it may be."""
+    cores = os.cpu_count() or 1
+    if cpus <= PRIVATE_CPUS_A_CORE * cores:
+        return None
+    return (
+        f"the profile takes {cpus} CPUs of a Ray cluster and names none, and a private one is for "
+        f"at most {PRIVATE_CPUS_A_CORE * cores} on the {cores} cores of this machine; set "
+        "RAY_ADDRESS, or ray_address in the profile, to the cluster's address, or POLYLM_PROFILE "
+        "to a profile of this machine"
+    )
 
 
 def resolve(worker: str) -> Worker:

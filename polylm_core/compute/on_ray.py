@@ -6,7 +6,6 @@ with this process. `ray.init()` without an address would join any cluster it fin
 
 from __future__ import annotations
 
-import hashlib
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,11 +21,14 @@ from ray.train.torch import TorchConfig, TorchTrainer
 from ray.util.queue import Empty, Queue
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from polylm_core.compute.backend import Item, Result, usable
+from polylm_core.compute import ray_traces
+from polylm_core.compute.backend import Item, Result, private_ray_problem, usable
+from polylm_core.compute.private_ray import give_token, private_ray_folder
 from polylm_core.compute.ray_machines import DEFAULT_PATIENCE, Patience, choose, require_total
 from polylm_core.compute.ray_ranks import GROWING, LEAVING, run_rank
 from polylm_core.compute.restarts import Restarts, last_line
 from polylm_core.errors import MachineError, PolyLMError
+from polylm_core.progress import TerminalProgress
 
 MAX_UNIT_RETRIES = 3
 """How often a unit of work is done again after its worker or node died."""
@@ -51,6 +53,7 @@ class RayBackend:
         use_gpu: bool,
         private_cpus: int,
         patience: Patience = DEFAULT_PATIENCE,
+        on_wait: Callable[[str], None] | None = None,
     ) -> None:
         self._address = address
         self._training_workers = training_workers
@@ -58,6 +61,7 @@ class RayBackend:
         self._use_gpu = use_gpu
         self._private_cpus = private_cpus
         self._patience = patience
+        self._on_wait = on_wait or TerminalProgress().say
 
     @property
     def training_workers(self) -> int:
@@ -69,9 +73,12 @@ class RayBackend:
 
         A unit whose worker or node dies is done again on another, so a unit must write its files
         whole and the same each time: the lost one may go on for a moment. An error of a unit is
-        raised at once. Raises MachineError for a unit that is lost `MAX_UNIT_RETRIES` + 1 times.
+        raised at once. Raises MachineError for a unit that is lost `MAX_UNIT_RETRIES` + 1 times,
+        and when a joined cluster has no machine for any within the patience.
         """
         with self._cluster():
+            if self._address is not None:
+                choose({"CPU": 1}, [1], self._patience, self._on_wait)
             task: Any = ray.remote(
                 num_cpus=1, max_retries=MAX_UNIT_RETRIES, retry_exceptions=False
             )(_in_folder)
@@ -109,7 +116,7 @@ class RayBackend:
         while True:
             # A new connection for each group: what a lost one left on the cluster, its claims on
             # machines above all, goes with the connection it came by.
-            with self._cluster():
+            with self._cluster(), ray_traces.kept(work, on_note):
                 if self._address is None:
                     usable_sizes = require_total(self._bundle, usable_sizes)
                 size = choose(self._bundle, usable_sizes, patience, on_note)
@@ -199,7 +206,10 @@ class RayBackend:
             ray.shutdown()
 
     def _start_private(self, environment: dict[str, Any]) -> None:
+        if (problem := private_ray_problem(self._private_cpus)) is not None:
+            raise MachineError(problem)
         folder = private_ray_folder()
+        give_token()
         try:
             ray.init(
                 address="local",
@@ -215,17 +225,6 @@ class RayBackend:
                 f"a private Ray does not start in {folder} ({last_line(error)}); its logs are "
                 f"there, `make stop` ends what an earlier one left"
             ) from error
-
-
-def private_ray_folder() -> Path:
-    """Return this checkout's folder for private Rays.
-
-    It lies in /tmp whatever TMPDIR says: a socket's path may have 107 characters, and Ray adds 64.
-    """
-    checkout = hashlib.sha256(str(Path.cwd()).encode()).hexdigest()[:8]
-    folder = Path("/tmp") / f"polylm-ray-{os.getuid()}-{checkout}"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    return folder
 
 
 def _worker_environment(threads: int) -> dict[str, str]:

@@ -16,6 +16,7 @@ from typing import Any
 import ray
 from ray.util.placement_group import placement_group, remove_placement_group
 
+from polylm_core.compute.ray_autoscaler import account
 from polylm_core.errors import MachineError
 
 Bundle = Mapping[str, float]
@@ -51,6 +52,9 @@ def claimed(bundle: Bundle, count: int) -> Iterator[Any]:
 
 def fits(bundle: Bundle, count: int) -> bool:
     """Whether there are machines for so many more ranks now."""
+    _, free = _resources()
+    if any(free.get(name, 0) < amount * count for name, amount in bundle.items()):
+        return False  # without a claim, for which an autoscaler would bring machines
     with claimed(bundle, count) as group:
         return bool(group.wait(FIT_SECONDS))
 
@@ -62,22 +66,28 @@ def choose(
 
     Raises MachineError when there are none even for the smallest within the patience.
     """
-    started = noted = time.monotonic()
+    started = time.monotonic()
+    noted = -NOTE_SECONDS
     with claimed(bundle, sizes[0]) as full:
         while True:
-            if full.wait(FIT_SECONDS):
-                return sizes[0]
+            arrived = full.wait(FIT_SECONDS)
             waited = time.monotonic() - started
+            if arrived:
+                if noted > 0:
+                    on_note(f"the machines of {sizes[0]} ranks are there after {waited:.0f} s")
+                return sizes[0]
             if waited >= patience.full_size_seconds:
                 for size in sizes[1:]:
                     if fits(bundle, size):
                         return size
             if waited >= patience.machines_seconds:
-                raise MachineError(f"{_lack(bundle, sizes[-1])} after {waited:.0f} s; {_REMEDY}")
+                lack = f"{_lack(bundle, sizes[-1])}{account()}"
+                raise MachineError(f"{lack} after {waited:.0f} s; {_REMEDY}")
             if time.monotonic() - noted >= NOTE_SECONDS:
                 noted = time.monotonic()
                 left = patience.machines_seconds - waited
-                on_note(f"waiting for machines: {_lack(bundle, sizes[-1])}; {left:.0f} s more")
+                lack = f"{_lack(bundle, sizes[0])}{account()}"
+                on_note(f"waiting for machines: {lack}; {left:.0f} s more")
 
 
 def require_total(bundle: Bundle, sizes: Sequence[int]) -> list[int]:

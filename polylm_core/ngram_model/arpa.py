@@ -6,17 +6,19 @@ backoff out). Read plain or gzipped; written so that KenLM, SRILM and IRSTLM rea
 
 from __future__ import annotations
 
-import gzip
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO, NoReturn
+from typing import NoReturn
 
 import numpy as np
 
 from polylm_core.errors import SourceError
+from polylm_core.lines import MAX_EXPANSION, BrokenFileError, Decompressed, iter_lines
 from polylm_core.ngram_model.tables import UNKNOWN, NgramSet, Order
 
+LEAST_BYTES = 4
+"""Of a line with an n-gram: a number, a tab, a word, a line end."""
+MAX_DIGITS = 18
 _UNKNOWN_MISSING_LOG10 = -100.0
 """Of <unk> in a file without it, as KenLM has it."""
 
@@ -30,17 +32,20 @@ def read_arpa(path: Path) -> NgramSet:
         with path.open("rb") as raw:
             packed = raw.read(2) == b"\x1f\x8b"
             raw.seek(0)
-            file: BinaryIO = gzip.open(raw) if packed else raw  # type: ignore[assignment]
-            return _Reader(path, file).read()
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            size = path.stat().st_size * (MAX_EXPANSION if packed else 1)
+            lines = iter_lines(Decompressed(raw, "arpa.gz" if packed else "arpa"))
+            return _Reader(path, lines, size // LEAST_BYTES).read()
+    except BrokenFileError as error:
         raise SourceError(f"{path}: damaged gzip data ({error}); fetch the file again") from error
     except OSError as error:
         raise SourceError(f"{path}: cannot be read: {error}") from error
 
 
 class _Reader:
-    def __init__(self, path: Path, lines: Iterable[bytes]) -> None:
+    def __init__(self, path: Path, lines: Iterable[bytes | None], most: int) -> None:
         self.path = path
+        self.most = most
+        """N-grams of one length that the file has room for."""
         self.lines = enumerate(lines, start=1)
         self.number = 0
 
@@ -73,6 +78,11 @@ class _Reader:
                 self._fail(f"{line!r} is not of the form 'ngram 2=1000'")
             if int(length) != len(counts) + 1:
                 self._fail("the orders are not 1, 2, 3, ...")
+            if len(count) > MAX_DIGITS or int(count) > self.most:
+                self._fail(
+                    f"announces {count[:MAX_DIGITS].decode()} {len(counts) + 1}-grams: more "
+                    f"than the file can hold"
+                )
             counts.append(int(count))
         if len(counts) < 2:
             self._fail("a model of 2-grams or longer is needed")
@@ -122,6 +132,8 @@ class _Reader:
     def _filled(self) -> Iterator[bytes]:
         for number, line in self.lines:
             self.number = number
+            if line is None:
+                self._fail("the line is too long for an n-gram")
             if stripped := line.strip(b" \t\r\n"):
                 yield stripped
         self._fail("the file ends before \\end\\: it was cut short")

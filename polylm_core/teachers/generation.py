@@ -85,7 +85,7 @@ def load_folder(folder: Path, fingerprint: str) -> Loaded:
             folder, padding_side="left", local_files_only=True
         )
         model: Any = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=torch.float32, local_files_only=True
+            folder, dtype=torch.float32, local_files_only=True, use_safetensors=True
         )
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from pydantic import SecretStr
 
 from polylm_core.errors import MachineError, TeacherError
+from polylm_core.redaction import remember
 from polylm_core.teachers.config import FolderTeacher, OpenAITeacher, TeacherConfig
 
 if TYPE_CHECKING:  # a new option of a profile must not make a cheap stage stale
@@ -71,6 +72,7 @@ def key_of(config: OpenAITeacher, endpoint: Endpoint) -> SecretStr | None:
             f"the environment variable {variable} holds no key: it has characters that cannot be "
             "sent; set it to the key alone"
         )
+    remember(key.get_secret_value())
     return key
 
 

@@ -26,6 +26,7 @@ from polylm_core.training.initialise import FolderValues
 from polylm_core.training.job import ModelShape
 from polylm_core.training.model import configuration_of, empty_model, require_same
 from polylm_core.training.parity import certify, logits_of, opened
+from polylm_core.training.template_probe import require_harmless
 
 ARCHITECTURES = ("llama", "gpt2")
 
@@ -51,12 +52,13 @@ class Adopted:
 
 def open_model(folder: Path, gguf_file: str | None = None) -> Adopted:
     """Open configuration and tokenizer; raises TrainingError for what cannot be adopted."""
-    named = {} if gguf_file is None else {"gguf_file": gguf_file}
+    named: dict[str, Any] = {} if gguf_file is None else {"gguf_file": gguf_file}
+    named |= {"local_files_only": True, "trust_remote_code": False}
     try:
         with _quiet():
-            config = AutoConfig.from_pretrained(folder, local_files_only=True, **named)
-            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, **named)
-    except (OSError, ValueError, KeyError, ImportError) as error:
+            config = AutoConfig.from_pretrained(folder, **named)
+            tokenizer = AutoTokenizer.from_pretrained(folder, **named)
+    except Exception as error:  # what files of others make its readers raise no list covers
         raise TrainingError(
             f"{folder}: transformers cannot read its configuration or tokenizer ({error}); name "
             "config.json and the tokenizer's files among those to take"
@@ -70,6 +72,7 @@ def open_model(folder: Path, gguf_file: str | None = None) -> Adopted:
             f"{folder}: its tokenizer has no tokenizer.json or no end token; choose a folder whose "
             "tokenizer has both"
         )
+    require_harmless(tokenizer, folder)
     if hasattr(config, "quantization_config"):
         del config.quantization_config
     config.bos_token_id = tokenizer.bos_token_id

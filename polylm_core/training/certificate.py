@@ -11,9 +11,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from polylm_core.errors import StageError
+from polylm_core.sealed import sealed, unsealed
 from polylm_core.storage import sha256_file, write_atomic
 from polylm_core.tokenizer import BOS_PIECE, EOS_PIECE, PAD_PIECE, UNK_PIECE
 
@@ -105,8 +106,12 @@ def digests(folder: Path) -> dict[str, str]:
 
 def write_certificate(folder: Path, certificate: Certificate) -> None:
     """Put a certificate into the folder it is about."""
-    text = certificate.model_dump_json(indent=1) + "\n"
-    write_atomic(folder / PARITY_FILE, text.encode())
+    write_atomic(folder / PARITY_FILE, sealed(certificate.model_dump(mode="json")))
+
+
+def read_certificate(folder: Path) -> Certificate:
+    """Read a folder's certificate; raises OSError, or ValueError for one that was changed."""
+    return Certificate.model_validate(unsealed((folder / PARITY_FILE).read_bytes()))
 
 
 def require_certificate(folder: Path) -> Certificate:
@@ -116,11 +121,11 @@ def require_certificate(folder: Path) -> Certificate:
     """
     remedy = "run again: the export is made anew from the last checkpoint"
     try:
-        certificate = Certificate.model_validate_json((folder / PARITY_FILE).read_bytes())
-    except (OSError, ValidationError) as error:
+        certificate = read_certificate(folder)
+    except (OSError, ValueError) as error:
         raise StageError(
             f"{folder / PARITY_FILE} does not say that the export is the model that trained "
-            f"({type(error).__name__}), so it is not published; {remedy}"
+            f"({error}), so it is not published; {remedy}"
         ) from error
     there = digests(folder)
     other = sorted(
@@ -129,8 +134,9 @@ def require_certificate(folder: Path) -> Certificate:
         if certificate.sha256.get(name) != there.get(name)
     )
     if other:
+        named = ", ".join(str(folder / name) for name in other)
         raise StageError(
-            f"{folder}: {', '.join(other)}: not as when it was compared with the model that "
+            f"{named}: not as when it was compared with the model that "
             f"trained, so nothing is published; {remedy}"
         )
     return certificate

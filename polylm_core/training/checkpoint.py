@@ -1,9 +1,9 @@
 """Checkpoints: whole or absent, of tensors alone, and readable by any number of ranks.
 
 A checkpoint is a folder `step-<step>`. Each rank writes its part of every parameter's state as
-safetensors (`weight-<rank>`, `exp_avg-<rank>`, `exp_avg_sq-<rank>`); `index.json`, written last,
-names the files with their sha256. A folder without its index does not count. A rank reads the
-elements it holds from whichever files have them, so that another number of ranks, or an export,
+safetensors (`weight-<rank>`, `exp_avg-<rank>`, `exp_avg_sq-<rank>`); `index.json`, written last and
+sealed, names the files with their sha256. A folder without its index does not count. A rank reads
+the elements it holds from whichever files have them, so that another number of ranks, or an export,
 needs no conversion.
 """
 
@@ -18,11 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from polylm_core.errors import TrainingError
+from polylm_core.sealed import sealed, unsealed
 from polylm_core.settings import CheckpointPolicy
 from polylm_core.storage import no_space_named, replacing, sha256_file, write_atomic
 from polylm_core.training.engine import KINDS, Engine, Kind, Part
@@ -105,7 +106,7 @@ def save(engine: Engine, checkpoints: Path, step: int) -> CheckpointIndex:
         sha256={name: digest for digests in every for name, digest in digests.items()},
     )
     if leads_machine():  # each machine's own folder, where they do not share one, has the index
-        write_atomic(folder / INDEX, index.model_dump_json(indent=1).encode())
+        write_atomic(folder / INDEX, sealed(index.model_dump(mode="json")))
     torch.distributed.barrier()
     return index
 
@@ -118,8 +119,8 @@ def leads_machine() -> bool:
 def read_index(folder: Path) -> CheckpointIndex | None:
     """Return a checkpoint's index; none when there is no whole one."""
     try:
-        index = CheckpointIndex.model_validate_json((folder / INDEX).read_bytes())
-    except (OSError, ValidationError):
+        index = CheckpointIndex.model_validate(unsealed((folder / INDEX).read_bytes()))
+    except (OSError, ValueError):  # pydantic's ValidationError among them
         return None
     return index if index.schema_version == SCHEMA else None
 

@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from polylm_core.redaction import redacted_tree
+
 
 class Events:
     """A run's record, written by its first rank."""
@@ -23,7 +25,7 @@ class Events:
         """Note what happened after `step` steps of the data order."""
         if self._writes:
             at = datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="milliseconds")
-            row = {"time": at, "event": kind, "step": step, **details}
+            row = {"time": at, "event": kind, "step": step, **redacted_tree(details)}
             with self._path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(row, ensure_ascii=False) + "\n")
 

@@ -34,6 +34,8 @@ ADDS_TO_RESIDUALS = ("c_proj.weight", "o_proj.weight", "down_proj.weight")
 """Endings of the matrices whose products are added to the residual stream."""
 WEIGHTS_FILE = "model.safetensors"
 WEIGHTS_INDEX = "model.safetensors.index.json"
+UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
+"""What an index raises that is none."""
 MEAN_ROWS = 1 << 16
 """Rows of an embedding that are summed at once."""
 
@@ -172,10 +174,13 @@ class FolderValues:
         try:
             if index.is_file():
                 files: dict[str, str] = json.loads(index.read_text("utf-8"))["weight_map"]
+                outside = [name for name in files.values() if Path(name).name != name]
+                if outside:
+                    raise ValueError(f"{outside[0]!r} is no name of a file beside it")
                 return files
             with safe_open(self._folder / WEIGHTS_FILE, framework="pt") as opened:
                 return dict.fromkeys(opened.keys(), WEIGHTS_FILE)
-        except (OSError, ValueError, KeyError, SafetensorError) as error:
+        except (*UNREADABLE, SafetensorError) as error:
             raise self._unreadable(f"{WEIGHTS_FILE} or {WEIGHTS_INDEX}", error) from error
 
     def _unreadable(self, file: str, error: Exception) -> TrainingError:

@@ -110,6 +110,8 @@ class TrainJob(_Part):
 
     work: Path
     """Checkpoints, metrics and the export go here."""
+    account: Path | None = None
+    """Folder in which runs that share a budget write what they have spent; by default `work`."""
     seed: int
     data: CurriculumData | PackedData
     new_model: ModelShape | None = None

@@ -26,6 +26,7 @@ from polylm_core.training.order import build_order
 from polylm_core.training.prepare import device_type
 from polylm_core.training.recovery import Recovery
 from polylm_core.training.shares import accumulation
+from polylm_core.training.spending import Meter
 from polylm_core.training.step import Gauge, StepGradient
 from polylm_core.training.validation import validate
 from polylm_core.training.watchdog import Watchdog
@@ -40,7 +41,7 @@ def train_rank(context: WorkerContext, config: Mapping[str, Any]) -> None:
     """Train on this rank from the last whole checkpoint to the end, and export.
 
     Raises LockedError when a living trainer already holds the run's folder, TrainingError when too
-    many steps had to be left out.
+    many steps had to be left out, StageError when the run has cost what it may.
     """
     job = TrainJob.model_validate(config)
     torch.set_float32_matmul_precision(job.matmul_precision)
@@ -52,15 +53,19 @@ def train_rank(context: WorkerContext, config: Mapping[str, Any]) -> None:
         exclusive_lock(lock, what=str(job.work), wait_seconds=TRAINER_LOCK_SECONDS),
         logged(job.work / "logs" / f"rank-{context.rank}.log"),
         watchdog,
+        Meter(job.account or job.work, context, job.execution.budget) as meter,
     ):
-        _Trainer(context, job, watchdog).run()
+        _Trainer(context, job, watchdog, meter).run()
 
 
 class _Trainer:
-    def __init__(self, context: WorkerContext, job: TrainJob, watchdog: Watchdog) -> None:
+    def __init__(
+        self, context: WorkerContext, job: TrainJob, watchdog: Watchdog, meter: Meter
+    ) -> None:
         self.context = context
         self.job = job
         self.watchdog = watchdog
+        self.meter = meter
         leads = context.rank == 0
         self.order = build_order(job.data, job.seed)
         self.metrics = MetricsFile(job.work / "metrics.jsonl")
@@ -76,6 +81,7 @@ class _Trainer:
             self.order,
             context,
             self.checkpoints,
+            meter,
             max_micro_batch=job.execution.micro_batch_sequences,
         )
         self.recovery = Recovery(job, leads=leads, events=self.events)
@@ -159,10 +165,11 @@ class _Trainer:
             speed = self.throughput.measure(done)
             self.context.report({"step": done, "loss": gauge.loss, **speed, SAVED: self.saved})
         leaving = gauge is not None and gauge.leaving
+        spent = gauge is not None and gauge.spent
         validates = done % self.job.validate_every_steps == 0 or last
         # Between a checkpoint that the run went back to and its next step nothing new is saved.
         due = done % self.job.execution.checkpoints.every_steps == 0 and self.recovery.counts(done)
-        saves = leaving or last or due
+        saves = leaving or spent or last or due
         copied = self.checkpoints.copying and gauge is not None and gauge.copied
         if not (validates or saves or copied):
             self._record(rows, done, validates=False)
@@ -177,10 +184,10 @@ class _Trainer:
                 self.metrics.keep()
                 self.checkpoints.save(self.engine, done)
                 self.saved = done
-        if saves and not last and gauge is not None and gauge.regroups:
+        if saves and not last and gauge is not None and (spent or gauge.regroups):
             self._finish_copy()  # a machine that leaves takes its disk with it
-            self.events.add("regroup", done)
-            raise Regroup
+            self.events.add("budget-spent" if spent else "regroup", done)
+            raise self.meter.refusal() if spent else Regroup
         self.throughput.pause()
 
     def _finish_copy(self) -> None:

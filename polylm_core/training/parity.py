@@ -135,6 +135,7 @@ def opened(folder: Path, tokenizer_folder: Path | None = None) -> Iterator[tuple
                 folder,
                 dtype=torch.float32,
                 local_files_only=True,
+                use_safetensors=True,
                 output_loading_info=True,
                 device_map={"": "disk"},
                 offload_folder=scratch,

@@ -18,6 +18,7 @@ from polylm_core.training.job import TrainJob
 from polylm_core.training.metrics import Measurement, MetricsFile
 from polylm_core.training.shares import world_sizes
 from polylm_core.training.skips import SKIPS_FILE
+from polylm_core.training.spending import require_left
 
 RANK = "polylm_core.training.loop:train_rank"
 """Named, not imported: torch and DeepSpeed cost the driver seconds that only ranks need."""
@@ -41,8 +42,10 @@ def run_job(
 ) -> list[Measurement]:
     """Train on the backend's ranks to the end and return what was measured.
 
-    The exported Hugging Face folder is then at `job.work / EXPORT_FOLDER`.
+    The exported Hugging Face folder is then at `job.work / EXPORT_FOLDER`. Raises StageError when
+    the run has cost what it may, before or on the way.
     """
+    require_left(job.account or job.work, job.execution.budget)
     metrics = MetricsFile(job.work / "metrics.jsonl")
     done = max((row.step for row in metrics.read()), default=0)
     with progress.track(what, num_steps, "steps", done=done) as tracker:

@@ -13,6 +13,7 @@ from polylm_core.training.checkpoint_store import CheckpointStore
 from polylm_core.training.dataset import DataOrder
 from polylm_core.training.engine import Engine
 from polylm_core.training.shares import accumulation
+from polylm_core.training.spending import Meter
 from polylm_core.worker import WorkerContext
 
 
@@ -28,6 +29,8 @@ class Gauge:
     """Whether a machine has been told that it will be taken away."""
     growing: bool
     """Whether there are machines for more ranks."""
+    spent: bool
+    """Whether the run has cost what it may."""
     copied: bool
     """Whether every rank has copied its part of the last checkpoint."""
     tokens: int
@@ -48,6 +51,7 @@ class StepGradient:
         order: DataOrder,
         context: WorkerContext,
         checkpoints: CheckpointStore,
+        meter: Meter,
         *,
         max_micro_batch: int,
     ) -> None:
@@ -55,6 +59,7 @@ class StepGradient:
         self._order = order
         self._context = context
         self._checkpoints = checkpoints
+        self._meter = meter
         self._max_micro_batch = max_micro_batch
 
     def __call__(self, step: int) -> Gauge:
@@ -79,11 +84,16 @@ class StepGradient:
     def _gauge(self, loss: torch.Tensor, *, tokens: int) -> Gauge:
         """Sum over the ranks what each knows: one message for all of it."""
         context = self._context
-        flags = (context.leaving(), context.growing(), not self._checkpoints.copied())
+        flags = (
+            context.leaving(),
+            context.growing(),
+            self._meter.over(),
+            not self._checkpoints.copied(),
+        )
         told = loss.new_tensor([float(flag) for flag in flags])
         square = self._engine.gradient_square().to(loss)
         sums = torch.cat([torch.stack([loss, square]), told])
         torch.distributed.all_reduce(sums)
-        mean, norm_square, leaving, growing, copying = sums.tolist()
+        mean, norm_square, leaving, growing, spent, copying = sums.tolist()
         norm = math.sqrt(norm_square) if norm_square >= 0 else math.nan
-        return Gauge(mean, norm, leaving > 0, growing > 0, copying == 0, tokens)
+        return Gauge(mean, norm, leaving > 0, growing > 0, spent > 0, copying == 0, tokens)

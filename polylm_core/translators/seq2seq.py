@@ -127,7 +127,7 @@ def _load(folder: Path, fingerprint: str) -> tuple[Any, Any]:
 
     with without_bars():
         model: Any = AutoModelForSeq2SeqLM.from_pretrained(
-            folder, dtype=torch.float32, local_files_only=True
+            folder, dtype=torch.float32, local_files_only=True, use_safetensors=True
         )
     # MarianMT's files write `</s>` at the length limit: what is cut off would seem to have ended.
     model.generation_config.forced_eos_token_id = None

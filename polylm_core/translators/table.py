@@ -136,7 +136,7 @@ def _read_jsonl(lines: Sequence[str], problems: list[str]) -> Iterator[dict[str,
             continue
         try:
             row = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             problems.append(f"line {number}: not JSON ({error})")
             continue
         if not isinstance(row, dict) or not all(isinstance(cell, str) for cell in row.values()):

@@ -13,7 +13,7 @@ from polylm_core.cli.main import app
 from tests.architecture.closure import ROOT
 
 LIGHT = ("polylm_core.cli.main", "polylm_core.cli.commands", "polylm_core.cli.checkout")
-LIGHT = (*LIGHT, "polylm_core.cli.output", "polylm_core.errors")
+LIGHT = (*LIGHT, "polylm_core.cli.output", "polylm_core.errors", "polylm_core.redaction")
 PROCESSOR_SECONDS = 0.6
 """Of this process alone, as the clock on the wall also counts what else a machine does: 0.2 on one
 that does nothing else, typer's own pydantic and rich in it."""

@@ -16,7 +16,10 @@ MAX_TEST_FILE_LINES = 400
 MAX_FUNCTION_LINES = 40
 CODE = ("polylm_core", "flows", "infra")
 SHIPPED = (*CODE, "tests", "recipes", "docs", "benchmarks", ".ci", ".dvc/config")
-TEXT_SUFFIXES = {"", ".py", ".md", ".toml", ".txt", ".yaml", ".yml", ".tsv", ".html", ".j2", ".cfg"}
+TEXT_SUFFIXES = {
+    *("", ".py", ".md", ".toml", ".txt", ".yaml", ".yml", ".tsv", ".html", ".j2", ".cfg"),
+    *(".Dockerfile", ".config", ".sbatch", ".sh"),
+}
 VAGUE_NAMES = {"utils", "util", "helpers", "common", "misc", "lib"}
 
 # Put together from parts, so that this file may ship itself.

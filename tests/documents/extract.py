@@ -15,8 +15,9 @@ from tests.architecture.closure import ROOT
 
 DOCUMENTS = (ROOT / "README.md", *sorted((ROOT / "docs/howto").glob("*.md")))
 PROGRAMS = (
-    *("apertium", "apt", "cp", "curl", "dvc", "export", "git", "hf", "make", "pip", "polylm"),
-    *("python", "python3", "rm", "sudo", "transformers", "vllm"),
+    *("apertium", "apt", "aws", "cp", "curl", "docker", "dvc", "export", "git", "helm", "hf"),
+    *("kubectl", "make", "pip", "polylm", "prefect", "python", "python3", "ray", "rm", "sbatch"),
+    *("squeue", "sudo", "transformers", "vllm"),
 )
 SHELLS = ("", "bash", "console", "sh")
 FENCED = re.compile(r"^```(?P<language>\w*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -21,6 +21,7 @@ FILLED: Mapping[str, str] = {
     "PROFILE": "32x8-a100",
     "P": "32x8-a100",
     "OWNER/NAME": "me/my-lm",
+    "RUN": "01234567-89ab-cdef-0123-456789abcdef",
     "OTHER": ".",  # a run and itself
     "STAGE": "mix",
     "12000": "12",  # a step that the tiny recipe has
@@ -48,14 +49,34 @@ STAND_INS: Mapping[str, str] = {
     "apertium": "is not installed everywhere; its own tests have a stand-in that translates",
     "pip": "fetches from a registry, and would change the environment of all tests",
     "vllm": "takes a GPU, and gigabytes of an environment of its own",
+    "prefect": "asks a server with deployments; tests/integration/test_deployment.py does",
     "hf": "fetches from the hub; tests of ingest read sets from one on loopback",
     "curl": "fetches from servers of others",
+    "aws": "asks a cloud, and costs money; test_object_store.py asks a pretended one",
+    "docker": "needs a daemon and a registry; test_images.py reads the images",
+    "helm": "needs a Kubernetes cluster",
+    "kubectl": "needs a Kubernetes cluster; test_kubernetes.py builds what it sends",
+    "ray": "starts machines that cost money; test_ray_cluster.py runs the launcher",
+    "sbatch": "needs Slurm; test_scripts.py and test_slurm_job.py run the job",
+    "squeue": "needs Slurm",
 }
 """Programs of which only the words are taken, and why."""
+EXPORTED: Mapping[str, str] = {
+    "AMI_ID": "ami-0a",
+    "AWS_ACCOUNT": "123456789012",
+    "AWS_REGION": "us-east-1",
+    "EFS_ADDRESS": "10.0.0.9",
+    "POLYLM_BUCKET": "my-polylm-artifacts",
+    "POLYLM_REGISTRY": "registry.example.com",
+    "SECURITY_GROUP_ID": "sg-0a",
+    "SUBNET_ID": "subnet-0a",
+}
+"""What the reader of run-on-aws.md has exported from one command to the next."""
 NO_GPU = "a stand-in: it takes a GPU, and gigabytes of an environment of its own"
 HELP = "takes what only the reader has, or hours: its own tests run its parts"
 CHAT = "printf 'Save the file.\\n' | polylm chat --max-new-tokens 4"
 NO_ADAPTER = "the tiny recipe has no adapter, which is told; test_merge.py merges one"
+IN_A_BUCKET = "takes a remote: tests/integration/test_deployment.py has one in a bucket"
 ON_DEFAULT = "minutes of the default recipe: the same stages of the tiny one"
 
 TABLE: Mapping[str, Entry] = {
@@ -72,8 +93,30 @@ TABLE: Mapping[str, Entry] = {
     "make stop": Entry("ends that server", is_slow=True),
     "make test": Entry("one file of each half of the suite (PYTEST_ADDOPTS)", is_slow=True),
     "make test-all": Entry("one file of each half of the suite (PYTEST_ADDOPTS)", is_slow=True),
+    "make lock": Entry(
+        "asks the index for every package: tests/unit/infra/test_lock.py locks one of a folder",
+        "make -n lock",
+    ),
+    "export RAY_ADDRESS=head.example:6379": Entry(
+        "nobody is there, which doctor says",
+        "export RAY_ADDRESS=head.example:6379 RAY_AUTH_MODE=token RAY_AUTH_TOKEN=a-long-token "
+        "PREFECT_API_URL=https://prefect.example/api PREFECT_API_AUTH_STRING=admin:a-password; "
+        "polylm doctor || test $? = 1",
+        is_slow=True,
+    ),
+    "python3 -m venv .venv && . .venv/bin/activate": Entry(
+        "changes the environment of all tests",
+        "pip install --require-hashes --no-deps --no-build-isolation -r requirements.lock && "
+        "pip install --no-deps --no-build-isolation --editable .",
+    ),
+    "python -m benchmarks.corruption --quick": Entry("imports what trains", is_slow=True),
     "make check": Entry("takes minutes: types", is_slow=True),
     "make install": Entry("everything is installed", is_slow=True),
+    "make cluster-demo": Entry(
+        "tests/integration/test_autoscaling.py runs it",
+        "python -m benchmarks.cluster_demo --help",
+        is_slow=True,
+    ),
     "dvc repro mix": Entry("DVC looks at the stages before it", is_slow=True),
     "polylm chat": Entry("a chat ends with Ctrl-D, a pipe with its end", CHAT, is_slow=True),
     "polylm merge-adapter data/08_chat PHASE OUT": Entry(NO_ADAPTER, statuses=(1,)),
@@ -109,7 +152,7 @@ TABLE: Mapping[str, Entry] = {
         "no GPU here, and nothing is installed: the rest as it stands",
         ". .venv/bin/activate; pip install -c constraints.txt -e '.[gpu]'; "
         'python -c "import torch; print(torch.cuda.is_available())"; '
-        "cp recipes/polylm-100m.yaml params.yaml; export POLYLM_PROFILE=one-gpu; "
+        "cp recipes/polylm-100m.yaml params.yaml; export POLYLM_PROFILE=1x1-h200; "
         "polylm doctor || test $? = 1; polylm plan",
         is_slow=True,
     ),
@@ -145,8 +188,31 @@ TABLE: Mapping[str, Entry] = {
         f"dvc repro {stage}": Entry(ON_DEFAULT, is_slow=True)
         for stage in ("ingest", "curate", "vocab", "pretrain", "report")
     },
+    'export SECURITY_GROUP_ID="$(aws ec2 create-security-group --group-name polylm-ray \\': Entry(
+        "of a cloud only the words: the stand-in for aws answers with them"
+    ),
+    "python -m infra.fill infra/storage/dvc.config > .dvc/config.local": Entry(
+        "the other commands have no bucket", "python -m infra.fill infra/storage/dvc.config"
+    ),
+    "kubectl apply -k infra/kuberay/gpu ⏎ kubectl --namespace polylm wait raycluster/polylm "
+    "--for=condition=HeadPodReady --timeout=15m": Entry(
+        "nobody is at the other end of the pipe", "git archive --format=tar HEAD > /dev/null"
+    ),
+    "make install ⏎ . .venv/bin/activate": Entry("everything is installed", is_slow=True),
     "export TEACHER_API_KEY=... ⏎ dvc repro instruct": Entry(ON_DEFAULT, is_slow=True),
     "dvc repro finetune": Entry(ON_DEFAULT, is_slow=True),
+    "dvc repro": Entry("DVC looks at every stage", is_slow=True),
+    "dvc repro --force --single-item encode": Entry("a stage is made again", is_slow=True),
+    "rm -r data/04_tokens": Entry(
+        "DVC looks at every stage",
+        "rm -r data/04_tokens; dvc checkout || dvc pull || dvc repro",
+        is_slow=True,
+    ),
+    "dvc push": Entry(IN_A_BUCKET, "dvc push --help"),
+    "dvc remote modify": Entry(IN_A_BUCKET, "dvc remote modify --help"),
+    "git clone <this repository> polylm && cd polylm ⏎ dvc pull": Entry(
+        IN_A_BUCKET, "git clone -h > /dev/null || true; dvc pull --help"
+    ),
 }
 
 

@@ -11,11 +11,17 @@ import pytest
 from tests.clone import Clone, make_clone
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark every test of this folder."""
+    """Mark every test of this folder, and keep those together that share what takes long to make.
+
+    Under `--dist loadgroup` one process has all tests of `clone`, and each other file's.
+    """
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.integration)
+            shares = "clone" in getattr(item, "fixturenames", ())
+            item.add_marker(pytest.mark.xdist_group("clone" if shares else item.path.stem))
 
 
 @pytest.fixture(scope="session")

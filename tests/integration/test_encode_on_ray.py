@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from polylm_core import records
-from polylm_core.compute.on_ray import RayBackend, private_ray_folder
+from polylm_core.compute.on_ray import RayBackend
+from polylm_core.compute.private_ray import private_ray_folder
 from polylm_core.stages.encode.config import EncodeConfig
 from polylm_core.stages.encode.stage import encode
 from polylm_core.stages.vocab.config import VocabConfig

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from polylm_core.compute.on_ray import RayBackend, private_ray_folder
+from polylm_core.compute.on_ray import RayBackend
+from polylm_core.compute.private_ray import private_ray_folder
 from polylm_core.errors import SourceError
 from tests.support import make_run
 from tests.unit.stages.ingest_inputs import LANGUAGES, run_files

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from polylm_core.compute.on_ray import RayBackend, private_ray_folder
+from polylm_core.compute.on_ray import RayBackend
+from polylm_core.compute.private_ray import private_ray_folder
 from polylm_core.errors import MachineError, SourceError
 from tests.unit.compute.test_local import die, slow_square
 

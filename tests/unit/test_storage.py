@@ -20,6 +20,7 @@ from polylm_core.storage import (
     fingerprint,
     link_or_copy,
     no_space_named,
+    refusal_named,
     replacing,
     write_atomic,
 )
@@ -137,6 +138,12 @@ def test_a_full_disk_is_named_with_the_place(tmp_path: Path) -> None:
         no_space_named(tmp_path / "shard"),
     ):
         raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_folder_that_may_not_be_written_is_named(tmp_path: Path) -> None:
+    refused = pytest.raises(MachineError, match=r"/sys/none: Permission denied; make it writable")
+    with refused, refusal_named(tmp_path):
+        Path("/sys/none").write_bytes(b"refused to root too")
 
 
 def test_other_errors_of_the_system_pass_unchanged(tmp_path: Path) -> None:

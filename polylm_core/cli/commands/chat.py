@@ -24,7 +24,7 @@ def chat(
 ) -> None:
     """Talk with a model; Ctrl-D ends it. From a pipe, each line is a message."""
     from polylm_core.cli import chat as chats
+    from polylm_core.cli.whole import whole
 
-    chats.talk(
-        model, adapter, system, chats.Decoding(max_new_tokens, temperature, repetition_penalty)
-    )
+    decoding = chats.Decoding(max_new_tokens, temperature, repetition_penalty)
+    chats.talk(whole(Path(), model), adapter, system, decoding)

@@ -16,7 +16,7 @@ def gc(
     ] = False,
     json: AsJson = False,
 ) -> None:
-    """Remove old work folders of runs/ and what no branch or tag uses of DVC's cache.
+    """Remove old work folders of runs/ and what nothing uses of DVC's cache and the store's copies.
 
     What teachers were paid for (runs/kept) and what a run is at work on stay.
     """

@@ -18,5 +18,6 @@ def merge_adapter(
 ) -> None:
     """Write a chat model and one of its adapters as one model, and hold it against the two."""
     from polylm_core.cli import merge
+    from polylm_core.cli.whole import whole
 
-    show(merge.merged(chat, phase, out), as_json=json)
+    show(merge.merged(whole(Path(), chat), phase, out), as_json=json)

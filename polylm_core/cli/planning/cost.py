@@ -81,13 +81,16 @@ def cost_of(
     rate = hardware.spot_share * machines * monthly / HOURS_A_MONTH / 3600
     lost = rate * (interval / 2 + RESTART_SECONDS)
     whole = seconds * (1 + lost)
-    price = _price(profile, machine)
+    price = usd_per_rank_hour(profile, machine)
     usd = None if price is None else price * workers * whole / 3600
     return Cost(whole, lost, rate * whole, usd)
 
 
-def _price(profile: Profile, machine: Accelerator | None) -> float | None:
-    """Dollars an hour of one rank, by the part of the ranks that is at the spot price."""
+def usd_per_rank_hour(profile: Profile, machine: Accelerator | None) -> float | None:
+    """Return what an hour of a rank costs, by the part of the ranks that is at the spot price.
+
+    None where the table has no such price.
+    """
     if machine is None or machine.usd_per_hour is None:
         return None
     share = profile.hardware.spot_share

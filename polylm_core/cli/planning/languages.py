@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from polylm_core.artifacts import MANIFEST
-from polylm_core.errors import StageError
+from polylm_core.artifacts import Mixture
+from polylm_core.errors import ArtifactError, StageError
 from polylm_core.languages import ENGLISH
 from polylm_core.params import Params
 from polylm_core.pipeline import STAGES
@@ -60,11 +60,16 @@ def _made(params: Params, root: Path) -> list[dict[str, Any]] | None:
     """The rows of the mixture that is there; none where it is of other parameters."""
     folder = root / STAGES["mix"].out
     try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        written = Mixture.open(folder).manifest.params
         stages = json.loads((folder / "mixture.json").read_text(encoding="utf-8"))["stages"]
-        made = {key: manifest["params"][key] for key in params.mix.model_dump(mode="json")}
-        languages = manifest["params"].get("languages", list(params.languages))
-    except (OSError, ValueError, KeyError):  # nothing made yet: what is asked is a plan
+        made = {key: written[key] for key in params.mix.model_dump(mode="json")}
+        languages = written.get("languages", list(params.languages))
+    except (
+        ArtifactError,
+        OSError,
+        ValueError,
+        KeyError,
+    ):  # nothing is made: it is a plan
         return None
     if made != params.mix.model_dump(mode="json") or languages != list(params.languages):
         return None

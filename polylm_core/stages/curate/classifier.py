@@ -100,7 +100,7 @@ class LinearClassifier:
             if len(values) != fields["features"]:
                 raise ValueError(f"{len(values)} of {fields['features']} weights are there")
             return cls(values, fields["bias"], fields["unit"])
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise SourceError(
                 f"{name}: not a classifier that curate trained ({error}); train it again"
             ) from error

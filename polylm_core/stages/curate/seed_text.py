@@ -6,20 +6,19 @@ them with. Which are which depends on the texts alone, not on their order or the
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import io
 import json
-import lzma
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from polylm_core.characters import composed
 from polylm_core.errors import SourceError
+from polylm_core.lines import BrokenFileError, Decompressed, read_table
 
 MAX_BYTES = 64_000_000
 """UTF-8 of the documents that are looked at, chosen by hash; bounds the memory."""
@@ -28,6 +27,7 @@ HELD_OUT_PARTS, PARTS = 1, 5
 
 _PACKED = (".gz", ".xz", ".zst")
 _COLUMN = "text"
+_ROWS_AT_ONCE = 4_096
 
 
 def split(texts: Iterable[str], max_bytes: int = MAX_BYTES) -> tuple[list[str], list[str]]:
@@ -99,18 +99,34 @@ def read_texts(path: Path, *, whole_files: bool = False) -> Iterator[str]:
         raise SourceError(f"{path}: not UTF-8 ({error}); convert it, for instance by iconv") from (
             error
         )
-    except (OSError, EOFError, lzma.LZMAError, pa.ArrowException) as error:
+    except (OSError, BrokenFileError, pa.ArrowException) as error:
         raise SourceError(f"{path}: cannot be read ({error})") from error
 
 
 def _open(path: Path, packed: str) -> TextIO:
-    if packed == ".gz":
-        return gzip.open(path, "rt", encoding="utf-8-sig")
-    if packed == ".xz":
-        return lzma.open(path, "rt", encoding="utf-8-sig")
-    if packed == ".zst":
-        return io.TextIOWrapper(pa.input_stream(str(path), compression="zstd"), "utf-8-sig")
+    if packed:
+        return io.TextIOWrapper(io.BufferedReader(_Raw(path)), "utf-8-sig")
     return path.open(encoding="utf-8-sig")
+
+
+class _Raw(io.RawIOBase):
+    """A packed file as the standard library reads one."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("rb")
+        self._stream = Decompressed(self._file, path.name.lower())
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        chunk = self._stream.read(len(buffer))
+        buffer[: len(chunk)] = chunk
+        return len(chunk)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
 
 
 def _paragraphs(lines: Iterable[str]) -> Iterator[str]:
@@ -131,7 +147,7 @@ def _json_lines(path: Path, lines: Iterable[str]) -> Iterator[str]:
             continue
         try:
             row = json.loads(line)
-        except json.JSONDecodeError as error:
+        except (json.JSONDecodeError, RecursionError) as error:
             raise SourceError(f"{path}, line {number}: not JSON ({error})") from error
         text = row.get(_COLUMN) if isinstance(row, dict) else None
         if not isinstance(text, str):
@@ -145,7 +161,7 @@ def _parquet(path: Path) -> Iterator[str]:
         if _COLUMN not in file.schema_arrow.names:
             names = ", ".join(file.schema_arrow.names)
             raise SourceError(f"{path}: no column {_COLUMN!r} among {names}")
-        for batch in file.iter_batches(columns=[_COLUMN]):
+        for batch in read_table(file, path, _ROWS_AT_ONCE, [_COLUMN]):
             for text in batch.column(0).to_pylist():
                 if not isinstance(text, str):
                     raise SourceError(

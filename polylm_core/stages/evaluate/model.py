@@ -64,7 +64,7 @@ def load_model(path: Path, fingerprint: str, adapter: str | None) -> LoadedModel
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model: Any = AutoModelForCausalLM.from_pretrained(
-        path, dtype=torch.float32, local_files_only=True
+        path, dtype=torch.float32, local_files_only=True, use_safetensors=True
     )
     if adapter is not None:
         from peft import PeftModel  # costs a second, and most runs have none

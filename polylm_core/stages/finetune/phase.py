@@ -183,6 +183,7 @@ def _job(
     method = phase.config.method
     return TrainJob(
         work=phase.work.absolute(),
+        account=run.work.absolute(),  # one budget for all phases
         seed=phase.seed,
         data=data,
         init_from=phase.start.absolute(),

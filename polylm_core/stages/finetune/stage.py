@@ -24,10 +24,9 @@ from polylm_core.stages.finetune.sample import write_chat_sample
 from polylm_core.stages.finetune.speech import Speech, speech_of
 from polylm_core.storage import no_space_named
 from polylm_core.training.certificate import (
-    PARITY_FILE,
-    Certificate,
     as_table,
     digests,
+    read_certificate,
     require_certificate,
     write_certificate,
 )
@@ -129,18 +128,12 @@ def _copy_base(base: BaseModelFolder, plan: ExportPlan, partial: Path) -> None:
 
     Its certificate holds for its weights, and those of the adapters for tokenizer and template.
     """
-    certificate = _certificate_of(base)
+    certificate = read_certificate(base.path)
     for name in certificate.sha256:
         shutil.copyfile(base.path / name, partial / name)
     for file in sorted(plan.tokenizer_folder.iterdir()):
         shutil.copyfile(file, partial / file.name)
     write_certificate(partial, certificate.model_copy(update={"sha256": digests(partial)}))
-
-
-def _certificate_of(base: BaseModelFolder) -> Certificate:
-    """Return the certificate in a published base model, whose files were verified on loading."""
-    text = (base.path / PARITY_FILE).read_text(encoding="utf-8")
-    return Certificate.model_validate_json(text)
 
 
 def _copy_phase(ended: Ended, partial: Path) -> None:

@@ -12,7 +12,6 @@ would give a silently different model.
 
 from __future__ import annotations
 
-import lzma
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -27,10 +26,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from polylm_core.errors import SourceError
 from polylm_core.languages import ENGLISH, load_languages
+from polylm_core.lines import BrokenFileError, Decompressed, iter_lines, read_table
 from polylm_core.records import Document, Pair
 from polylm_core.stages.ingest.job import IDENTICAL, Job
 from polylm_core.storage import fingerprint, sha256_file
-from polylm_core.yaml_files import describe_validation
+from polylm_core.yaml_files import describe_validation, read_yaml
 
 KEYS = "keys.txt.xz"
 ALIGNED = ".txt.xz"
@@ -100,7 +100,7 @@ def _read_declaration(path: Path) -> Mapping[str, Any]:
     if not path.is_file():
         raise SourceError(f"{path}: missing; a source declares its licence and its files there")
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = read_yaml(path)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SourceError(f"{path}: not YAML ({error}); correct it") from error
     if not isinstance(content, dict):
@@ -232,7 +232,7 @@ def _read_rows(package: Package, language: str) -> Iterator[tuple[str, str]]:
     seen: set[int] = set()
     try:
         with pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20) as table:
-            for batch in table.iter_batches(batch_size=1024, columns=["id", "text"]):
+            for batch in read_table(table, path, 1024, ["id", "text"]):
                 columns = (batch.column(column).cast(pa.string()) for column in ("id", "text"))
                 ids, texts = (column.to_pylist() for column in columns)
                 new = {key_hash(key) for key in ids if key is not None}
@@ -242,7 +242,7 @@ def _read_rows(package: Package, language: str) -> Iterator[tuple[str, str]]:
                     )
                 seen |= new
                 yield from zip(ids, texts, strict=True)
-    except (pa.ArrowException, OSError, KeyError, UnicodeDecodeError) as error:
+    except (pa.ArrowException, OSError, KeyError, UnicodeDecodeError, BrokenFileError) as error:
         raise SourceError(
             f"{path}: not a readable Parquet file with columns id and text ({error}); "
             "fetch or write it again"
@@ -262,11 +262,13 @@ class _Lines:
         path = self._package.folder / self._name
         # By newlines only, as a file in bytes has it: text also splits at U+2028 and the like.
         try:
-            with lzma.open(path, "rb") as file:
-                for line in file:
+            with path.open("rb") as file:
+                for line in iter_lines(Decompressed(file, path.name)):
                     self.seen += 1
-                    yield line.removesuffix(b"\n").decode("utf-8")
-        except (lzma.LZMAError, EOFError) as error:
+                    if line is None:
+                        raise BrokenFileError(f"line {self.seen} is too long for text")
+                    yield line.decode("utf-8")
+        except BrokenFileError as error:
             raise SourceError(f"{path}: truncated or not xz ({error}); fetch it again") from error
         except UnicodeDecodeError as error:
             byte = error.object[error.start]

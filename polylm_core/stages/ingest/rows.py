@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -10,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from polylm_core.languages import load_languages
-from polylm_core.lines import BrokenFileError, iter_lines
+from polylm_core.lines import BrokenFileError, iter_lines, read_table
 from polylm_core.records import Document
 from polylm_core.remote import InputFile, on_disk
 from polylm_core.stages.ingest import skipped
@@ -101,13 +102,13 @@ def read_parquet(job: Job, file: InputFile, columns: Columns) -> Iterator[Docume
         try:
             # Buffered, a column of a row group is read page by page, not whole.
             with pq.ParquetFile(path, buffer_size=READ_BYTES, pre_buffer=False) as table:
-                yield from _from_table(job, file, columns, table)
+                yield from _from_table(job, file, columns, table, path)
         except (pa.ArrowException, OSError) as error:
             raise BrokenFileError(f"not a readable Parquet file ({error})") from error
 
 
 def _from_table(
-    job: Job, file: InputFile, columns: Columns, table: pq.ParquetFile
+    job: Job, file: InputFile, columns: Columns, table: pq.ParquetFile, path: Path
 ) -> Iterator[Document]:
     options = (columns.id_column, columns.url_column, columns.language_column)
     wanted = [columns.text_column, *(name for name in options if name)]
@@ -119,7 +120,7 @@ def _from_table(
     if not any(is_kind(kind) for is_kind in TEXT_KINDS):
         raise BrokenFileError(f"column {columns.text_column!r} is {kind}, not text")
     number = 0
-    for batch in table.iter_batches(batch_size=_batch_rows(table), columns=wanted):
+    for batch in read_table(table, path, _batch_rows(table), wanted):
         cells = {name: _cells(batch.column(name)) for name in wanted}
         for index in range(batch.num_rows):
             number += 1

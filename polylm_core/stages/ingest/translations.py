@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import stat
 import zipfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import zip_longest
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from polylm_core.lines import BrokenFileError, Decompressed, Readable, iter_lines
+from polylm_core.lines import (
+    BrokenFileError,
+    Decompressed,
+    Readable,
+    iter_lines,
+    require_expansion,
+)
 from polylm_core.records import Pair
 from polylm_core.remote import InputFile, on_disk
 from polylm_core.stages.ingest import skipped
@@ -70,11 +77,21 @@ def _zipped_sides(path: Path, declared: MosesSource) -> Iterator[tuple[Readable,
     try:
         with ExitStack() as stack:
             archive = stack.enter_context(zipfile.ZipFile(path))
+            _require_inside(archive)
             names = [_member(archive, side) for side in declared.sides]
             first, second = (stack.enter_context(archive.open(name)) for name in names)
             yield Decompressed(first, ""), Decompressed(second, "")
     except (zipfile.BadZipFile, NotImplementedError, OSError) as error:
         raise BrokenFileError(f"not a readable zip ({error})") from error
+
+
+def _require_inside(archive: zipfile.ZipFile) -> None:
+    """Raise BrokenFileError for an archive that was made to do harm."""
+    for member in archive.infolist():
+        parts = PurePosixPath(member.filename.replace("\\", "/")).parts
+        if ".." in parts or parts[:1] == ("/",) or stat.S_ISLNK(member.external_attr >> 16):
+            raise BrokenFileError(f"its member {member.filename!r} points out of it")
+        require_expansion(member.file_size, max(1, member.compress_size))
 
 
 def _member(archive: zipfile.ZipFile, side: str) -> str:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from polylm_core.errors import SourceError
 from polylm_core.storage import fingerprint, sha256_file
-from polylm_core.yaml_files import describe_validation
+from polylm_core.yaml_files import describe_validation, read_yaml
 
 FOLDER = "seed_tasks"
 
@@ -86,7 +86,7 @@ def read_seeds(sources: Path) -> SeedTasks:
 
 def _read_declaration(path: Path) -> tuple[Mapping[str, object], _Declaration]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = read_yaml(path)
         return content, _Declaration.model_validate(content)
     except FileNotFoundError as error:
         raise SourceError(

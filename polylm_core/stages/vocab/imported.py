@@ -109,6 +109,6 @@ def _obstacles_of_pieces(proto: Any) -> list[str]:
 def _is_json(content: bytes) -> bool:
     try:
         json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return True

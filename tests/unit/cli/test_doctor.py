@@ -108,6 +108,9 @@ def test_a_judge_without_endpoint_and_questions_is_told_before_anything_runs(
 
 def test_what_ray_and_prefect_take_is_no_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_ADDRESS", "auto")
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "a token of Ray")
+    monkeypatch.setenv("PREFECT_API_AUTH_STRING", "admin:of Prefect")
     assert surroundings.ray(Profile()).problem is None
 
     def refuse(request: object, timeout: float) -> None:
@@ -116,6 +119,17 @@ def test_what_ray_and_prefect_take_is_no_problem(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("PREFECT_API_URL", "http://watched.example/api")
     monkeypatch.setattr(urllib.request, "urlopen", refuse)
     assert surroundings.prefect("").problem is None
+
+
+def test_services_that_ask_for_no_token_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "PREFECT_API_KEY", "PREFECT_API_AUTH_STRING"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("RAY_ADDRESS", "head.example:6379")
+    assert "asks for no token" in (surroundings.ray(Profile()).problem or "")
+    monkeypatch.setenv("PREFECT_API_URL", "http://user:password@watched.example/api")
+    found = surroundings.prefect("")
+    assert "without a token" in (found.problem or "")
+    assert "password" not in f"{found.found} {found.problem}"
 
 
 def test_gpus_that_are_not_here_are_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

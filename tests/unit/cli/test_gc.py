@@ -102,6 +102,22 @@ def test_a_stage_that_runs_is_left_alone_and_so_is_the_cache(checkout: Path) -> 
     assert told["DVC cache"]["unused"] == "not looked at: a stage is running"
 
 
+def test_copies_of_the_object_store_that_no_artifact_has_go(checkout: Path) -> None:
+    fingerprint, kept = make_artifact(checkout, "ingest")[:16], "0" * 64  # the file it lists
+    for sha256 in (kept, "1" * 64):
+        copy = checkout / "runs/payloads" / sha256[:2] / sha256
+        copy.parent.mkdir(parents=True)
+        copy.write_bytes(bytes(500))
+    for view in (fingerprint, OLD):
+        (checkout / "runs/views" / view).mkdir(parents=True)
+    copies = {"unused": 2, "unused_bytes": 500}
+    assert gc.collected(checkout, remove=False)["copies of the object store"] == copies
+    gc.collected(checkout, remove=True)
+    left = {path.name for path in (checkout / "runs").glob("payloads/*/*")}
+    assert left == {kept}
+    assert [path.name for path in (checkout / "runs/views").iterdir()] == [fingerprint]
+
+
 def test_dvc_removes_what_neither_the_workspace_nor_a_branch_uses(tmp_path: Path) -> None:
     def run(*command: str) -> None:
         subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)

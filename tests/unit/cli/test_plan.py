@@ -198,7 +198,12 @@ def test_a_fine_tuning_that_the_ranks_cannot_share_is_a_problem_with_its_mend() 
 
 
 def test_a_profile_is_named_by_its_name_or_file(tmp_path: Path) -> None:
-    for wrong in (tmp_path / "one-gpu", PROFILES / "one-gpu", PROFILES / "one-gpu.txt", PROFILES):
+    for wrong in (
+        tmp_path / "1x1-h200",
+        PROFILES / "1x1-h200",
+        PROFILES / "1x1-h200.txt",
+        PROFILES,
+    ):
         (message,) = problems(RECIPE, wrong).values()
         assert message.startswith(f"no profile {wrong}; name one of {PROFILES} (")
         assert CLUSTER.stem in message

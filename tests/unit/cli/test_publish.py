@@ -149,7 +149,10 @@ def test_a_model_without_a_certificate_is_refused(model: Path, tmp_path: Path) -
     shutil.copytree(model, copy)
     (copy / "parity.json").unlink()
     chat = make_checkout(tmp_path, copy)
-    with pytest.raises(ParamsError, match="has no parity certificate; run `dvc repro --force fin"):
+    with pytest.raises(
+        ParamsError,
+        match="or one that was changed; run `dvc repro --force fin",
+    ):
         command.release_of("me/my-lm", chat, tmp_path)
 
 

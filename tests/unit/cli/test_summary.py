@@ -11,6 +11,7 @@ import pytest
 from polylm_core.artifacts import Manifest
 from polylm_core.cli import summary
 from polylm_core.pipeline import STAGES
+from polylm_core.sealed import sealed
 
 
 def make_artifact(root: Path, stage: str, *, size: int = 2_000_000) -> str:
@@ -26,9 +27,7 @@ def make_artifact(root: Path, stage: str, *, size: int = 2_000_000) -> str:
         counts={"documents": 3, "share": 0.1},
         files={"a.parquet": {"sha256": "0" * 64, "bytes": size}},
     )
-    (folder / "manifest.json").write_text(
-        json.dumps(manifest.model_dump(mode="json"), ensure_ascii=False), encoding="utf-8"
-    )
+    (folder / "manifest.json").write_bytes(sealed(manifest.model_dump(mode="json")))
     return manifest.fingerprint
 
 

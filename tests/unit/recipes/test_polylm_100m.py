@@ -72,7 +72,7 @@ def shards(
 
 
 def test_the_profile_says_where_everything_lies(params: Params) -> None:
-    profile = load_profile(ROOT / "infra/profiles", "one-gpu")
+    profile = load_profile(ROOT / "infra/profiles", "1x1-h200")
     sources = params.ingest.sources
     elsewhere = {name for name, source in sources.items() if isinstance(source, MosesSource)}
     assert set(profile.source_locations) == elsewhere
@@ -180,7 +180,7 @@ def test_the_budgets_are_whole_steps(params: Params) -> None:
     assert plan.steps(params) == [14_400, 9_600]
     assert [stage.tokens for stage in params.mix.stages] == [14_400 * batch, 9_600 * batch]
     assert params.pretrain.optimizer.warmup_tokens // batch == 715
-    micro = load_profile(ROOT / "infra/profiles", "one-gpu").training.micro_batch_sequences
+    micro = load_profile(ROOT / "infra/profiles", "1x1-h200").training.micro_batch_sequences
     assert batch // params.pretrain.model.context_tokens % micro == 0
 
 
@@ -199,7 +199,7 @@ def test_the_howto_prints_the_arithmetic(params: Params) -> None:
         assert line in HOWTO.splitlines()
     assert f"{plan.training_flops(params):.3g}".replace("e+", "e") == "8.73e18"
     assert "8.73 * 10**18" in HOWTO
-    micro = load_profile(ROOT / "infra/profiles", "one-gpu").training.micro_batch_sequences
+    micro = load_profile(ROOT / "infra/profiles", "1x1-h200").training.micro_batch_sequences
     gigabytes = plan.activation_bytes(params.pretrain.model, micro) / 1e9
     assert f"{gigabytes:.0f} GB of activations" in HOWTO
 

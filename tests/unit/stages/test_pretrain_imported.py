@@ -26,7 +26,7 @@ from transformers import (
 from polylm_core.errors import MachineError, SourceError, StageError, TrainingError
 from polylm_core.stages.pretrain.imported_config import ImportedBaseConfig, PretrainSection
 from polylm_core.stages.pretrain.stage import pretrain
-from polylm_core.training.certificate import PARITY_FILE, Certificate
+from polylm_core.training.certificate import read_certificate
 from tests.one_rank import OneRankBackend, Pretrained, make_training_run
 from tests.shards import documents
 
@@ -83,8 +83,7 @@ def test_a_folder_is_published_in_float32_with_its_tokenizer_and_template(
     other = write_other_model(tmp_path / "other")
     run = make_training_run(tmp_path, OneRankBackend(), name="06_base")
     base = pretrain(declared(other), *made.inputs, run)
-    text = (base.path / PARITY_FILE).read_text(encoding="utf-8")
-    certificate = Certificate.model_validate_json(text)
+    certificate = read_certificate(base.path)
     assert [row.language for row in certificate.languages] == list(run.languages)
     assert base.manifest.files.keys() >= {*FILES, "chat_template.jinja", "parity.json"}
     theirs, ours = (load_file(folder / "model.safetensors") for folder in (other, base.path))

@@ -52,7 +52,7 @@ def test_a_folder_without_a_certificate_is_refused(folder: Path) -> None:
 
 def test_a_certificate_of_nonsense_is_refused(folder: Path) -> None:
     (folder / PARITY_FILE).write_text('{"parameters": 7}')
-    with pytest.raises(StageError, match=r"\(ValidationError\)"):
+    with pytest.raises(StageError, match="it has no seal"):
         require_certificate(folder)
 
 

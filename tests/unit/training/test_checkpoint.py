@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from polylm_core.errors import TrainingError
+from polylm_core.sealed import sealed, unsealed
 from polylm_core.settings import CheckpointPolicy
 from polylm_core.training import checkpoint
 from polylm_core.training.checkpoint import INDEX, CheckpointReader, read_index
@@ -183,9 +184,9 @@ def test_nothing_is_unpickled_from_a_folder_of_somebody_else(job: TrainJob, tmp_
         (folders[1] / name).write_bytes(canary)
     weights = folders[1] / "weight-00000.safetensors"
     weights.write_bytes(canary)
-    index = json.loads((folders[1] / INDEX).read_text())  # as its writer would declare it
+    index = unsealed((folders[1] / INDEX).read_bytes())  # as its writer would declare it
     index["sha256"][weights.name] = hashlib.sha256(canary).hexdigest()
-    (folders[1] / INDEX).write_text(json.dumps(index))
+    (folders[1] / INDEX).write_bytes(sealed(index))
     with pytest.raises(TrainingError, match=r"weight-00000.safetensors is no safetensors file"):
         make_store(tmp_path / "run").restore(make_engine(job))
     shutil.rmtree(folders[1])

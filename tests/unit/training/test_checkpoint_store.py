@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from polylm_core import remote_folder
+from polylm_core import remote
 from polylm_core.errors import MachineError, TrainingError
 from polylm_core.settings import CheckpointPolicy
 from polylm_core.training import checkpoint, checkpoint_store, loop
@@ -153,7 +153,7 @@ def test_the_copy_of_a_step_that_is_saved_again_does_not_count_until_it_is_whole
 def test_a_storage_that_fails_for_a_while_costs_copies_and_not_the_run(
     job: TrainJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(remote_folder, "FIRST_WAIT_SECONDS", 0.0)
+    monkeypatch.setattr(remote, "FIRST_WAIT_SECONDS", 0.0)
     storage = tmp_path / "storage"
     store = make_store(tmp_path / "run", storage=str(storage))
 
@@ -185,7 +185,7 @@ def test_a_storage_that_fails_for_a_while_costs_copies_and_not_the_run(
 def test_a_storage_that_cannot_be_written_at_all_is_told_at_the_first_copy(
     job: TrainJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(remote_folder, "FIRST_WAIT_SECONDS", 0.0)
+    monkeypatch.setattr(remote, "FIRST_WAIT_SECONDS", 0.0)
     store = make_store(tmp_path / "run", storage=str(tmp_path / "storage"))
     (tmp_path / "storage").write_text("no folder")
     store.save(make_engine(job), 1)

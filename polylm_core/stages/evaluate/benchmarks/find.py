@@ -7,7 +7,6 @@ the Hugging Face hub, which is asked for what is missing.
 from __future__ import annotations
 
 import hashlib
-import lzma
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +15,13 @@ from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
 from polylm_core.errors import SourceError
+from polylm_core.lines import BrokenFileError
 from polylm_core.stages.evaluate.benchmarks.benchmark_set import BenchmarkSet, Form
 from polylm_core.stages.evaluate.benchmarks.readers import READERS, Row
 from polylm_core.storage import sha256_file
+
+UNREADABLE = (KeyError, ValueError, TypeError, OSError, RecursionError, BrokenFileError)
+"""What reading a file of another form raises."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ class FoundSet:
         for path in self.files(language, split):
             try:
                 yield from READERS[self.form.read](path, self.benchmark.languages[language])
-            except (KeyError, ValueError, OSError, EOFError, lzma.LZMAError) as error:
+            except UNREADABLE as error:
                 raise SourceError(
                     f"{path} is not a file of {self.benchmark.title} ({type(error).__name__}: "
                     f"{error}); fetch it again with "

@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from polylm_core.lines import iter_lines, read_table
 from polylm_core.stages.evaluate.benchmarks.catalogue_translation import TATOEBA_CODES
 from polylm_core.stages.evaluate.benchmarks.sentence_readers import sentence_readers
 from polylm_core.stages.evaluate.benchmarks.squad_file import read_squad
@@ -19,6 +20,7 @@ added where there is none."""
 
 PTB_QUOTES = {"``": '"', "''": '"'}
 
+ROWS_AT_ONCE = 1024
 Reader = Callable[[Path, str], Iterable[Row]]
 """Rows of one file, of the language with this code of the set's own. A file that is not what it
 should be raises KeyError, ValueError or OSError, which are told as a SourceError with its path."""
@@ -27,8 +29,10 @@ should be raises KeyError, ValueError or OSError, which are told as a SourceErro
 def read_json_lines(path: Path, language: str) -> Iterator[Row]:
     """One item a line."""
     del language
-    with path.open(encoding="utf-8") as file:
-        for line in file:
+    with path.open("rb") as file:
+        for number, line in enumerate(iter_lines(file), start=1):
+            if line is None:
+                raise ValueError(f"line {number} is too long")
             if line.strip():
                 yield json.loads(line)
 
@@ -36,7 +40,9 @@ def read_json_lines(path: Path, language: str) -> Iterator[Row]:
 def read_parquet(path: Path, language: str) -> Iterator[Row]:
     """The hub's form: a row an item."""
     del language
-    yield from pq.read_table(path).to_pylist()
+    with pq.ParquetFile(path) as table:
+        for batch in read_table(table, path, ROWS_AT_ONCE):
+            yield from batch.to_pylist()
 
 
 def read_xwinograd_table(path: Path, language: str) -> Iterator[Row]:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
-import lzma
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from polylm_core.lines import MAX_RECORD_BYTES, read_whole
+
+MAX_BYTES = 4 * MAX_RECORD_BYTES
+"""Six times SQuAD itself."""
 
 
 def read_squad(path: Path, language: str) -> Iterator[dict[str, Any]]:
     """SQuAD's JSON, plain or in xz: articles of paragraphs of questions."""
     del language
-    content = lzma.decompress(path.read_bytes()) if path.suffix == ".xz" else path.read_bytes()
-    articles: list[dict[str, Any]] = json.loads(content)["data"]
+    articles: list[dict[str, Any]] = json.loads(read_whole(path, MAX_BYTES))["data"]
     for article in articles:
         for paragraph in article["paragraphs"]:
             for question in paragraph["qas"]:

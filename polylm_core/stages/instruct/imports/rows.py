@@ -28,6 +28,7 @@ from polylm_core.lines import (
     BrokenFileError,
     Decompressed,
     iter_lines,
+    read_table,
 )
 from polylm_core.stages.instruct.imports.config import plain_name
 
@@ -115,7 +116,8 @@ def _array(stream: _Ahead) -> Iterator[tuple[int, Row | str]]:
     held, at, number, place = "", 0, 0, "["
     with _utf8_or_broken():
         while True:
-            chunk = text.read(CHUNK_BYTES)
+            # As much again as there is: an element that never ends is not read over and over.
+            chunk = text.read(max(CHUNK_BYTES, len(held) - at))
             held, at = held[at:] + chunk, 0
             while True:
                 at = _after_space(held, at)
@@ -129,6 +131,8 @@ def _array(stream: _Ahead) -> Iterator[tuple[int, Row | str]]:
                     row, end = decoder.raw_decode(held, _after_space(held, at + 1))
                 except ValueError:
                     break
+                except RecursionError as error:
+                    raise BrokenFileError(f"element {number + 1} is nested too deep") from error
                 at, place, number = end, ",", number + 1
                 yield number, row if isinstance(row, dict) else NOT_AN_OBJECT
             if not chunk:
@@ -191,7 +195,7 @@ def _parquet(path: Path, name: str) -> Iterator[tuple[int, Row | str]]:
     number = 0
     try:
         with pq.ParquetFile(path) as table:
-            for batch in table.iter_batches(batch_size=ROWS_AT_ONCE):
+            for batch in read_table(table, path, ROWS_AT_ONCE):
                 for row in _rows(batch):
                     number += 1
                     yield number, row

@@ -1,0 +1,52 @@
+"""Where a checkout's private Rays keep their files, and the token they ask for."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import stat
+from pathlib import Path
+
+from polylm_core.errors import MachineError
+from polylm_core.storage import replacing
+
+
+def private_ray_folder() -> Path:
+    """Return this checkout's folder for private Rays; raises MachineError for another user's.
+
+    It lies in /tmp whatever TMPDIR says: a socket's path may have 107 characters, and Ray adds 64.
+    Ray opens the folder it is given to everybody, so it gets one in this, which stays shut.
+    """
+    checkout = hashlib.sha256(str(Path.cwd()).encode()).hexdigest()[:8]
+    folder = Path("/tmp") / f"polylm-ray-{os.getuid()}-{checkout}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    status = folder.lstat()
+    if status.st_uid != os.getuid() or not stat.S_ISDIR(status.st_mode) or status.st_mode & 0o077:
+        raise MachineError(f"{folder} is not this user's alone; remove it, it is made anew")
+    inner = folder / "r"
+    inner.mkdir(exist_ok=True)
+    return inner
+
+
+def give_token() -> None:
+    """See that the token, which the private Rays of this user ask for, is for this user to read.
+
+    They listen on the machine's own address, whatever they are told, and ask for a token by
+    themselves from Ray 2.60 on. What Ray would write to `~/.ray/auth_token`, everybody could read.
+
+    Raises MachineError where the environment asks for a Ray without a token.
+    """
+    mode = os.environ.get("RAY_AUTH_MODE", "token")
+    if mode.lower() != "token":
+        raise MachineError(f"RAY_AUTH_MODE is {mode!r}, so that anybody could use the private Ray")
+    if {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys():
+        return
+    file = Path.home() / ".ray/auth_token"
+    if not file.is_file():
+        file.parent.mkdir(exist_ok=True)
+        with replacing(file) as partial:
+            partial.touch(mode=0o600)
+            partial.write_text(secrets.token_hex(32), encoding="utf-8")
+    elif file.stat().st_mode & 0o077:
+        file.chmod(0o600)

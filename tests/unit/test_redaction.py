@@ -1,0 +1,135 @@
+"""No secret gets into a text, whatever way it takes; what is none stays as it is."""
+
+from __future__ import annotations
+
+import io
+import logging
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from polylm_core import redaction
+from polylm_core.errors import ParamsError, Problem, SourceError
+from polylm_core.params import load_params
+from polylm_core.redaction import redact_logs, redacted, redacted_tree, redacting
+from polylm_core.settings import load_profile
+from tests.clone import ROOT
+from tests.planted import OF_A_FORM, PLANTED, environment
+
+assert len(PLANTED) == 20
+
+
+@pytest.fixture(autouse=True)
+def planted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name, value in environment(tmp_path).items():
+        monkeypatch.setenv(name, value)
+    redaction._in_files.cache_clear()
+
+
+def assert_hidden(text: str) -> None:
+    assert not [name for name, secret in PLANTED.items() if secret in text], text
+
+
+@pytest.mark.parametrize("name", PLANTED)
+def test_every_planted_secret_is_hidden_in_a_sentence(name: str) -> None:
+    said = redacted(f"the server says that {OF_A_FORM.get(name, PLANTED[name])} is not valid")
+    assert_hidden(said)
+    assert said.startswith("the server says that ")
+    assert said.endswith(" is not valid")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "hf://organisation/name@4f3a1c",
+        "s3://bucket/folder, https://host/a@b?page=3",
+        "Basic instructions and bearer bonds; the password is wrong, the token spent",
+        "TEACHER_API_KEY, key_variable: OPENAI_API_KEY",
+        "task-of-a-very-long-name-indeed 1,234 tokens/s",
+        f"sha256 is {'0' * 64}",
+    ],
+)
+def test_what_is_no_secret_stays(text: str) -> None:
+    assert redacted(text) == text
+
+
+def test_trees_are_redacted_to_their_leaves() -> None:
+    tree = {"a": [{"b": f"x {PLANTED['OpenAI key']}"}], "n": 3, "t": ("https://u:pw@h/",)}
+    assert redacted_tree(tree) == {
+        "a": [{"b": "x [hidden]"}],
+        "n": 3,
+        "t": ["https://[hidden]@h/"],
+    }
+
+
+def test_errors_of_ours_never_show_one() -> None:
+    secret = PLANTED["key of the teacher"]
+    assert_hidden(str(SourceError(f"the bucket refused {secret}")))
+    assert_hidden(
+        str(ParamsError("profile.yaml", [Problem("endpoints", "is wrong", {"k": secret})]))
+    )
+
+
+def test_logs_are_redacted_with_arguments_and_tracebacks() -> None:
+    before = logging.getLogRecordFactory()
+    written = io.StringIO()
+    logger = logging.getLogger("redaction of a test")
+    handler = logging.StreamHandler(written)
+    logger.addHandler(handler)
+    try:
+        redact_logs()
+        redact_logs()
+        logger.warning("asked with %s", PLANTED["hub token"])
+        try:
+            raise KeyError(PLANTED["AWS secret"])
+        except KeyError:
+            logger.exception("refused")
+    finally:
+        logging.setLogRecordFactory(before)
+        logger.removeHandler(handler)
+    said = written.getvalue()
+    assert_hidden(said)
+    assert "asked with [hidden]" in said
+    assert "Traceback" in said
+    assert "KeyError: '[hidden]'" in said
+
+
+def test_what_is_printed_is_redacted() -> None:
+    stream = io.StringIO()
+    wrapped = redacting(redacting(stream))
+    print(f"key {PLANTED['Prefect key']}", file=wrapped, flush=True)
+    assert stream.getvalue() == "key [hidden]\n"
+    assert wrapped.isatty() == stream.isatty()
+    assert redacting(sys.stderr).fileno() == sys.stderr.fileno()
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        {"endpoints": {"mine": {"address": "https://user:pAssw0rd99@teacher.example/v1"}}},
+        {"endpoints": {"mine": {"address": "https://teacher.example/v1?api_key=pAssw0rd99"}}},
+        {"source_locations": {"crawl": "https://user:pAssw0rd99@mirror.example/crawl"}},
+        {"training": {"checkpoints": {"storage": "s3://key:pAssw0rd99@bucket/folder"}}},
+        {"ray_address": "ray://user:pAssw0rd99@head:10001"},
+    ],
+)
+def test_a_profile_with_credentials_is_refused_without_showing_them(
+    tmp_path: Path, place: dict[str, object]
+) -> None:
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(place))
+    with pytest.raises(ParamsError, match=r"credentials") as refused:
+        load_profile(tmp_path, "mine")
+    assert "pAssw0rd99" not in str(refused.value)
+    assert str(next(iter(place))) in str(refused.value)
+
+
+def test_a_recipe_with_credentials_is_refused_without_showing_them(tmp_path: Path) -> None:
+    recipe = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    address = "https://me:pAssw0rd99@host/tokenizer.model"
+    recipe["vocab"] = {"imported": {"uri": address, "sha256": "0" * 64}}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
+    with pytest.raises(ParamsError, match=r"vocab\.imported\.uri: holds credentials") as refused:
+        load_params(tmp_path / "params.yaml")
+    assert "pAssw0rd99" not in str(refused.value)
