@@ -68,7 +68,7 @@ class Size:
     bootstrap_samples: int
 
 
-WHOLE = Size(held_out=200, tatoeba=140, perplexity_tokens=24_576, bootstrap_samples=1000)
+WHOLE = Size(held_out=200, tatoeba=200, perplexity_tokens=24_576, bootstrap_samples=1000)
 QUICK = Size(held_out=6, tatoeba=3, perplexity_tokens=512, bootstrap_samples=50)
 
 

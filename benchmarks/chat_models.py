@@ -13,10 +13,10 @@ from typing import Any
 
 import torch
 from tqdm import tqdm
-from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
 from transformers.utils import logging as transformers_logging
 
-BATCH = 32
+BATCH = 64
 PERPLEXITY_BATCH = 8
 
 
@@ -82,44 +82,52 @@ def answer(
     return answers
 
 
+@torch.inference_mode()
 def _continued(
     chatter: Chatter,
     prompts: Sequence[list[int]],
     most: Sequence[int],
     is_enough: Callable[[str], object],
 ) -> list[str]:
+    """Continue a batch token by token.
+
+    Rows that have ended leave it, or they would cost as much as the others until the longest has.
+    """
     eos = int(chatter.tokenizer.eos_token_id)
     width = max(map(len, prompts))
     ids_BT = torch.tensor([[eos] * (width - len(ids)) + ids for ids in prompts])
     mask_BT = torch.tensor([[0] * (width - len(ids)) + [1] * len(ids) for ids in prompts])
-    settings = GenerationConfig(  # type: ignore[no-untyped-call]
-        max_new_tokens=max(most), do_sample=False, eos_token_id=eos, pad_token_id=eos
-    )
-
-    def has_ended(out_BT: torch.Tensor, scores: object, **others: object) -> torch.Tensor:
-        del scores, others
-        written = out_BT.shape[1] - width
-        texts = chatter.tokenizer.batch_decode(out_BT[:, width:], skip_special_tokens=True)
-        return torch.tensor(
-            [
-                written >= limit or bool(is_enough(text.rpartition("\n")[0]))
-                for text, limit in zip(texts, most, strict=True)
-            ]
-        )
-
-    with torch.inference_mode():
-        out_BT = chatter.model.generate(
+    positions_BT = (mask_BT.cumsum(1) - 1).clamp(min=0)
+    cache = DynamicCache(config=chatter.model.config)
+    written: list[list[int]] = [[] for _ in prompts]
+    rows = list(range(len(prompts)))
+    while rows:
+        logits_BV = chatter.model(
             input_ids=ids_BT,
             attention_mask=mask_BT,
-            generation_config=settings,
-            stopping_criteria=[has_ended],
-        )
-    found = []
-    for row, limit in zip(out_BT[:, width:].tolist(), most, strict=True):
-        kept = row[:limit]
-        kept = kept[: kept.index(eos)] if eos in kept else kept
-        found.append(chatter.tokenizer.decode(kept, skip_special_tokens=True).strip())
-    return found
+            position_ids=positions_BT,
+            past_key_values=cache,
+            logits_to_keep=1,
+        ).logits[:, -1]
+        goes_on = []
+        for place, (row, token) in enumerate(zip(rows, logits_BV.argmax(1).tolist(), strict=True)):
+            if token == eos:
+                continue
+            written[row].append(token)
+            lines = _said(chatter, written[row]).rpartition("\n")[0]
+            if len(written[row]) < most[row] and not is_enough(lines):
+                goes_on.append(place)
+        if len(goes_on) < len(rows):
+            rows = [rows[place] for place in goes_on]
+            cache.batch_select_indices(torch.tensor(goes_on, dtype=torch.long))
+        ids_BT = torch.tensor([[written[row][-1]] for row in rows])
+        mask_BT = torch.cat([mask_BT[goes_on], torch.ones(len(rows), 1, dtype=torch.long)], 1)
+        positions_BT = positions_BT[goes_on, -1:] + 1
+    return [_said(chatter, tokens).strip() for tokens in written]
+
+
+def _said(chatter: Chatter, tokens: list[int]) -> str:
+    return str(chatter.tokenizer.decode(tokens, skip_special_tokens=True))
 
 
 def nats_a_token(chatter: Chatter, texts: Sequence[str], *, tokens: int, window: int) -> float:
