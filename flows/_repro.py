@@ -14,8 +14,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from flows._conclusion import TEMPORARY
 from flows._provenance import TAG_VARIABLE
-from flows._stage import TEMPORARY
 from polylm_core.compute.process import die_with_parent
 from polylm_core.errors import InfrastructureError, PolyLMError, StageError
 from polylm_core.pipeline import STAGES
@@ -38,7 +38,7 @@ class Ending:
 
     begun: bool = False
     error: BaseException | None = None
-    when_ended: Callable[[], None] = lambda: None
+    when_ended: Callable[[], object] = lambda: None
 
     @property
     def code(self) -> int:

@@ -12,8 +12,8 @@ import sys
 from pathlib import Path
 
 from flows import _server
+from flows._conclusion import bound_teardown, leave
 from flows._repro import ENDING, reproduce
-from flows._stage import bound_teardown, leave
 from polylm_core.errors import PolyLMError
 from polylm_core.redaction import hide_from_output
 from polylm_core.safety import require_safe
