@@ -30,7 +30,7 @@ LOCK = "dvc.lock"
 OF_DVC = Path(".dvc/tmp")
 """Where DVC has its lock, and `rwlock`: which process reads or writes which files."""
 DVC_SECONDS = 3.0
-"""How long DVC may hold its lock, as long as it waits for it itself: it also does for a question."""
+"""How long DVC may hold its lock, also for a mere question; it waits as long for itself."""
 CHECK = f"""
 import sys
 from pathlib import Path
