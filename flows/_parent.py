@@ -14,15 +14,14 @@ from prefect.cache_policies import NO_CACHE
 from prefect.context import FlowRunContext
 
 from flows import _links
-from flows._checkout import take_recipe, take_revision
+from flows._checkout import PARAMS, nobody_at_work, require_valid, take_recipe, take_revision
 from flows._export import exporting_to
 from flows._profile import PROFILES
-from flows._repro import ENDING, push_results, reproduce
+from flows._repro import ENDING, one_pipeline, push_results, reproduce
 from polylm_core.errors import InfrastructureError, LockedError
 from polylm_core.pipeline import RUNS
 from polylm_core.redaction import redact_logs
 from polylm_core.settings import load_profile
-from polylm_core.storage import exclusive_lock
 
 RETRY_SECONDS = [30.0, 120.0, 480.0]
 """Waits before further tries, each longer by up to half of it: a machine, a store or a cluster
@@ -52,12 +51,9 @@ def may_pass(task: Any, task_run: Any, state: Any) -> bool:
 def repro(target: str | None, tag: str, profile: str | None, push: bool) -> None:
     """Run `dvc repro` to its end, and `dvc push` after it if told so."""
     tell = get_run_logger().info
-    what = f"the pipeline of {Path.cwd()}"
-    lock = exclusive_lock(RUNS / "pipeline.lock", what=what, wait_seconds=LOCK_WAIT_SECONDS)
-    with lock:
-        reproduce(target, tag, profile=profile, tell=tell)
-        if push:
-            push_results(tell=tell)
+    reproduce(target, tag, profile=profile, tell=tell)
+    if push:
+        push_results(tell=tell)
 
 
 @flow(
@@ -85,18 +81,20 @@ def pipeline(
         profile: Profile to run with, by its name in infra/profiles/; by default POLYLM_PROFILE.
         revision: Branch, tag or commit to check out first; by default what is checked out.
         push: Send the results to DVC's default remote afterwards.
-        retries: Further tries after a fault of the infrastructure, with growing waits.
+        retries: Further tries after a fault of the infrastructure, with growing waits; another run
+            in the checkout is waited for as long.
     """
     redact_logs()
     try:
-        _take(recipe, revision)
-        # Also of stages that turn out to be up to date: a mistake would wait for the next run.
-        chosen = load_profile(PROFILES, profile)
-        tag = _tag()
-        with suppress(Exception):  # links are a convenience: a server that is gone ends no work
-            _links.publish(tag, chosen)
-        tries = repro.with_options(retries=min(retries, len(RETRY_SECONDS)))
-        tries(target, tag, profile, push)
+        further = RETRY_SECONDS[:retries]
+        with one_pipeline(wait_seconds=LOCK_WAIT_SECONDS + sum(further)):
+            _take(recipe, revision, profile)
+            tag = _tag()
+            # Links are a convenience: neither a server that is gone nor a profile that only the
+            # checked out revision understands ends any work.
+            with suppress(Exception):
+                _links.publish(tag, load_profile(PROFILES, profile))
+            repro.with_options(retries=len(further))(target, tag, profile, push)
     except BaseException as error:
         ENDING.error = error
         raise
@@ -104,12 +102,17 @@ def pipeline(
         ENDING.when_ended()
 
 
-def _take(recipe: str | None, revision: str | None) -> None:
-    tell = get_run_logger().info
-    if revision is not None:
-        take_revision(Path(), revision, tell)
-    if recipe is not None:
-        take_recipe(Path(), recipe, tell)
+def _take(recipe: str | None, revision: str | None, profile: str | None) -> None:
+    """Put in place what is asked for, and check it with its own code."""
+    tell, root = get_run_logger().info, Path()
+    if revision is not None or recipe is not None:
+        with nobody_at_work(root):
+            if revision is not None:
+                take_revision(root, revision, tell)
+            if recipe is not None:
+                take_recipe(root, recipe, tell)
+    # Also for stages that turn out to be up to date: a mistake would wait for the next run.
+    require_valid(root, root / PARAMS, profile)
 
 
 def _tag() -> str:

@@ -10,17 +10,19 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from flows._conclusion import TEMPORARY
 from flows._provenance import TAG_VARIABLE
-from flows._stage import TEMPORARY
 from polylm_core.compute.process import die_with_parent
 from polylm_core.errors import InfrastructureError, PolyLMError, StageError
-from polylm_core.pipeline import STAGES
+from polylm_core.pipeline import RUNS
 from polylm_core.redaction import redacted
 from polylm_core.settings import PROFILE_VARIABLE
+from polylm_core.storage import exclusive_lock
+from polylm_core.yaml_files import read_yaml
 
 END_SECONDS = 12.0
 """How long the stages may take to end after they were asked to: Prefect gives all of it 30."""
@@ -38,7 +40,7 @@ class Ending:
 
     begun: bool = False
     error: BaseException | None = None
-    when_ended: Callable[[], None] = lambda: None
+    when_ended: Callable[[], object] = lambda: None
 
     @property
     def code(self) -> int:
@@ -48,6 +50,12 @@ class Ending:
 
 ENDING = Ending()
 """A process reproduces one pipeline."""
+
+
+def one_pipeline(*, wait_seconds: float) -> AbstractContextManager[None]:
+    """Be the only pipeline of the checkout in the block; raises LockedError while another is."""
+    what = f"the pipeline of {Path.cwd()}"
+    return exclusive_lock(RUNS / "pipeline.lock", what=what, wait_seconds=wait_seconds)
 
 
 def reproduce(
@@ -60,8 +68,10 @@ def reproduce(
     """
     ENDING.begun, ENDING.error = True, None
     try:
-        if target is not None and target not in STAGES:
-            raise StageError(f"no stage {target!r}; the stages are {', '.join(STAGES)}")
+        if target is not None:
+            stages = read_yaml(Path("dvc.yaml"))["stages"]  # another revision's may have others
+            if target not in stages:
+                raise StageError(f"no stage {target!r}; the stages are {', '.join(stages)}")
         changes = {TAG_VARIABLE: tag} | ({} if profile is None else {PROFILE_VARIABLE: profile})
         _run_dvc(["repro", *([target] if target else [])], changes, tell)
     except BaseException as error:

@@ -12,8 +12,8 @@ import sys
 from pathlib import Path
 
 from flows import _server
-from flows._repro import ENDING, reproduce
-from flows._stage import bound_teardown, leave
+from flows._conclusion import bound_teardown, leave
+from flows._repro import ENDING, one_pipeline, reproduce
 from polylm_core.errors import PolyLMError
 from polylm_core.redaction import hide_from_output
 from polylm_core.safety import require_safe
@@ -41,7 +41,8 @@ def main(arguments: list[str]) -> int:
 def _unwatched(target: str | None) -> int:
     """Do the work though Prefect failed before it began."""
     try:
-        reproduce(target, f"repro-{os.getpid()}", tell=lambda line: None)
+        with one_pipeline(wait_seconds=0):
+            reproduce(target, f"repro-{os.getpid()}", tell=lambda line: None)
     except PolyLMError as error:
         print(f"error: {error}", file=sys.stderr)
     return ENDING.code

@@ -39,6 +39,7 @@ class Claim:
         self._count = 0
         self._etag = ""
         self._lost = False
+        self._renewing = threading.Lock()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._keep_renewing, name="claim", daemon=True)
 
@@ -53,6 +54,12 @@ class Claim:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.release()
+
+    def release(self) -> None:
+        """Give the claim back, before the block ends if need be."""
+        if self._over.is_set():
+            return
         self._over.set()
         self._thread.join()
         try:
@@ -64,8 +71,12 @@ class Claim:
                 raise
 
     def require_held(self) -> None:
-        """Raise LockedError when another run has taken the claim over."""
-        if self._lost:
+        """Renew the claim now; raise LockedError when another run has taken it over.
+
+        What was last heard of it may be old: a process may have been suspended since.
+        Raises InfrastructureError when the store does not answer.
+        """
+        if not self._renew():
             raise LockedError(
                 f"{self._what} is being made by another run too, which took {self._uri} over while "
                 "this one could not renew it; let that one end, then run again"
@@ -94,11 +105,16 @@ class Claim:
     def _keep_renewing(self) -> None:
         while not self._over.wait(RENEW_SECONDS):
             try:
-                if not self._write(self._etag):
-                    self._lost = True
+                if not self._renew():
                     return
             except PolyLMError:
                 continue  # tried again until somebody has taken it
+
+    def _renew(self) -> bool:
+        """Write the claim again unless somebody else has; return whether it is this run's."""
+        with self._renewing:
+            self._lost = self._lost or not self._write(self._etag)
+            return not self._lost
 
     def _write(self, replaced: str) -> bool:
         """Write the claim where it is as it was last seen; return whether it is this run's now."""

@@ -12,10 +12,13 @@ verified as in any other artifact, so a damaged copy is fetched again and a dama
 from __future__ import annotations
 
 import shutil
+import tempfile
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from polylm_core.artifacts import (
     MANIFEST,
@@ -31,7 +34,8 @@ from polylm_core.errors import (
     MissingArtifactError,
     SourceError,
 )
-from polylm_core.remote import InputFile, below, fetch_once
+from polylm_core.redaction import redacted
+from polylm_core.remote import InputFile, InputStream, below, fetch_once
 from polylm_core.remote_folder import size_of, upload
 from polylm_core.settings import Storage
 from polylm_core.storage import exclusive_lock, link_or_copy, no_space_named, replacing, sha256_file
@@ -48,9 +52,17 @@ RECORDS = (
     "skips.jsonl",
     "spent.json",
 )
-RECORD_FOLDERS = ("stacks", "cluster")
-"""Stacks of ranks, and what Ray knew: its timeline, machines and logs."""
+RECORD_FOLDERS = ("stacks", "logs", "cluster")
+"""Stacks of ranks, what they printed, and what Ray knew: its timeline, machines and logs."""
+OF_NUMBERS = ("metrics.jsonl", "throughput.jsonl", "timeline.json")
+"""Records without anybody's text, too long to look for secrets in."""
 MAX_RECORD_BYTES = 100_000_000
+REDACTED_CHARACTERS = 1 << 20
+"""About how much of a record is looked at at once."""
+TEXT: dict[str, Any] = {"encoding": "utf-8", "errors": "surrogateescape", "newline": ""}
+"""How a record is read and written so that what is no text stays as it is."""
+State = tuple[int, int]
+"""Bytes of a file, and when it was last written."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +92,9 @@ class Payloads:
     def send(self, artifact: Artifact) -> int:
         """Take the large files out of the artifact's folder into the store; return their bytes.
 
-        A file leaves the folder once all of them are in the store; what is there already is not
-        sent again. Raises MachineError when the store cannot be written.
+        A file leaves the folder once all of them are in the store, and as they were made; what is
+        there already is read, and sent again where it is not. Raises MachineError when the store
+        cannot be written.
         """
         if self.storage.payloads is None:
             return 0
@@ -93,7 +106,7 @@ class Payloads:
         folder = artifact.path
         _at_once(lambda name: self._send_file(folder / name, large[name]), large)
         for name, entry in large.items():
-            _link(folder / name, self.cached(entry.sha256))
+            _link(folder / name, self.cached(entry.sha256), entry.sha256)
         for name in large:
             (folder / name).unlink()
         return sum(entry.bytes for entry in large.values())
@@ -101,7 +114,7 @@ class Payloads:
     def _send_file(self, file: Path, entry: FileEntry) -> None:
         address = self.address(entry.sha256)
         assert address is not None
-        if size_of(address) == entry.bytes:
+        if size_of(address) == entry.bytes and _is_whole(address, entry):
             return
         upload(file, address)
         seen = size_of(address)
@@ -180,17 +193,33 @@ class Payloads:
                 link_or_copy(str(source), str(partial / name))
         partial.rename(view)
 
-    def keep_records(self, work: Path) -> None:
-        """Copy what a run and its phases wrote of themselves to the store.
+    def keep_records(self, work: Path, sent: Mapping[str, State] | None = None) -> dict[str, State]:
+        """Copy what a run and its phases wrote of themselves to the store, without secrets.
 
-        It outlives the machines there. Raises MachineError when the store cannot be written.
+        It outlives the machines there. The small ones go first, and not what is as it was `sent`;
+        returned is what is there now. Raises MachineError when the store cannot be written, OSError
+        when the folder cannot be read.
         """
         if self.storage.payloads is None:
-            return
+            return {}
         folder = below(self.storage.payloads, f"runs/{work.name}")
-        files = sorted(file for file in work.rglob("*") if _is_record(file, work))
-        kept = [str(file.relative_to(work)) for file in files if _is_small(file)]
-        _at_once(lambda name: upload(work / name, below(folder, name)), kept)
+        records = _records(work)
+        changed = [name for name, state in records.items() if (sent or {}).get(name) != state]
+        _at_once(lambda name: _send_record(work / name, below(folder, name)), changed)
+        return records
+
+
+def _records(work: Path) -> dict[str, State]:
+    """Return the states of a run's records that are not too large, the small ones first."""
+    found: dict[str, State] = {}
+    for file in work.rglob("*"):
+        if not (_is_record(file, work) and file.is_file()):
+            continue
+        with suppress(FileNotFoundError):  # Ray's may be late, and are renamed when they are whole
+            seen = file.stat()
+            if seen.st_size <= MAX_RECORD_BYTES:
+                found[str(file.relative_to(work))] = seen.st_size, seen.st_mtime_ns
+    return dict(sorted(found.items(), key=lambda item: (item[1][0], item[0])))
 
 
 def _is_record(file: Path, work: Path) -> bool:
@@ -198,12 +227,34 @@ def _is_record(file: Path, work: Path) -> bool:
     return inside.name in RECORDS or any(part in RECORD_FOLDERS for part in inside.parts[:-1])
 
 
-def _is_small(file: Path) -> bool:
-    return file.is_file() and file.stat().st_size <= MAX_RECORD_BYTES
+def _send_record(file: Path, address: str) -> None:
+    """Copy one record; what C libraries and programs of others print has passed no other seam."""
+    if file.name in OF_NUMBERS:
+        upload(file, address)
+        return
+    with tempfile.TemporaryDirectory(prefix="polylm-record-") as scratch:
+        copy = Path(scratch) / file.name
+        with file.open(**TEXT) as source, copy.open("w", **TEXT) as target:
+            while lines := source.readlines(REDACTED_CHARACTERS):
+                target.write(redacted("".join(lines)))
+        upload(copy, address)
 
 
-def _link(file: Path, target: Path) -> None:
-    if target.is_file():
+def _is_whole(address: str, entry: FileEntry) -> bool:
+    """Whether an object of the store is still what its name says."""
+    try:
+        with InputStream(InputFile(address, address, entry.sha256)) as stream:
+            stream.finish()
+    except InfrastructureError:
+        raise
+    except SourceError:
+        return False
+    return True
+
+
+def _link(file: Path, target: Path, sha256: str) -> None:
+    """Give the file its place in the cache, also where a damaged copy of it lies."""
+    if target.is_file() and sha256_file(target) == sha256:
         return
     target.parent.mkdir(parents=True, exist_ok=True)
     with no_space_named(target), replacing(target) as partial:
@@ -211,7 +262,16 @@ def _link(file: Path, target: Path) -> None:
 
 
 def _at_once(work: Callable[[str], None], names: Mapping[str, FileEntry] | list[str]) -> None:
-    """Do it for every name, some at a time; raises the first error once all have ended."""
+    """Do it for every name, some at a time; raises the first error once all have ended.
+
+    Who is interrupted meanwhile waits only for those that are under way.
+    """
     with ThreadPoolExecutor(CONCURRENT_FILES, thread_name_prefix="payload") as pool:
-        for future in [pool.submit(work, name) for name in names]:
-            future.result()
+        futures = [pool.submit(work, name) for name in names]
+        try:
+            for future in futures:
+                future.result()
+        except BaseException as error:
+            if not isinstance(error, Exception):
+                pool.shutdown(wait=False, cancel_futures=True)
+            raise

@@ -19,6 +19,7 @@ from polylm_core.compute.backend import Item, Result, resolve, usable
 from polylm_core.compute.process import die_with_parent, die_with_process
 from polylm_core.compute.restarts import Restarts
 from polylm_core.errors import MachineError, PolyLMError
+from polylm_core.redaction import hide_from_output
 from polylm_core.worker import Regroup
 
 THREADS = "OMP_NUM_THREADS"
@@ -30,6 +31,7 @@ LAST_WORDS_SECONDS = 10.0
 def _start_unit_worker(stage_pid: int) -> None:
     """Tie a worker to its stage: its parent is the fork server, which outlives a killed stage."""
     die_with_process(stage_pid)
+    hide_from_output()
 
 
 @contextmanager
@@ -203,6 +205,7 @@ def _run_rank(
     threads: int,
 ) -> None:
     die_with_parent()
+    hide_from_output()
     os.environ.update(
         RANK=str(context.rank),
         LOCAL_RANK=str(context.rank),

@@ -15,6 +15,7 @@ from ray.util.queue import Queue
 from polylm_core.compute.backend import resolve
 from polylm_core.compute.process import die_with_process
 from polylm_core.compute.ray_machines import Bundle, claimed, fits
+from polylm_core.redaction import hide_from_output
 from polylm_core.worker import Regroup
 
 NOTICE_POLL_SECONDS = 2.0
@@ -95,6 +96,7 @@ def run_rank(loop: dict[str, Any]) -> str | None:
     """Do a rank's work; return why the group is to begin again, or none when all is done."""
     if loop["driver_pid"] is not None:
         die_with_process(loop["driver_pid"])
+    hide_from_output()
     train = ray.train.get_context()
     rank, world = train.get_world_rank(), train.get_world_size()
     import torch  # costs 2 s; only ranks need it here

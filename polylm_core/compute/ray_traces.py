@@ -3,11 +3,13 @@
 `<work>/cluster/<number>/`, one folder for each group of ranks, holds `timeline.json` (what ran
 where and when, for chrome://tracing or ui.perfetto.dev), `nodes.json` (the machines, and why those
 that died did) and `logs/<machine>/` (the ends of Ray's logs of this run, of the machines that are
-still there). Ranks write their own logs and stacks while they live. Environments are in none of it.
+still there). Ranks write their own logs and stacks while they live. Environments are in none of it,
+and each machine takes the secrets that it knows out of what it sends.
 """
 
 from __future__ import annotations
 
+import functools
 import importlib
 import json
 import logging
@@ -22,6 +24,7 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from polylm_core.compute.restarts import last_line
+from polylm_core.redaction import redacted
 
 FOLDER = "cluster"
 MAX_FOLDERS = 10
@@ -31,11 +34,15 @@ TAIL_BYTES = 1 << 18
 """Of one log."""
 MAX_LOGS = 40
 """Of one machine."""
-NODES_SECONDS = 10.0
-"""How long machines may take to send their logs."""
 COPY_SECONDS = 15.0
-"""How long all of it may take: with the cluster itself gone calls wait for it, and whoever cancels
-a stage waits for this."""
+"""How long all of it may take: with the cluster itself gone calls wait for it."""
+CANCELLED_SECONDS = 5.0
+"""The same when somebody ends the stage, who kills it soon (`flows._repro.END_SECONDS`): in what is
+left of that time it gives its claim back and tells Prefect."""
+LOGS_SHARE = 0.66
+"""Share of that time in which machines may send their logs."""
+SECRET_BYTES = 1 << 12
+"""Longest secret that is found where the end of a log begins inside it."""
 OF_THE_CLUSTER = ("gcs_server*.out", "gcs_server*.err", "monitor*.log", "monitor*.err")
 OF_A_MACHINE = ("raylet*.out", "raylet*.err")
 # Not `runtime_env_setup*`, which have environments in them.
@@ -44,23 +51,30 @@ OF_A_MACHINE = ("raylet*.out", "raylet*.err")
 @contextmanager
 def kept(work: Path, on_note: Callable[[str], None]) -> Iterator[None]:
     """Copy what there is when the block has ended, well or not; what cannot be had is told."""
+    seconds = COPY_SECONDS
     try:
         yield
+    except BaseException as error:
+        if not isinstance(error, Exception):
+            seconds = CANCELLED_SECONDS
+        raise
     finally:
         lacking: list[str] = []
-        thread = threading.Thread(target=_copy, args=(work, lacking), name="traces", daemon=True)
+        copied = (work, lacking, seconds)
+        thread = threading.Thread(target=_copy, args=copied, name="traces", daemon=True)
         thread.start()
-        thread.join(COPY_SECONDS)
+        thread.join(seconds)
         if thread.is_alive():
-            lacking.append(f"the cluster did not answer within {COPY_SECONDS:.0f} s")
+            lacking.append(f"the cluster did not answer within {seconds:.0f} s")
         if lacking:
             on_note(f"not all that Ray knows of the run could be kept: {'; '.join(lacking)}")
 
 
-def _copy(work: Path, lacking: list[str]) -> None:
+def _copy(work: Path, lacking: list[str], seconds: float) -> None:
     """Write a new folder; the run itself never fails for it."""
     folder = new_folder(work / FOLDER)
-    for what, copy in (("machines", _nodes), ("timeline", _timeline), ("logs", _logs)):
+    logs = functools.partial(_logs, seconds=seconds * LOGS_SHARE)
+    for what, copy in (("machines", _nodes), ("timeline", _timeline), ("logs", logs)):
         try:
             if not ray.is_initialized():  # a question would start a Ray of its own
                 raise RuntimeError("there is no connection to it")
@@ -87,7 +101,7 @@ def _machines() -> list[dict[str, Any]]:
 
 
 def _nodes(folder: Path) -> None:
-    text = json.dumps(_machines(), indent=1, default=str)
+    text = redacted(json.dumps(_machines(), indent=1, default=str))
     (folder / "nodes.json").write_text(text + "\n", encoding="utf-8")
 
 
@@ -103,7 +117,7 @@ def _timeline(folder: Path) -> None:
         raise ValueError(f"it has more than {MAX_TIMELINE_BYTES >> 20} MiB")
 
 
-def _logs(folder: Path) -> None:
+def _logs(folder: Path, *, seconds: float) -> None:
     """Ask each machine that is there for the ends of its logs, and write them."""
     job = ray.get_runtime_context().get_job_id()
     here = ray.get_runtime_context().get_node_id()
@@ -116,7 +130,7 @@ def _logs(folder: Path) -> None:
             patterns = [f"worker-*-{job}-*", f"python-core-worker-*-{job}-*", *OF_A_MACHINE]
             patterns += OF_THE_CLUSTER if name == here else []
             asked[task.options(scheduling_strategy=there).remote(patterns)] = name
-    ready, late = ray.wait(list(asked), num_returns=len(asked), timeout=NODES_SECONDS)
+    ready, late = ray.wait(list(asked), num_returns=len(asked), timeout=seconds)
     for reference in ready:
         for name, end in ray.get(reference).items():
             file = folder / "logs" / asked[reference] / name
@@ -133,13 +147,14 @@ def tails(patterns: list[str]) -> dict[str, bytes]:
 
 
 def tails_of(folder: Path, patterns: list[str]) -> dict[str, bytes]:
-    """Return the ends of the logs of a folder that are not empty, by name."""
+    """Return the ends of the logs of a folder that are not empty, by name, without secrets."""
     files = {
         path for pattern in patterns for path in folder.glob(pattern) if path.stat().st_size > 0
     }
     found = {}
     for path in sorted(files, key=lambda path: path.stat().st_mtime, reverse=True)[:MAX_LOGS]:
         with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - TAIL_BYTES))
-            found[path.name] = file.read()
+            file.seek(max(0, path.stat().st_size - TAIL_BYTES - SECRET_BYTES))
+            text = file.read().decode(errors="surrogateescape")
+        found[path.name] = redacted(text).encode(errors="surrogateescape")[-TAIL_BYTES:]
     return found

@@ -26,6 +26,7 @@ from polylm_core.training.checkpoint import INDEX, CheckpointIndex, CheckpointRe
 from polylm_core.training.engine import KINDS, Engine
 from polylm_core.training.events import Events
 from polylm_core.training.skips import SKIPS_FILE
+from polylm_core.training.spending import copy_spent
 
 Told = TypeVar("Told")
 BOOKS = ("metrics.jsonl", SKIPS_FILE, "events.jsonl")
@@ -34,8 +35,7 @@ LONGEST_COPY = timedelta(hours=6)
 """How long the ranks wait for a checkpoint's copy before they count as hanging: what a machine
 with eight ranks of PolyLM-13B's 32 * 8 has, 5 GB, takes that long at 0.23 MB/s."""
 COPY_POLL_SECONDS = 0.5
-"""How often ranks that wait for a copy ask the others: one collective for all of the wait would end
-with its own time-out, 10 minutes under NCCL."""
+"""How often ranks that wait for a copy ask the others: one collective has a time-out of its own."""
 MAX_FAILED_COPIES = 5
 """Copies in a row that may fail before the run ends; the first of a run may not."""
 
@@ -43,9 +43,12 @@ MAX_FAILED_COPIES = 5
 class CheckpointStore:
     """The checkpoints of one run, for one rank; every rank must call each method."""
 
-    def __init__(self, work: Path, policy: CheckpointPolicy, events: Events) -> None:
+    def __init__(
+        self, work: Path, policy: CheckpointPolicy, events: Events, account: Path | None = None
+    ) -> None:
         self.folder = work / "checkpoints"
         self._work = work
+        self._account = account or work  # where what was spent is written
         self._policy = policy
         self._events = events
         self._remote = None if policy.storage is None else below(policy.storage, work.name)
@@ -54,10 +57,8 @@ class CheckpointStore:
         self._failed_copies = MAX_FAILED_COPIES - 1  # the first one shows whether it can be done
         self._unfit: set[int] = set()
         """Steps whose checkpoints are damaged or do not count; they replace no older one."""
-        self._missing = ""
-        """What this rank last looked for in vain."""
-        self._known: set[int] = set()
-        """Steps that had a checkpoint when the run resumed."""
+        self._missing = ""  # what this rank last looked for in vain
+        self._known: set[int] = set()  # steps that had a checkpoint when the run resumed
         if self._remote is not None and torch.distributed.get_rank() == 0:
             self._fetch_books(self._remote)
 
@@ -96,9 +97,9 @@ class CheckpointStore:
             name = checkpoint.file_of(kind, torch.distributed.get_rank())
             upload(folder / name, self._address(index.step, name))
         if torch.distributed.get_rank() == 0 and self._remote is not None:
-            for book in (self._work / name for name in BOOKS):
-                if book.exists():
-                    upload(book, below(self._remote, book.name))
+            for book in filter(Path.exists, (self._work / name for name in BOOKS)):
+                upload(book, below(self._remote, book.name))
+            copy_spent(self._account, self._policy.storage)
 
     @property
     def copying(self) -> bool:

@@ -44,6 +44,7 @@ def train_rank(context: WorkerContext, config: Mapping[str, Any]) -> None:
     many steps had to be left out, StageError when the run has cost what it may.
     """
     job = TrainJob.model_validate(config)
+    account, storage = job.account or job.work, job.execution.checkpoints.storage
     torch.set_float32_matmul_precision(job.matmul_precision)
     lock = job.work / f"trainer-{context.rank}.lock"
     watchdog = Watchdog(
@@ -53,7 +54,7 @@ def train_rank(context: WorkerContext, config: Mapping[str, Any]) -> None:
         exclusive_lock(lock, what=str(job.work), wait_seconds=TRAINER_LOCK_SECONDS),
         logged(job.work / "logs" / f"rank-{context.rank}.log"),
         watchdog,
-        Meter(job.account or job.work, context, job.execution.budget) as meter,
+        Meter(account, context, job.execution.budget, storage) as meter,
     ):
         _Trainer(context, job, watchdog, meter).run()
 
@@ -70,7 +71,9 @@ class _Trainer:
         self.order = build_order(job.data, job.seed)
         self.metrics = MetricsFile(job.work / "metrics.jsonl")
         self.events = Events(job.work / "events.jsonl", writes=leads)
-        self.checkpoints = CheckpointStore(job.work, job.execution.checkpoints, self.events)
+        self.checkpoints = CheckpointStore(
+            job.work, job.execution.checkpoints, self.events, job.account
+        )
         self.micro_batch, steps = accumulation(
             job.data.global_batch_windows, context.world_size, job.execution.micro_batch_sequences
         )
@@ -182,6 +185,7 @@ class _Trainer:
                 self.events.add("machine-leaving", done)
             if saves:
                 self.metrics.keep()
+                self.meter.write()
                 self.checkpoints.save(self.engine, done)
                 self.saved = done
         if saves and not last and gauge is not None and (spent or gauge.regroups):

@@ -45,7 +45,8 @@ def run_job(
     The exported Hugging Face folder is then at `job.work / EXPORT_FOLDER`. Raises StageError when
     the run has cost what it may, before or on the way.
     """
-    require_left(job.account or job.work, job.execution.budget)
+    storage = job.execution.checkpoints.storage
+    require_left(job.account or job.work, job.execution.budget, storage)
     metrics = MetricsFile(job.work / "metrics.jsonl")
     done = max((row.step for row in metrics.read()), default=0)
     with progress.track(what, num_steps, "steps", done=done) as tracker:

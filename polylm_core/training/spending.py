@@ -2,10 +2,13 @@
 
 `spent.json` in the folder of the stage's run has worker seconds (ranks times seconds) and, where
 the profile knows a price, dollars: both added up, because a later start may be on other machines.
+Where checkpoints are copied it is copied with them, and a start goes on from whichever of the two
+says more: the folder may have been lost, or be another machine's of long ago.
 """
 
 from __future__ import annotations
 
+import tempfile
 import time
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +17,8 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from polylm_core.errors import StageError, TrainingError
+from polylm_core.remote import InputFile, below, fetch
+from polylm_core.remote_folder import children, upload
 from polylm_core.settings import Budget
 from polylm_core.storage import write_atomic
 from polylm_core.worker import WorkerContext
@@ -39,28 +44,68 @@ def read_spent(folder: Path) -> Spent:
     Raises TrainingError when the file cannot be read: to begin at nothing would lift the ceiling.
     """
     path = folder / SPENT_FILE
-    if not path.is_file():
-        return Spent()
+    return _read(path, str(path)) if path.is_file() else Spent()
+
+
+def recall_spent(folder: Path, storage: str | None) -> None:
+    """Write down again what was spent, where the copy beside the checkpoints says more.
+
+    Raises SourceError when the storage does not answer, TrainingError as `read_spent`.
+    """
+    if storage is None or SPENT_FILE not in children(below(storage, folder.name)):
+        return
+    address = _address(folder, storage)
+    with tempfile.TemporaryDirectory(prefix="polylm-spent-") as scratch:
+        copy = Path(scratch) / SPENT_FILE
+        fetch(InputFile(SPENT_FILE, address), copy)
+        kept = _read(copy, address)
+    if kept.worker_seconds > read_spent(folder).worker_seconds:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomic(folder / SPENT_FILE, kept.model_dump_json().encode())
+
+
+def copy_spent(folder: Path, storage: str | None) -> None:
+    """Copy what was spent to where the checkpoints go; raises MachineError when it cannot be."""
+    if storage is not None and (folder / SPENT_FILE).is_file():
+        upload(folder / SPENT_FILE, _address(folder, storage))
+
+
+def require_left(folder: Path, budget: Budget | None, storage: str | None = None) -> None:
+    """Raise StageError when a run has cost what it may; else as `recall_spent`."""
+    if budget is None:
+        return
+    recall_spent(folder, storage)
+    if (spent := read_spent(folder)).usd >= budget.max_usd:
+        raise _refusal(spent, budget, folder)
+
+
+def _address(folder: Path, storage: str) -> str:
+    return below(below(storage, folder.name), SPENT_FILE)
+
+
+def _read(file: Path, name: str) -> Spent:
     try:
-        return Spent.model_validate_json(path.read_bytes())
+        return Spent.model_validate_json(file.read_bytes())
     except ValidationError as error:
         raise TrainingError(
-            f"{path} does not say what the run has spent; write "
-            f'{{"worker_seconds": ..., "usd": ...}} as far as it is known, or remove it to count '
-            "from nothing"
+            f"{name} does not say what the run has spent; write "
+            f'{{"worker_seconds": ..., "usd": ...}} as far as it is known, or remove it (and its '
+            "copy beside the checkpoints' copies) to count from nothing"
         ) from error
-
-
-def require_left(folder: Path, budget: Budget | None) -> None:
-    """Raise StageError when a run has cost what it may; TrainingError as `read_spent`."""
-    if budget is not None and (spent := read_spent(folder)).usd >= budget.max_usd:
-        raise _refusal(spent, budget, folder)
 
 
 class Meter:
     """The time of one start's ranks, counted by each and written by the first of them."""
 
-    def __init__(self, folder: Path, context: WorkerContext, budget: Budget | None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        context: WorkerContext,
+        budget: Budget | None,
+        storage: str | None = None,
+    ) -> None:
+        if context.rank == 0:
+            recall_spent(folder, storage)
         self._folder = folder
         self._world_size = context.world_size
         self._writes = context.rank == 0
@@ -77,7 +122,7 @@ class Meter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._write()
+        self.write()
 
     @property
     def spent(self) -> Spent:
@@ -92,7 +137,7 @@ class Meter:
     def over(self) -> bool:
         """Whether the run has cost what it may; asked once a step, and written now and then."""
         if time.monotonic() - self._written >= WRITE_SECONDS:
-            self._write()
+            self.write()
         return self._budget is not None and self.spent.usd >= self._budget.max_usd
 
     def refusal(self) -> StageError:
@@ -100,7 +145,8 @@ class Meter:
         assert self._budget is not None
         return _refusal(self.spent, self._budget, self._folder)
 
-    def _write(self) -> None:
+    def write(self) -> None:
+        """Write down what was spent by now."""
         if self._writes:
             self._written = time.monotonic()
             write_atomic(self._folder / SPENT_FILE, self.spent.model_dump_json().encode())

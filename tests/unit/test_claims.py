@@ -112,12 +112,32 @@ def test_the_claim_of_a_process_that_ended_on_this_machine_is_taken_at_once(
         taken.require_held()
 
 
-def test_who_finds_the_claim_taken_over_may_not_publish(bucket: Bucket) -> None:
+def test_who_was_suspended_while_the_claim_was_taken_over_may_not_publish(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claims, "RENEW_SECONDS", 3600.0)  # no renewal has noticed it yet
+    with claim() as first:
+        first.require_held()
+        held_by(bucket)
+        with pytest.raises(LockedError, match=r"took .* over"):
+            first.require_held()
+    assert json.loads(bucket.content or b"")["host"] == "far", "another's claim was removed"
+
+
+def test_a_renewal_that_finds_the_claim_taken_over_remembers_it(bucket: Bucket) -> None:
     with claim() as first:
         held_by(bucket)
         first._thread.join(timeout=5)
+        bucket.content = None  # the other has finished meanwhile
         with pytest.raises(LockedError, match=r"took .* over"):
             first.require_held()
+
+
+def test_a_claim_that_was_given_back_early_is_another_runs_from_then_on(bucket: Bucket) -> None:
+    with claim() as first:
+        first.release()
+        assert bucket.content is None
+        held_by(bucket)
     assert json.loads(bucket.content or b"")["host"] == "far", "another's claim was removed"
 
 

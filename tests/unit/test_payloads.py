@@ -97,6 +97,28 @@ def test_what_is_in_the_store_is_not_sent_again(tmp_path: Path) -> None:
     assert blob(tmp_path).stat().st_mtime_ns == written
 
 
+@pytest.mark.parametrize("damage", [LARGE[:-1] + b"!", LARGE[:-1]])
+def test_what_is_damaged_in_the_store_is_sent_again(tmp_path: Path, damage: bytes) -> None:
+    store(tmp_path).send(make(tmp_path))
+    blob(tmp_path).write_bytes(damage)
+    again = make(tmp_path / "again")
+    store(tmp_path).send(again)
+    assert blob(tmp_path).read_bytes() == LARGE
+    there = store(tmp_path, runs="runs-of-another-machine")
+    assert (there.load(TokenSet, again.path).path / "train/deu_Latn.bin").read_bytes() == LARGE
+
+
+def test_a_damaged_copy_gives_way_to_the_file_that_was_just_made(tmp_path: Path) -> None:
+    here = store(tmp_path)
+    cached = here.cached(hashlib.sha256(LARGE).hexdigest())
+    cached.parent.mkdir(parents=True)
+    cached.write_bytes(LARGE[:-1] + b"!")
+    made = make(tmp_path)
+    here.send(made)
+    shutil.rmtree(tmp_path / "store")
+    assert (here.load(TokenSet, made.path).path / "train/deu_Latn.bin").read_bytes() == LARGE
+
+
 def test_small_artifacts_and_profiles_without_a_store_change_nothing(tmp_path: Path) -> None:
     made = make(tmp_path)
     assert store(tmp_path, max_dvc_bytes=len(LARGE)).send(made) == 0
@@ -126,13 +148,43 @@ def test_what_a_run_wrote_of_itself_is_kept_in_the_store(tmp_path: Path) -> None
     (work / "cluster/0/logs/gcs_server.out").write_text("up\n")
     (work / "tune").mkdir()
     (work / "tune/metrics.jsonl").write_text("{}\n")
+    (work / "logs").mkdir()
+    (work / "logs/rank-0.log").write_text("step 1\n")
     (work / "checkpoint.bin").write_bytes(LARGE)
     store(tmp_path).keep_records(work)
     kept = tmp_path / "store/runs" / work.name
     assert files(kept) == {
         "metrics.jsonl",
         "stacks/rank-0.txt",
+        "logs/rank-0.log",
         "cluster/0/timeline.json",
         "cluster/0/logs/gcs_server.out",
         "tune/metrics.jsonl",
     }
+
+
+def test_records_have_no_secret_and_are_else_as_they_were(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BUREAU_TOKEN", "s3cr3t-of-the-bureau")
+    logs = tmp_path / "runs/pretrain-0123456789abcdef/logs"
+    logs.mkdir(parents=True)
+    said = b"asked with s3cr3t-of-the-bureau\r\n\xff\xfe and no end of line"
+    (logs / "rank-0.log").write_bytes(said)
+    store(tmp_path).keep_records(logs.parent)
+    kept = tmp_path / "store/runs" / logs.parent.name / "logs/rank-0.log"
+    assert kept.read_bytes() == said.replace(b"s3cr3t-of-the-bureau", b"[hidden]")
+    assert (logs / "rank-0.log").read_bytes() == said
+
+
+def test_records_that_are_there_are_not_sent_again(tmp_path: Path) -> None:
+    work = tmp_path / "runs/mix-0123456789abcdef"
+    work.mkdir(parents=True)
+    (work / "events.jsonl").write_text("{}\n")
+    sent = store(tmp_path).keep_records(work)
+    kept = tmp_path / "store/runs" / work.name
+    written = (kept / "events.jsonl").stat().st_mtime_ns
+    (work / "prefect.jsonl").write_text("{}\n")
+    store(tmp_path).keep_records(work, sent)
+    assert files(kept) == {"events.jsonl", "prefect.jsonl"}
+    assert (kept / "events.jsonl").stat().st_mtime_ns == written

@@ -7,13 +7,16 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from polylm_core.compute.local import LocalBackend
 from polylm_core.compute.process import command_of
 from polylm_core.errors import MachineError, SourceError, TrainingError
+from polylm_core.worker import WorkerContext
 from tests import failing_rank
 
 BACKEND = LocalBackend(map_workers=2, training_workers=2, threads_per_worker=1)
@@ -149,3 +152,31 @@ def test_the_error_of_a_rank_is_told_and_not_that_of_a_rank_that_waited_for_it(
     with pytest.raises(TrainingError, match="the batch cannot be shared"):
         launch(tmp_path, "error")
     assert (tmp_path / "starts-0.json").read_text() == "1"
+
+
+def print_to(path: Path) -> None:
+    """Print a password, with the standard error of this process going to a file."""
+    before = os.dup(2)
+    with path.open("wb") as file:
+        os.dup2(file.fileno(), 2)
+    print("password=correct-horse", file=sys.stderr, flush=True)
+    os.dup2(before, 2)
+    os.close(before)
+
+
+def print_as_rank(_: WorkerContext, config: Mapping[str, Any]) -> None:
+    print_to(Path(config["file"]))
+
+
+def test_units_and_ranks_print_no_secrets(tmp_path: Path) -> None:
+    files = [tmp_path / name for name in ("0", "1", "rank")]
+    list(BACKEND.map(print_to, files[:2]))
+    LocalBackend(map_workers=1, training_workers=1, threads_per_worker=1).launch(
+        "tests.unit.compute.test_local:print_as_rank",
+        {"file": str(files[2])},
+        work=tmp_path,
+        sizes=[1],
+        on_report=lambda _: None,
+        on_note=lambda _: None,
+    )
+    assert [file.read_text() for file in files] == ["password=[hidden]\n"] * 3

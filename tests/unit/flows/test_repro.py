@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from flows._conclusion import TEMPORARY
 from flows._repro import _end_group, _run_dvc, failure
-from flows._stage import TEMPORARY
 from polylm_core.compute.process import command_of
 from polylm_core.errors import InfrastructureError, StageError
 

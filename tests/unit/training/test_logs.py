@@ -42,11 +42,32 @@ def test_prints_of_python_and_below_are_kept_and_the_streams_come_back(tmp_path:
     ]
 
 
+def test_what_python_prints_has_no_secret(tmp_path: Path) -> None:
+    program = (
+        "import os, sys\n"
+        "from pathlib import Path\n"
+        "from polylm_core.training.logs import logged\n"
+        "with logged(Path('rank-0.log')):\n"
+        "    print(f\"with {os.environ['BUREAU_TOKEN']}\", flush=True)\n"
+        "    print(f\"and {os.environ['BUREAU_TOKEN']}\", file=sys.stderr)\n"
+        "    os.kill(os.getpid(), 9)\n"
+    )
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(Path(__file__).parents[3]),
+        "BUREAU_TOKEN": "s3cr3t-of-the-bureau",
+    }
+    subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env=environment, check=False)
+    lines = (tmp_path / "rank-0.log").read_text().splitlines()
+    assert lines[1:] == ["with [hidden]", "and [hidden]"]
+
+
 def test_the_streams_come_back_after_an_error(tmp_path: Path) -> None:
-    before = [os.fstat(number).st_ino for number in (1, 2)]
+    before, streams = [os.fstat(number).st_ino for number in (1, 2)], (sys.stdout, sys.stderr)
     try:
         with logged(tmp_path / "rank-0.log"):
             raise RuntimeError
     except RuntimeError:
         pass
     assert [os.fstat(number).st_ino for number in (1, 2)] == before
+    assert (sys.stdout, sys.stderr) == streams

@@ -14,7 +14,7 @@ from polylm_core.training import spending
 from polylm_core.training.events import read_events
 from polylm_core.training.job import TrainJob
 from polylm_core.training.run import run_job
-from polylm_core.training.spending import Meter, Spent, read_spent, require_left
+from polylm_core.training.spending import Meter, Spent, read_spent, recall_spent, require_left
 from tests.one_rank import OneRankBackend, OnlyRank
 from tests.training_job import make_job, weights
 
@@ -95,6 +95,51 @@ def test_a_run_stops_at_its_ceiling_with_its_state_and_goes_on_above_it(tmp_path
     assert [row["step"] for row in events(cut) if row["event"] == "start"] == [0, 1]
     assert weights(cut) == weights(job)
     assert read_spent(cut.work).usd > 1e-6
+
+
+@pytest.mark.parametrize("shares_account", [False, True])
+def test_a_run_whose_folder_is_lost_goes_on_from_what_it_spent(
+    tmp_path: Path, shares_account: bool
+) -> None:
+    plain = make_job(tmp_path, steps=STEPS, sharding="none")
+    checkpoints = plain.execution.checkpoints.model_copy(
+        update={"storage": str(tmp_path / "storage")}
+    )
+    execution = plain.execution.model_copy(update={"checkpoints": checkpoints})
+    account = tmp_path / "finetune-0123" if shares_account else None
+    job = plain.model_copy(update={"execution": execution, "account": account})
+    folder = account or job.work
+    folder.mkdir(exist_ok=True)
+    with pytest.raises(StageError, match="state is kept in"):
+        run(with_budget(job, 1e-6))
+    spent = read_spent(folder)
+    for lost in {folder, job.work}:
+        lost.rename(lost.with_name(f"lost-{lost.name}"))
+    with pytest.raises(StageError, match="state is kept in"):
+        run(with_budget(job, 1e-6))
+    assert events(job) == [], "no rank for nothing"
+    assert 1e-6 < read_spent(folder).usd <= spent.usd
+
+
+def test_of_two_accounts_the_one_that_says_more_counts(tmp_path: Path) -> None:
+    folder, storage = tmp_path / "run", tmp_path / "storage"
+    for place, usd in ((folder, 3), (storage / "run", 2)):
+        place.mkdir(parents=True)
+        (place / "spent.json").write_text(f'{{"worker_seconds": {usd}, "usd": {usd}}}')
+    recall_spent(folder, str(storage))
+    assert read_spent(folder).usd == 3
+    (folder / "spent.json").write_text('{"worker_seconds": 1, "usd": 1}')
+    with Meter(folder, rank(1, 2), None, str(storage)):
+        assert read_spent(folder).usd == 1, "only the first rank looks there"
+    with Meter(folder, rank(), None, str(storage)) as meter:
+        assert meter.spent.usd == 2
+
+
+def test_a_copy_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "storage/run").mkdir(parents=True)
+    (tmp_path / "storage/run/spent.json").write_text("{")
+    with pytest.raises(TrainingError, match=r"storage/run/spent\.json does not say"):
+        recall_spent(tmp_path / "run", str(tmp_path / "storage"))
 
 
 def events(job: TrainJob) -> list[dict[str, object]]:
