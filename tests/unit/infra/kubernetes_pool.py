@@ -17,7 +17,7 @@ PROFILES = "infra/profiles"
 
 
 def job_of(template: Item) -> Item:
-    """The job that the worker makes of a template, with the values its variables have by default."""
+    """The job that the worker makes of a template, with the variables as they are by default."""
     text = json.dumps(template["job_configuration"]["job_manifest"])
     for name, variable in template["variables"]["properties"].items():
         value = json.dumps(variable.get("default", ""))

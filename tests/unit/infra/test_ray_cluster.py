@@ -22,6 +22,7 @@ from ray.autoscaler._private.util import prepare_config, validate_config
 from ray.autoscaler.tags import TAG_RAY_LAUNCH_CONFIG, TAG_RAY_NODE_KIND, TAG_RAY_USER_NODE_TYPE
 
 from infra.fill import filled, places
+from polylm_core.settings import Profile, load_profile
 from tests.architecture.closure import ROOT
 
 AWS = ROOT / "infra/ray/aws.yaml"
@@ -187,6 +188,55 @@ def test_what_is_left_open_is_what_the_howto_exports() -> None:
     for file in (AWS, ROOT / "infra/ray/head-policy.json"):
         for name in places(file.read_text(encoding="utf-8")):
             assert re.search(rf"^export .*\b{name}=", howto, re.MULTILINE), name
+
+
+def fits(profile: Profile, node_type: Config) -> list[str]:
+    """Where a profile is not one of the machines of a type; all of them are at the spot price."""
+    training, hardware = profile.training, profile.hardware
+    resources = node_type["resources"]
+    found = []
+    if training.threads_per_worker * hardware.ranks_per_machine > resources["CPU"]:
+        found.append("more threads than CPUs")
+    if resources.get("GPU", 1) < hardware.ranks_per_machine and "GPU" in resources:
+        found.append("more ranks than GPUs")
+    if "GPU" not in resources and (
+        training.threads_per_worker * hardware.ranks_per_machine != resources["CPU"]
+    ):
+        found.append("not all CPUs")
+    if training.workers > hardware.ranks_per_machine:  # some machines may stay while others go
+        if not (training.min_workers or training.workers) <= training.workers // 2:
+            found.append("waits for every machine")
+        if training.full_size_wait_seconds < 600:
+            found.append("begins before machines are up")
+        if hardware.accelerator and hardware.spot_share != 1:
+            found.append("not at the spot price")
+    return found
+
+
+MACHINES = {"cpu-cluster": "cpu", "32x8-a100-spot": "a100-80gb", "1x8-a100": "a100-80gb",
+            "1x8-h100": "h100-80gb", "1x1-h200": "h200-141gb"}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_a_profile_of_the_cluster_is_one_of_its_machines_at_the_spot_price(name: str) -> None:
+    types = cluster()["available_node_types"]
+    profile = load_profile(ROOT / "infra/profiles", name)
+    node_type = types[MACHINES[name]]
+    assert fits(profile, node_type) == []
+    assert node_type["node_config"]["InstanceMarketOptions"]["MarketType"] == "spot"
+    assert re.search(rf"`{name}`", (ROOT / "docs/howto/run-on-aws.md").read_text("utf-8"))
+
+
+def test_a_profile_that_loses_its_run_with_one_machine_is_found() -> None:
+    node_type = cluster()["available_node_types"]["cpu"]
+    wrong: Config = {"training": {"workers": 16, "threads_per_worker": 4}}
+    wrong["hardware"] = {"ranks_per_machine": 2, "accelerator": "a100-80gb"}
+    assert fits(Profile.model_validate(wrong), node_type) == [
+        "not all CPUs",
+        "waits for every machine",
+        "begins before machines are up",
+        "not at the spot price",
+    ]
 
 
 class Metadata(BaseHTTPRequestHandler):
