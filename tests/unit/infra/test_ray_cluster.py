@@ -13,6 +13,7 @@ from typing import Any
 
 import boto3
 import botocore.exceptions
+import click
 import jsonschema
 import pytest
 import yaml
@@ -20,12 +21,14 @@ from moto import mock_aws
 from ray.autoscaler._private.providers import _NODE_PROVIDERS, _get_node_provider
 from ray.autoscaler._private.util import prepare_config, validate_config
 from ray.autoscaler.tags import TAG_RAY_LAUNCH_CONFIG, TAG_RAY_NODE_KIND, TAG_RAY_USER_NODE_TYPE
+from ray.scripts.scripts import cli as ray_command_line
 
 from infra.fill import filled, places
 from polylm_core.settings import Profile, load_profile
 from tests.architecture.closure import ROOT
 
 AWS = ROOT / "infra/ray/aws.yaml"
+NOTICE = ROOT / "infra/ray/spot-notice.sh"
 PRICES = ROOT / "polylm_core/cli/planning/prices.yaml"
 REGION = "us-east-1"
 Config = dict[str, Any]
@@ -264,28 +267,84 @@ class Metadata(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-def test_a_spot_notice_drains_the_machine(tmp_path: Path) -> None:
-    for name, told in (("ray", 'echo "$@" > "$TOLD"'), ("python", "echo this-node"), ("sleep", "")):
-        (tmp_path / name).write_text(f"#!/bin/sh\n{told}\n", encoding="utf-8")
-        (tmp_path / name).chmod(0o755)
+FAILS_AT_FIRST = """\
+echo again >> "$TOLD.{name}"
+[ "$(wc -l < "$TOLD.{name}")" -gt {failures} ] || exit 1
+"""
+"""A program that does not do at first what it is asked, such as a Ray that is busy."""
+
+
+@pytest.fixture
+def metadata() -> Iterator[str]:
+    """The address of EC2's metadata; the notice comes with the second question."""
+    Metadata.asked = 0
     server = HTTPServer(("127.0.0.1", 0), Metadata)
     Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        subprocess.run(
-            ["bash", str(ROOT / "infra/ray/spot-notice.sh"), "10.0.0.5:6379"],
-            env={
-                "PATH": f"{tmp_path}:{os.environ['PATH']}",
-                "METADATA": f"http://127.0.0.1:{server.server_port}",
-                "TOLD": str(tmp_path / "told"),
-            },
-            check=True,
-            timeout=30,
-            capture_output=True,
-        )
-    finally:
-        server.shutdown()
-        server.server_close()
-    told = (tmp_path / "told").read_text(encoding="utf-8")
-    assert told.startswith("drain-node --address 10.0.0.5:6379 --reason DRAIN_NODE_REASON_PREEMP")
-    assert "--node-id this-node" in told
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def noticed(folder: Path, metadata: str, *, failures: int = 0, script: Path = NOTICE) -> list[str]:
+    """What Ray is told after a notice, word by word; Ray and Python are stand-ins."""
+    programs = {
+        "ray": FAILS_AT_FIRST.format(name="ray", failures=failures)
+        + 'printf \'%s\\n\' "$@" > "$TOLD"',
+        "python": FAILS_AT_FIRST.format(name="python", failures=failures) + "echo this-node",
+        "sleep": "",
+    }
+    for name, told in programs.items():
+        (folder / name).write_text(f"#!/bin/sh\n{told}\n", encoding="utf-8")
+        (folder / name).chmod(0o755)
+    subprocess.run(
+        ["bash", str(script), "10.0.0.5:6379"],
+        env={
+            "PATH": f"{folder}:{os.environ['PATH']}",
+            "METADATA": metadata,
+            "TOLD": str(folder / "told"),
+        },
+        check=True,
+        timeout=30,
+        capture_output=True,
+    )
+    return (folder / "told").read_text(encoding="utf-8").splitlines()
+
+
+def understood(words: list[str]) -> dict[str, Any]:
+    """What the command line of the installed Ray makes of a command, which is not executed."""
+    command = ray_command_line.commands[words[0]]
+    return dict(command.make_context(words[0], words[1:]).params)
+
+
+def test_a_spot_notice_drains_the_machine(tmp_path: Path, metadata: str) -> None:
+    words = noticed(tmp_path, metadata)
+    assert words[0] == "drain-node"
+    told = understood(words)
+    assert 100 <= told.pop("deadline_remaining_seconds") <= 110
+    assert told == {
+        "address": "10.0.0.5:6379",
+        "node_id": "this-node",
+        "reason": "DRAIN_NODE_REASON_PREEMPTION",
+        "reason_message": 'spot notice: {"action": "terminate"}',
+    }
     assert Metadata.asked == 2
+
+
+def test_a_ray_that_fails_at_first_is_told_again(tmp_path: Path, metadata: str) -> None:
+    assert understood(noticed(tmp_path, metadata, failures=2))["node_id"] == "this-node"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("--node-id", "--node"), ("REASON_PREEMPTION", "REASON_SPOT"), ("drain-node", "drain")],
+)
+def test_a_word_that_ray_does_not_know_is_found(
+    tmp_path: Path, metadata: str, old: str, new: str
+) -> None:
+    script = tmp_path / "spot-notice.sh"
+    text = NOTICE.read_text(encoding="utf-8")
+    assert old in text
+    script.write_text(text.replace(old, new), encoding="utf-8")
+    words = noticed(tmp_path, metadata, script=script)
+    with pytest.raises((click.UsageError, KeyError)):
+        understood(words)
