@@ -67,7 +67,7 @@ test-all: $(INSTALLED) ## the test suite with the long proofs
 	@$(IN_VENV) python -m pytest -n 2 --dist loadgroup -m integration
 
 lock: $(INSTALLED) ## write requirements.lock: every package with its sha256
-	@$(BIN)/python -m infra.lock > requirements.lock.partial
+	@$(BIN)/python -m infra.lock $(EXTRAS) > requirements.lock.partial
 	@mv requirements.lock.partial requirements.lock
 
 check: $(INSTALLED) ## lint, format, types, imports, known vulnerabilities

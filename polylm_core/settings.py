@@ -75,7 +75,8 @@ class TrainingExecution(_Section):
     numbers that divide the global batch are taken, and once there are machines for more, the ranks
     begin again at the next checkpoint. By default the run waits for all `workers`."""
     full_size_wait_seconds: float = Field(default=60.0, ge=0)
-    """How long a start waits for the machines of all `workers` before it takes fewer."""
+    """How long a start waits for the machines of all `workers` before it takes fewer: at most
+    `machines_wait_seconds`."""
     machines_wait_seconds: float = Field(default=1800.0, ge=0)
     """How long a start waits for the machines of `min_workers` before it gives up: at least as
     long as a cluster takes to bring machines up."""
@@ -140,7 +141,17 @@ class TrainingExecution(_Section):
     def _fewest_are_not_more(self) -> Self:
         if self.min_workers is not None and self.min_workers > self.workers:
             raise ValueError(f"min_workers is {self.min_workers}, workers is {self.workers}")
+        if self.min_workers is not None and self._gives_up_before_fewer:
+            raise ValueError(
+                f"full_size_wait_seconds is {self.full_size_wait_seconds:g}, "
+                f"machines_wait_seconds is {self.machines_wait_seconds:g}: a start would give up "
+                "before it tries fewer than all workers"
+            )
         return self
+
+    @property
+    def _gives_up_before_fewer(self) -> bool:
+        return self.full_size_wait_seconds > self.machines_wait_seconds
 
 
 class Endpoint(_Section):

@@ -67,4 +67,9 @@ def environment(home: Path) -> dict[str, str]:
         "GITHUB_TOKEN": PLANTED["GitHub token"],
         "CACHE_PASSWORD": PLANTED["password of the cache"],
         "DATABASE_URL": OF_A_FORM["password of the database"],
+        # Names that say nothing: these are known by their form alone.
+        "LAST_REQUEST": OF_A_FORM["key in a query"],
+        "LAST_HEADER": OF_A_FORM["bearer header"],
+        "LAST_HEADERS": OF_A_FORM["basic header"],
+        "LAST_PLACE": OF_A_FORM["password in an address"],
     }

@@ -23,8 +23,26 @@ until notice=$(asked); do
 done
 echo "notice: $notice"
 export RAY_AUTH_MODE=token
-ray drain-node --address "$head" --reason DRAIN_NODE_REASON_PREEMPTION \
-  --reason-message "spot notice: $notice" --deadline-remaining-seconds 110 \
-  --node-id "$(python -c 'import sys, ray
+deadline=$((SECONDS + 110)) # of the two minutes; Ray is asked again until then
+
+here() { # which machine of the cluster this is
+  timeout 30 python -c 'import sys, ray
 ray.init(address=sys.argv[1], log_to_driver=False)
-print(ray.get_runtime_context().get_node_id())' "$head")"
+print(ray.get_runtime_context().get_node_id())' "$head"
+}
+
+drained() {
+  local node
+  node=$(here) || return 1
+  timeout 30 ray drain-node --address "$head" --reason DRAIN_NODE_REASON_PREEMPTION \
+    --reason-message "spot notice: $notice" \
+    --deadline-remaining-seconds "$((deadline - SECONDS))" --node-id "$node"
+}
+
+until drained; do
+  sleep 5
+  if ((SECONDS >= deadline)); then
+    echo "Ray could not be told of the notice in time" >&2
+    exit 1
+  fi
+done

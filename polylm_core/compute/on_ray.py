@@ -24,10 +24,11 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from polylm_core.compute import ray_traces
 from polylm_core.compute.backend import Item, Result, private_ray_problem, usable
 from polylm_core.compute.private_ray import give_token, private_ray_folder
+from polylm_core.compute.ray_faults import in_words, not_joined
 from polylm_core.compute.ray_machines import DEFAULT_PATIENCE, Patience, choose, require_total
 from polylm_core.compute.ray_ranks import GROWING, LEAVING, run_rank
 from polylm_core.compute.restarts import Restarts, last_line
-from polylm_core.errors import MachineError, PolyLMError
+from polylm_core.errors import InfrastructureError, MachineError, PolyLMError
 from polylm_core.progress import TerminalProgress
 
 MAX_UNIT_RETRIES = 3
@@ -73,8 +74,8 @@ class RayBackend:
 
         A unit whose worker or node dies is done again on another, so a unit must write its files
         whole and the same each time: the lost one may go on for a moment. An error of a unit is
-        raised at once. Raises MachineError for a unit that is lost `MAX_UNIT_RETRIES` + 1 times,
-        and when a joined cluster has no machine for any within the patience.
+        raised at once. Raises InfrastructureError for a unit that is lost `MAX_UNIT_RETRIES` + 1
+        times, and when a joined cluster has no machine for any within the patience.
         """
         with self._cluster():
             if self._address is not None:
@@ -89,7 +90,7 @@ class RayBackend:
                 except ray.exceptions.RayTaskError as error:
                     raise _cause(error) from error
                 except ray.exceptions.RayError as error:
-                    raise MachineError(
+                    raise InfrastructureError(
                         f"a unit of work was lost {MAX_UNIT_RETRIES + 1} times with the process "
                         f"or machine that did it, most likely for want of memory "
                         f"({last_line(error)}); run again, finished work is kept"
@@ -187,23 +188,25 @@ class RayBackend:
 
     @contextmanager
     def _cluster(self) -> Iterator[None]:
-        """Join the declared cluster, or run a private one for the block."""
+        """Join the declared cluster, or run a private one; its faults are told in words."""
         environment = {"env_vars": _worker_environment(self._threads_per_worker)}
         if self._address is not None:
-            try:
-                ray.init(address=self._address, log_to_driver=True, runtime_env=environment)
-            except (ConnectionError, ValueError) as error:
-                raise MachineError(
-                    f"no Ray cluster answers at {self._address} ({last_line(error)}); start it, "
-                    "set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH where it asks for a token, or "
-                    "take ray_address out of the profile for a private one"
-                ) from error
+            self._join(self._address, environment)
         else:
             self._start_private(environment)
+        where = f"the Ray cluster at {self._address}" if self._address else "the private Ray"
         try:
-            yield
+            with in_words(where):
+                yield
         finally:
             ray.shutdown()
+
+    def _join(self, address: str, environment: dict[str, Any]) -> None:
+        try:
+            ray.init(address=address, log_to_driver=True, runtime_env=environment)
+        except Exception as error:  # Ray has no class of its own for it
+            ray.shutdown()
+            raise not_joined(address, error) from error
 
     def _start_private(self, environment: dict[str, Any]) -> None:
         if (problem := private_ray_problem(self._private_cpus)) is not None:

@@ -17,7 +17,7 @@ import ray
 from ray.util.placement_group import placement_group, remove_placement_group
 
 from polylm_core.compute.ray_autoscaler import account
-from polylm_core.errors import MachineError
+from polylm_core.errors import InfrastructureError, MachineError
 
 Bundle = Mapping[str, float]
 """What one rank takes, by Ray's names: `CPU`, `GPU`."""
@@ -64,7 +64,7 @@ def choose(
 ) -> int:
     """Return the largest of the sizes, which fall, that there are machines for.
 
-    Raises MachineError when there are none even for the smallest within the patience.
+    Raises InfrastructureError when there are none even for the smallest within the patience.
     """
     started = time.monotonic()
     noted = -NOTE_SECONDS
@@ -82,7 +82,7 @@ def choose(
                         return size
             if waited >= patience.machines_seconds:
                 lack = f"{_lack(bundle, sizes[-1])}{account()}"
-                raise MachineError(f"{lack} after {waited:.0f} s; {_REMEDY}")
+                raise InfrastructureError(f"{lack} after {waited:.0f} s; {_REMEDY}")
             if time.monotonic() - noted >= NOTE_SECONDS:
                 noted = time.monotonic()
                 left = patience.machines_seconds - waited

@@ -30,6 +30,7 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Clone, str
     clone = Clone(clone.path, {**clone.environment, **environment(home)})
     try:
         told = [source_fails(clone), stage_ends_well(clone), teacher_fails(clone), crash(clone)]
+        told.append(rank_crashes(clone))
         yield clone, "\n".join(told)
     finally:
         clone.stop()
@@ -132,18 +133,34 @@ def teacher_fails(clone: Clone) -> str:
     return told
 
 
+RAISING = "import os; print(dict(os.environ)); raise KeyError(dict(os.environ))"
+"""A defect, whose message has all secrets of the environment."""
+
+
 def crash(clone: Clone) -> str:
-    """A defect in the code ends with a traceback, which has the secrets in its message."""
+    """A defect in the code of a stage ends with a traceback."""
     file = clone.path / "polylm_core/stages/vocab/stage.py"
     text = file.read_text(encoding="utf-8")
-    raising = "    import os; raise KeyError(dict(os.environ))\n"
     start = text.index('"""', text.index("def vocab(") + 1)
     end = text.index('"""', start + 3) + 4
-    file.write_text(text[:end] + raising + text[end:], encoding="utf-8")
+    file.write_text(f"{text[:end]}    {RAISING}\n{text[end:]}", encoding="utf-8")
     status, told = clone.repro("vocab")
     file.write_text(text, encoding="utf-8")
     assert status != 0
     assert "Traceback" in told
+    return told
+
+
+def rank_crashes(clone: Clone) -> str:
+    """A defect in the ranks of a training run, under Ray, is in their logs and Ray's."""
+    file = clone.path / "polylm_core/training/loop.py"
+    text = file.read_text(encoding="utf-8")
+    place = text.index("    ):\n", text.index("logged(job.work")) + len("    ):\n")
+    file.write_text(f"{text[:place]}        {RAISING}\n{text[place:]}", encoding="utf-8")
+    status, told = clone.repro("pretrain")
+    file.write_text(text, encoding="utf-8")
+    assert status != 0
+    assert "times in a row" in told
     return told
 
 
@@ -159,6 +176,7 @@ def test_no_file_holds_a_secret(ended: tuple[Clone, str]) -> None:
     files = [path for path in files if path.is_file() and not path.is_symlink()]
     assert any(path.suffix.startswith(".db") for path in files), "Prefect's database is missing"
     assert any(path.name == "provenance.json" for path in files)
+    assert any(path.name == "rank-0.log" for path in files), "no rank has started"
     found = {
         str(path.relative_to(clone.path) if clone.path in path.parents else path): name
         for path in files

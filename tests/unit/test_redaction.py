@@ -133,3 +133,11 @@ def test_a_recipe_with_credentials_is_refused_without_showing_them(tmp_path: Pat
     with pytest.raises(ParamsError, match=r"vocab\.imported\.uri: holds credentials") as refused:
         load_params(tmp_path / "params.yaml")
     assert "pAssw0rd99" not in str(refused.value)
+
+
+def test_every_secret_has_been_where_it_can_leak(tmp_path: Path) -> None:
+    """What is planted nowhere is found nowhere."""
+    variables = environment(tmp_path)
+    files = [path.read_text() for path in tmp_path.rglob("*") if path.is_file()]
+    everything = "\n".join([*variables.values(), *files])
+    assert [name for name, secret in PLANTED.items() if secret not in everything] == []

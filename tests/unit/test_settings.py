@@ -46,6 +46,15 @@ def test_fewer_workers_than_the_fewest_are_refused(tmp_path: Path) -> None:
         load_profile(tmp_path, "bad")
 
 
+def test_a_start_that_would_give_up_before_it_takes_fewer_ranks_is_refused(tmp_path: Path) -> None:
+    waits = "full_size_wait_seconds: 900, machines_wait_seconds: 600"
+    (tmp_path / "bad.yaml").write_text(f"training: {{workers: 4, min_workers: 2, {waits}}}\n")
+    with pytest.raises(ParamsError, match="is 900, machines_wait_seconds is 600: a start would"):
+        load_profile(tmp_path, "bad")
+    (tmp_path / "all.yaml").write_text(f"training: {{workers: 4, {waits}}}\n")
+    assert load_profile(tmp_path, "all").training.min_workers is None
+
+
 def test_gpus_without_ray_are_refused(tmp_path: Path) -> None:
     (tmp_path / "bad.yaml").write_text("training: {backend: local, accelerator: gpu}\n")
     with pytest.raises(ParamsError, match="accelerator `gpu` needs `ray`"):

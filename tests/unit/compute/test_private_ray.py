@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from polylm_core.errors import MachineError
 def token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HOME", str(tmp_path))
     for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
-        monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv(name, "")  # so that it is as it was afterwards
+        monkeypatch.delenv(name)
     return tmp_path / ".ray/auth_token"
 
 
@@ -26,6 +28,11 @@ def test_a_token_is_drawn_once_and_nobody_else_reads_it(token: Path) -> None:
     assert stat.S_IMODE(token.stat().st_mode) == 0o600
     give_token()
     assert token.read_text() == drawn
+
+
+def test_a_private_ray_is_told_to_ask_for_the_token(token: Path) -> None:
+    give_token()
+    assert os.environ["RAY_AUTH_MODE"] == "token"
 
 
 def test_a_token_that_others_could_read_is_shut(token: Path) -> None:

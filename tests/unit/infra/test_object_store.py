@@ -139,8 +139,14 @@ def test_s3_takes_the_rules_of_the_bucket() -> None:
     s3.put_bucket_lifecycle_configuration(Bucket="polylm-artifacts", LifecycleConfiguration=rules)
     kept = s3.get_bucket_lifecycle_configuration(Bucket="polylm-artifacts")["Rules"]
     assert [rule["ID"] for rule in kept] == [rule["ID"] for rule in rules["Rules"]]
-    expiring = [rule["Filter"]["Prefix"] for rule in kept if "Expiration" in rule]
-    assert expiring == ["checkpoints/"]  # an artifact never goes away by itself
+    # Nothing that is current goes away by itself: no artifact, and no checkpoint, of which a budget
+    # or `keep_every_steps` may have kept one for good.
+    assert [rule["ID"] for rule in kept if "Days" in rule.get("Expiration", {})] == []
+    assert {
+        rule["NoncurrentVersionExpiration"]["NoncurrentDays"]
+        for rule in kept
+        if "NoncurrentVersionExpiration" in rule
+    } == {30}
     s3.put_bucket_policy(Bucket="polylm-artifacts", Policy=content(STORAGE / "bucket-policy.json"))
 
 

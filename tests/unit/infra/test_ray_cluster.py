@@ -13,6 +13,7 @@ from typing import Any
 
 import boto3
 import botocore.exceptions
+import click
 import jsonschema
 import pytest
 import yaml
@@ -20,11 +21,14 @@ from moto import mock_aws
 from ray.autoscaler._private.providers import _NODE_PROVIDERS, _get_node_provider
 from ray.autoscaler._private.util import prepare_config, validate_config
 from ray.autoscaler.tags import TAG_RAY_LAUNCH_CONFIG, TAG_RAY_NODE_KIND, TAG_RAY_USER_NODE_TYPE
+from ray.scripts.scripts import cli as ray_command_line
 
 from infra.fill import filled, places
+from polylm_core.settings import Profile, load_profile
 from tests.architecture.closure import ROOT
 
 AWS = ROOT / "infra/ray/aws.yaml"
+NOTICE = ROOT / "infra/ray/spot-notice.sh"
 PRICES = ROOT / "polylm_core/cli/planning/prices.yaml"
 REGION = "us-east-1"
 Config = dict[str, Any]
@@ -189,6 +193,55 @@ def test_what_is_left_open_is_what_the_howto_exports() -> None:
             assert re.search(rf"^export .*\b{name}=", howto, re.MULTILINE), name
 
 
+def fits(profile: Profile, node_type: Config) -> list[str]:
+    """Where a profile is not one of the machines of a type; all of them are at the spot price."""
+    training, hardware = profile.training, profile.hardware
+    resources = node_type["resources"]
+    found = []
+    if training.threads_per_worker * hardware.ranks_per_machine > resources["CPU"]:
+        found.append("more threads than CPUs")
+    if resources.get("GPU", 1) < hardware.ranks_per_machine and "GPU" in resources:
+        found.append("more ranks than GPUs")
+    if "GPU" not in resources and (
+        training.threads_per_worker * hardware.ranks_per_machine != resources["CPU"]
+    ):
+        found.append("not all CPUs")
+    if training.workers > hardware.ranks_per_machine:  # some machines may stay while others go
+        if not (training.min_workers or training.workers) <= training.workers // 2:
+            found.append("waits for every machine")
+        if training.full_size_wait_seconds < 600:
+            found.append("begins before machines are up")
+        if hardware.accelerator and hardware.spot_share != 1:
+            found.append("not at the spot price")
+    return found
+
+
+MACHINES = {"cpu-cluster": "cpu", "32x8-a100-spot": "a100-80gb", "1x8-a100": "a100-80gb",
+            "1x8-h100": "h100-80gb", "1x1-h200": "h200-141gb"}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_a_profile_of_the_cluster_is_one_of_its_machines_at_the_spot_price(name: str) -> None:
+    types = cluster()["available_node_types"]
+    profile = load_profile(ROOT / "infra/profiles", name)
+    node_type = types[MACHINES[name]]
+    assert fits(profile, node_type) == []
+    assert node_type["node_config"]["InstanceMarketOptions"]["MarketType"] == "spot"
+    assert re.search(rf"`{name}`", (ROOT / "docs/howto/run-on-aws.md").read_text("utf-8"))
+
+
+def test_a_profile_that_loses_its_run_with_one_machine_is_found() -> None:
+    node_type = cluster()["available_node_types"]["cpu"]
+    wrong: Config = {"training": {"workers": 16, "threads_per_worker": 4}}
+    wrong["hardware"] = {"ranks_per_machine": 2, "accelerator": "a100-80gb"}
+    assert fits(Profile.model_validate(wrong), node_type) == [
+        "not all CPUs",
+        "waits for every machine",
+        "begins before machines are up",
+        "not at the spot price",
+    ]
+
+
 class Metadata(BaseHTTPRequestHandler):
     """EC2's instance metadata, which has a notice from the third time on that it is asked."""
 
@@ -214,28 +267,84 @@ class Metadata(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-def test_a_spot_notice_drains_the_machine(tmp_path: Path) -> None:
-    for name, told in (("ray", 'echo "$@" > "$TOLD"'), ("python", "echo this-node"), ("sleep", "")):
-        (tmp_path / name).write_text(f"#!/bin/sh\n{told}\n", encoding="utf-8")
-        (tmp_path / name).chmod(0o755)
+FAILS_AT_FIRST = """\
+echo again >> "$TOLD.{name}"
+[ "$(wc -l < "$TOLD.{name}")" -gt {failures} ] || exit 1
+"""
+"""A program that does not do at first what it is asked, such as a Ray that is busy."""
+
+
+@pytest.fixture
+def metadata() -> Iterator[str]:
+    """The address of EC2's metadata; the notice comes with the second question."""
+    Metadata.asked = 0
     server = HTTPServer(("127.0.0.1", 0), Metadata)
     Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        subprocess.run(
-            ["bash", str(ROOT / "infra/ray/spot-notice.sh"), "10.0.0.5:6379"],
-            env={
-                "PATH": f"{tmp_path}:{os.environ['PATH']}",
-                "METADATA": f"http://127.0.0.1:{server.server_port}",
-                "TOLD": str(tmp_path / "told"),
-            },
-            check=True,
-            timeout=30,
-            capture_output=True,
-        )
-    finally:
-        server.shutdown()
-        server.server_close()
-    told = (tmp_path / "told").read_text(encoding="utf-8")
-    assert told.startswith("drain-node --address 10.0.0.5:6379 --reason DRAIN_NODE_REASON_PREEMP")
-    assert "--node-id this-node" in told
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def noticed(folder: Path, metadata: str, *, failures: int = 0, script: Path = NOTICE) -> list[str]:
+    """What Ray is told after a notice, word by word; Ray and Python are stand-ins."""
+    programs = {
+        "ray": FAILS_AT_FIRST.format(name="ray", failures=failures)
+        + 'printf \'%s\\n\' "$@" > "$TOLD"',
+        "python": FAILS_AT_FIRST.format(name="python", failures=failures) + "echo this-node",
+        "sleep": "",
+    }
+    for name, told in programs.items():
+        (folder / name).write_text(f"#!/bin/sh\n{told}\n", encoding="utf-8")
+        (folder / name).chmod(0o755)
+    subprocess.run(
+        ["bash", str(script), "10.0.0.5:6379"],
+        env={
+            "PATH": f"{folder}:{os.environ['PATH']}",
+            "METADATA": metadata,
+            "TOLD": str(folder / "told"),
+        },
+        check=True,
+        timeout=30,
+        capture_output=True,
+    )
+    return (folder / "told").read_text(encoding="utf-8").splitlines()
+
+
+def understood(words: list[str]) -> dict[str, Any]:
+    """What the command line of the installed Ray makes of a command, which is not executed."""
+    command = ray_command_line.commands[words[0]]
+    return dict(command.make_context(words[0], words[1:]).params)
+
+
+def test_a_spot_notice_drains_the_machine(tmp_path: Path, metadata: str) -> None:
+    words = noticed(tmp_path, metadata)
+    assert words[0] == "drain-node"
+    told = understood(words)
+    assert 100 <= told.pop("deadline_remaining_seconds") <= 110
+    assert told == {
+        "address": "10.0.0.5:6379",
+        "node_id": "this-node",
+        "reason": "DRAIN_NODE_REASON_PREEMPTION",
+        "reason_message": 'spot notice: {"action": "terminate"}',
+    }
     assert Metadata.asked == 2
+
+
+def test_a_ray_that_fails_at_first_is_told_again(tmp_path: Path, metadata: str) -> None:
+    assert understood(noticed(tmp_path, metadata, failures=2))["node_id"] == "this-node"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("--node-id", "--node"), ("REASON_PREEMPTION", "REASON_SPOT"), ("drain-node", "drain")],
+)
+def test_a_word_that_ray_does_not_know_is_found(
+    tmp_path: Path, metadata: str, old: str, new: str
+) -> None:
+    script = tmp_path / "spot-notice.sh"
+    text = NOTICE.read_text(encoding="utf-8")
+    assert old in text
+    script.write_text(text.replace(old, new), encoding="utf-8")
+    words = noticed(tmp_path, metadata, script=script)
+    with pytest.raises((click.UsageError, KeyError)):
+        understood(words)
