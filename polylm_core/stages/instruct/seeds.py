@@ -6,13 +6,15 @@ Out: the seeds of each language, or a SourceError that names the file and line.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from polylm_core.errors import SourceError
+from polylm_core.errors import ParamsError, Problem, SourceError
+from polylm_core.languages import ENGLISH
+from polylm_core.stages.instruct.config import InstructConfig
 from polylm_core.storage import fingerprint, sha256_file
 from polylm_core.yaml_files import describe_validation, read_yaml
 
@@ -63,6 +65,46 @@ class SeedTasks(BaseModel):
     def license_of(self, language: str) -> str:
         """What the seeds of a language may be used for."""
         return self.translated.get(language, self.license)
+
+
+def needed_seeds(config: InstructConfig, sources: Path) -> SeedTasks | None:
+    """Read the seeds that the parameters need, none where they need none.
+
+    Raises ParamsError for languages to write in that have no seeds and get none by translation, or
+    to translate into that have some; SourceError for seeds that are not there or not as declared.
+    """
+    if config.taco is None and config.self_instruct is None:
+        return None
+    seeds = read_seeds(sources)
+    translated = () if config.translate is None else config.translate.languages
+    if translated and ENGLISH not in seeds.by_language:
+        raise SourceError(
+            f"there are no seed tasks in {ENGLISH} to be translated; add them, or take "
+            "`instruct.translate` out of the params"
+        )
+    _require(config, set(seeds.by_language), translated)
+    return seeds
+
+
+def _require(config: InstructConfig, own: set[str], translated: Collection[str]) -> None:
+    """Raise ParamsError for languages without seeds, and for those that would have two sets."""
+    written = () if config.self_instruct is None else config.self_instruct.languages
+    problems = [
+        Problem(
+            f"instruct.self_instruct.languages.{index}",
+            "has no seed tasks; add a file of them, or name it in `instruct.translate.languages`",
+            language,
+        )
+        for index, language in enumerate(written)
+        if language not in own and language not in translated
+    ]
+    problems += [
+        Problem(f"instruct.translate.languages.{index}", "has seed tasks of its own", language)
+        for index, language in enumerate(translated)
+        if language in own
+    ]
+    if problems:
+        raise ParamsError("the recipe", problems)
 
 
 def read_seeds(sources: Path) -> SeedTasks:

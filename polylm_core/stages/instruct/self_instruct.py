@@ -9,12 +9,11 @@ that a stage that is killed asks nothing twice. A remote teacher stores each ans
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from polylm_core.errors import ParamsError, Problem
 from polylm_core.records import Instruction, Message
 from polylm_core.stages.instruct.answers import Task, continued, parse_answer
 from polylm_core.stages.instruct.config import SelfInstructConfig
@@ -82,17 +81,6 @@ def make_units(
         )
         for batch in batches
     ]
-
-
-def require_seeds(with_seeds: Collection[str], config: SelfInstructConfig) -> None:
-    """Raise ParamsError for languages that are not among those with seeds."""
-    problems = [
-        Problem(f"instruct.self_instruct.languages.{index}", "has no seed tasks", language)
-        for index, language in enumerate(config.languages)
-        if language not in with_seeds
-    ]
-    if problems:
-        raise ParamsError("the recipe", problems)
 
 
 def _tasks(seeds: SeedTasks, language: str) -> tuple[Task, ...]:

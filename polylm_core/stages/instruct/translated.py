@@ -12,12 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from polylm_core.artifacts import ShardSet
-from polylm_core.errors import ParamsError, Problem, SourceError
 from polylm_core.stages.base import StageRun
 from polylm_core.stages.instruct.config import InstructConfig
-from polylm_core.stages.instruct.seeds import Seed, SeedTasks, read_seeds
+from polylm_core.stages.instruct.seeds import Seed, SeedTasks, needed_seeds
 from polylm_core.stages.instruct.selection import Funnel
-from polylm_core.stages.instruct.self_instruct import require_seeds
 from polylm_core.stages.instruct.templates import ENGLISH
 from polylm_core.teachers.opening import Surroundings
 from polylm_core.translators.bureau import Bureau
@@ -54,13 +52,8 @@ def obtain_seeds(
 
     Raises SourceError, ParamsError, MachineError, TranslatorError or TeacherError.
     """
-    if config.taco is None and config.self_instruct is None:
-        return FoundSeeds()
-    seeds = read_seeds(sources)
-    further = () if config.translate is None else config.translate.languages
-    if config.self_instruct is not None:  # told before anything is translated
-        require_seeds({*seeds.by_language, *further}, config.self_instruct)
-    if config.translate is None:
+    seeds = needed_seeds(config, sources)  # tells what is missing before anything is translated
+    if seeds is None or config.translate is None:
         return FoundSeeds(seeds)
     with bureau_of(config.translate, shards, run, surroundings) as bureau:
         return translate_seeds(seeds, bureau, run.seed)
@@ -83,11 +76,9 @@ def bureau_of(
 def translate_seeds(seeds: SeedTasks, bureau: Bureau, seed: int) -> FoundSeeds:
     """Add the languages that the parameters name to the seeds.
 
-    Raises ParamsError for languages that have seeds of their own, SourceError without English
-    seeds, TranslatorError for languages that the translator does not know, and TeacherError.
+    Raises TranslatorError for languages that the translator does not know, and TeacherError.
     """
     languages = bureau.config.languages
-    _require_none(seeds, languages)
     bureau.require_from(ENGLISH, languages)
     english = seeds.by_language[ENGLISH]
     made = FoundSeeds(seeds)
@@ -109,21 +100,6 @@ def translate_seeds(seeds: SeedTasks, bureau: Bureau, seed: int) -> FoundSeeds:
         }
     )
     return made
-
-
-def _require_none(seeds: SeedTasks, languages: Sequence[str]) -> None:
-    if ENGLISH not in seeds.by_language:
-        raise SourceError(
-            f"there are no seed tasks in {ENGLISH} to be translated; add them, or take "
-            "`instruct.translate` out of the params"
-        )
-    problems = [
-        Problem(f"instruct.translate.languages.{index}", "has seed tasks of its own", language)
-        for index, language in enumerate(languages)
-        if language in seeds.by_language
-    ]
-    if problems:
-        raise ParamsError("the recipe", problems)
 
 
 def _texts(seed: Seed) -> tuple[str, ...]:
