@@ -7,7 +7,7 @@ alone. A seed of which a part is refused is counted and left out.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,7 +19,6 @@ from polylm_core.stages.instruct.selection import Funnel
 from polylm_core.stages.instruct.templates import ENGLISH
 from polylm_core.teachers.opening import Surroundings
 from polylm_core.translators.bureau import Bureau
-from polylm_core.translators.config import TranslateConfig
 from polylm_core.translators.instructions import both_licenses
 from polylm_core.translators.opening import open_bureau
 from polylm_core.translators.quality import Quality, round_trip
@@ -41,36 +40,40 @@ class FoundSeeds:
     quality: list[Quality] = field(default_factory=list)
 
 
+@contextmanager
+def open_translator(
+    config: InstructConfig, shards: ShardSet, run: StageRun, surroundings: Surroundings
+) -> Iterator[Bureau | None]:
+    """Open the translator of the parameters, none where they name none.
+
+    It is open once for all that is translated, because its budget is that of all of it. Its work is
+    kept in the stage's folder. Raises MachineError, TranslatorError or TeacherError.
+    """
+    if config.translate is None:
+        yield None
+        return
+    with open_bureau(
+        config.translate,
+        surroundings,
+        shards=shards.path,
+        work=run.work / "translations",
+        backend=run.backend,
+        progress=run.progress,
+    ) as bureau:
+        yield bureau
+
+
 def obtain_seeds(
-    config: InstructConfig,
-    sources: Path,
-    shards: ShardSet,
-    run: StageRun,
-    surroundings: Surroundings,
+    config: InstructConfig, sources: Path, bureau: Bureau | None, seed: int
 ) -> FoundSeeds:
     """Read the seeds that the parameters need, and translate those that they name.
 
     Raises SourceError, ParamsError, MachineError, TranslatorError or TeacherError.
     """
     seeds = needed_seeds(config, sources)  # tells what is missing before anything is translated
-    if seeds is None or config.translate is None:
+    if seeds is None or bureau is None:
         return FoundSeeds(seeds)
-    with bureau_of(config.translate, shards, run, surroundings) as bureau:
-        return translate_seeds(seeds, bureau, run.seed)
-
-
-def bureau_of(
-    config: TranslateConfig, shards: ShardSet, run: StageRun, surroundings: Surroundings
-) -> AbstractContextManager[Bureau]:
-    """Open the translator of the parameters; its work is kept in the stage's folder."""
-    return open_bureau(
-        config,
-        surroundings,
-        shards=shards.path,
-        work=run.work / "translations",
-        backend=run.backend,
-        progress=run.progress,
-    )
+    return translate_seeds(seeds, bureau, seed)
 
 
 def translate_seeds(seeds: SeedTasks, bureau: Bureau, seed: int) -> FoundSeeds:
