@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from polylm_core.errors import ParamsError, Problem, SourceError
 from polylm_core.languages import ENGLISH
@@ -19,6 +19,8 @@ from polylm_core.storage import fingerprint, sha256_file
 from polylm_core.yaml_files import describe_validation, read_yaml
 
 FOLDER = "seed_tasks"
+SELF_INSTRUCT_ALONE = {"instances", "name", "is_classification"}
+"""Columns of Self-Instruct's form (Wang et al. 2023), which Alpaca's seeds have too."""
 
 
 class Seed(BaseModel):
@@ -34,6 +36,21 @@ class Seed(BaseModel):
     output: str = Field(min_length=1)
     keep: bool
     """Input and output are the same in every language (PolyLM App. A: code, translation)."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _first_instance(cls, row: object) -> object:
+        """Take the form that Self-Instruct and Alpaca publish, of several instances the first.
+
+        What else it has, `name` and `is_classification`, is about how they asked.
+        """
+        if not isinstance(row, dict) or "instances" not in row:
+            return row
+        instances = row["instances"]
+        if not isinstance(instances, list) or not instances or not isinstance(instances[0], dict):
+            raise ValueError("instances: a list of objects with input and output")
+        left = {key: value for key, value in row.items() if key not in SELF_INSTRUCT_ALONE}
+        return {"keep": False} | left | instances[0]
 
     @property
     def question(self) -> str:
@@ -150,5 +167,6 @@ def _read_file(path: Path) -> Iterator[Seed]:
             where = ".".join(map(str, problem["loc"])) or "the line"
             raise SourceError(
                 f"{path}, line {number}: {where}: {problem['msg']}; a seed task is a JSON object "
-                "with id, instruction, input, output and keep"
+                "with id, instruction, input, output and keep, or one of Self-Instruct's with "
+                "id, instruction and instances"
             ) from error
