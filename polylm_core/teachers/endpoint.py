@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -160,7 +161,11 @@ class EndpointTeacher:
                 and self._store.get(request) is None
             ):
                 self._store.add(request, answer)
-        return [answer for request in requests if (answer := answers[request.key]) is not None]
+        return [
+            replace(answer, request=request.key)
+            for request in requests
+            if (answer := answers[request.key]) is not None
+        ]
 
     def _stored(self, request: Request) -> Answer | None:
         answer = self._store.get(request)
