@@ -11,6 +11,8 @@ greedy answers of the tuned model and of its base:
 - perplexity of English text: at most 1.10 times the base's, on held-out text of the documentation
   that was tuned on and on the English sides of Tatoeba, which is another kind of text.
 
+How long the training took is told where the run's own records say it.
+
 The base is asked in three ways, and what counts is the best of them on each set by itself. Ends
 with status 1 where one of the three does not hold. `--quick` takes a few sentences of each, which
 says that it runs and nothing else: it keeps no result and ends with status 0.
@@ -30,6 +32,7 @@ from typing import Any
 
 from benchmarks.chat_models import Chatter, answer, load, nats_a_token
 from benchmarks.results import tell
+from benchmarks.training_time import in_words, training_time
 from benchmarks.translation_sets import (
     Item,
     cleaned,
@@ -208,15 +211,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--run", type=Path, default=ROOT / "data")
     parser.add_argument("--tatoeba", type=Path, required=True)
+    parser.add_argument("--runs", type=Path, help="records of its stages; `runs` beside it")
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args(arguments)
     begun = time.monotonic()
+    runs = options.runs or options.run.absolute().parent / "runs"
+    took = training_time(options.run, runs)
     found = measure(options.run, options.tatoeba, QUICK if options.quick else WHOLE)
     problems = failures(found)
-    print("\n".join([*table(found), *(f"failed: {problem}" for problem in problems)]))
+    print(
+        "\n".join(
+            [*table(found), in_words(took, runs), *(f"failed: {problem}" for problem in problems)]
+        )
+    )
     seconds = round(time.monotonic() - begun, 1)
-    result = {**found, "failed": problems, "seconds": seconds, "quick": options.quick}
-    tell("bayling2", result, PACKAGES, keep=not options.quick)
+    result = {**found, "failed": problems, "training": took, "seconds": seconds}
+    tell("bayling2", {**result, "quick": options.quick}, PACKAGES, keep=not options.quick)
     return int(bool(problems) and not options.quick)
 
 

@@ -10,7 +10,8 @@ held-out documentation, greedily. Ends with status 1 unless the TaCo adapter
   again, and has no four words in a row more than five times.
 
 Beside it stand the answers of the base, asked in the same way and plainly, and of the plain
-adapter: how many are Spanish, and chrF against what people wrote. `--quick` asks a few questions,
+adapter: how many are Spanish, and chrF against what people wrote; and how long the training of both
+took, where the run's own records say it. `--quick` asks a few questions,
 which says that it runs and nothing else: it keeps no result and ends with status 0.
 """
 
@@ -27,6 +28,8 @@ from typing import Any
 
 from benchmarks.chat_models import Chatter, answer, load
 from benchmarks.results import tell
+from benchmarks.training_time import in_words as time_in_words
+from benchmarks.training_time import training_time
 from benchmarks.translation_sets import MAX_P, chrf, p_value
 from polylm_core.artifacts import ADAPTERS
 from polylm_core.identify import identify, is_in_language
@@ -148,6 +151,7 @@ def measure(
         "base": score_text(of_base_plainly, questions),
         "plain": score_text(of_plain, questions),
         "p_taco_plain": p_value(of_plain, thirds(of_taco), references, BOOTSTRAP_SAMPLES),
+        "p_taco_base": p_value(of_base_plainly, thirds(of_taco), references, BOOTSTRAP_SAMPLES),
     }
     found["sample"] = {
         "question": questions[0].question,
@@ -175,7 +179,25 @@ def in_words(found: Mapping[str, Any]) -> str:
         f"(chrF {plain['chrf']:.1f}), the TaCo adapter {taco['spanish']:.0%} "
         f"(chrF {taco['chrf']:.1f}), with {taco['three_parts']:.0%} in three parts. {verdict} "
         f"(chrF {gap:+.1f} to the plain adapter, p {found['p_taco_plain']:.3f}), and each answer "
-        "is written twice."
+        f"is written twice. {_beside_the_base(found)}"
+    )
+
+
+def _beside_the_base(found: Mapping[str, Any]) -> str:
+    """Where the TaCo adapter stands to the untuned base, which many of its answers fail in form."""
+    taco, base = found["taco"], found["base"]
+    gap = round(taco["chrf"] - base["chrf"], 1)
+    stands = "above" if gap > 0 else "below" if gap < 0 else "level with"
+    p = found.get("p_taco_base")  # the record of 2026-11-23 has none
+    sureness = "" if p is None else f", p {p:.3f}"
+    if p is not None and p >= MAX_P:
+        sureness += ", no difference that these questions can show"
+    return (
+        f"Its chrF is {stands} that of the base asked plainly ({gap:+.1f}{sureness}): what tuning "
+        f"gives is Spanish without loops ({taco['without_loops']:.0%} of the answers, the base "
+        f"{base['without_loops']:.0%}), not closeness to what people wrote."
+        if gap <= 0
+        else f"Its chrF is above that of the base asked plainly ({gap:+.1f}{sureness})."
     )
 
 
@@ -199,18 +221,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--run", type=Path, default=ROOT / "data")
     parser.add_argument("--adapter", default="taco", help="phase tuned on three parts")
     parser.add_argument("--plain-adapter", default="plain", help="phase tuned without English")
+    parser.add_argument("--runs", type=Path, help="records of its stages; `runs` beside it")
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args(arguments)
     begun = time.monotonic()
+    runs = options.runs or options.run.absolute().parent / "runs"
+    took = training_time(options.run, runs)
     questions = read_questions(options.run, QUICK_QUESTIONS if options.quick else QUESTIONS)
     found = measure(options.run, questions, options.adapter, options.plain_adapter)
     problems = failures(found)
     words = in_words(found)
     for name, text in found["sample"].items():
         print(f"[{name}] {text}")
-    print("\n".join([words, *(f"failed: {problem}" for problem in problems)]))
+    print(
+        "\n".join(
+            [words, time_in_words(took, runs), *(f"failed: {problem}" for problem in problems)]
+        )
+    )
     seconds = round(time.monotonic() - begun, 1)
-    result = {**found, "in_words": words, "failed": problems, "seconds": seconds}
+    result = {**found, "in_words": words, "failed": problems, "training": took, "seconds": seconds}
     tell("taco", {**result, "quick": options.quick}, PACKAGES, keep=not options.quick)
     return int(bool(problems) and not options.quick)
 

@@ -45,19 +45,19 @@ _ASKED = re.compile(r"Instruction, input and output are in ([\w ]+)\.")
 def recorded(language: str) -> tuple[Task, ...]:
     """The tasks of a language, in an order that never changes; its seeds are the first ones.
 
-    One with a line that begins like a part of a task would be taken for two.
+    They are as they are read from an answer: `<noinput>` and its kin are no input. One with a line
+    that could be a numbered part of a task is left out.
     """
-    return tuple(
-        task
-        for task in _texts(language)
-        if parse_answer(
+    found = []
+    for task in _texts(language):
+        tasks, reasons = parse_answer(
             "".join(_lines(task, 1, ("Instruction", "Input", "Output"))),
             is_complete=True,
             ends_at_blank_line=False,
             language=language,
-        )[0]
-        == [task]
-    )
+        )
+        found += tasks if not reasons else []
+    return tuple(found)
 
 
 def _texts(language: str) -> tuple[Task, ...]:

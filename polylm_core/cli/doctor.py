@@ -17,6 +17,7 @@ from polylm_core.params import Params, load_params
 from polylm_core.pipeline import SOURCES, check_sources, require_sources, sources_fingerprint
 from polylm_core.settings import Profile, load_profile
 from polylm_core.stages.evaluate.judging.questions import read_questions
+from polylm_core.stages.instruct.seeds import needed_seeds
 from polylm_core.stages.pretrain.config import PretrainConfig
 from polylm_core.stages.pretrain.imported_config import (
     ImportedBaseConfig,
@@ -97,11 +98,12 @@ def _demanded(root: Path, recipe: Params, profile: Profile) -> Iterator[Check]:
 
 
 def _source_problems(root: Path, recipe: Params, profile: Profile) -> list[str]:
-    """What sources, teacher, translator, judge and the imported model lack."""
+    """What sources, seeds, teacher, translator, judge and the imported model lack."""
     sources, places = root / SOURCES, profile.source_locations
     problems = _told(lambda: check_sources(sources, recipe, places))
     problems += _told(lambda: sources_fingerprint(sources, recipe, places))
     written, translate = recipe.instruct.self_instruct, recipe.instruct.translate
+    problems += _told(lambda: needed_seeds(recipe.instruct, sources))
     if written is not None:
         problems += _told(lambda: require_place(written.teacher, profile))
     if translate is not None:

@@ -51,6 +51,10 @@ class Budget(_Section):
     """Tokens of prompts and answers together, as the endpoint counts them."""
     max_money: float | None = Field(default=None, gt=0)
     """In the currency of `prices`."""
+    counts_lost_tries: bool = True
+    """Whether a try whose answer was lost on the way (a time-out, a broken connection) counts with
+    the most it can cost. With false it counts with nothing, which is true of an endpoint that knows
+    `Idempotency-Key`, and of a server of your own that charges nothing."""
 
     @model_validator(mode="after")
     def _is_one(self) -> Self:

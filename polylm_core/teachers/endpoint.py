@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -17,7 +18,7 @@ from polylm_core.errors import TeacherError
 from polylm_core.storage import fingerprint
 from polylm_core.teachers.answer_store import AnswerStore, Request
 from polylm_core.teachers.config import OpenAITeacher
-from polylm_core.teachers.exchange import Exchange, NoAnswerError
+from polylm_core.teachers.exchange import REFUSED, REJECTED, Exchange, NoAnswerError
 from polylm_core.teachers.places import key_of
 from polylm_core.teachers.spending import Account, BudgetSpentError, most_of
 from polylm_core.teachers.teacher import Answer, Sampling, Usage, usage_of
@@ -27,6 +28,8 @@ if TYPE_CHECKING:  # a new option of a profile must not make a cheap stage stale
 
 SEED_BITS = 31
 """Of the seed sent: any server's integer holds it."""
+LASTING = {REFUSED, REJECTED}
+"""What an endpoint says no to, whenever it is asked."""
 
 
 class EndpointTeacher:
@@ -42,15 +45,20 @@ class EndpointTeacher:
         *,
         num_prompts: int,
         on_answer: Callable[[Usage], None],
+        asks_more: bool = False,
     ) -> None:
-        """`num_prompts` will be asked in all; `on_answer` hears of what was used after each."""
+        """`num_prompts` will be asked in all; `on_answer` hears of what was used after each.
+
+        With `asks_more` the number is raised as prompts come, and nobody knows how many follow.
+        """
         self._config = config
         self.num_prompts = num_prompts
-        """Prompts that will have been asked in all."""
+        """Prompts that will have been asked in all, as far as known."""
+        self._asks_more = asks_more
         self._on_answer = on_answer
-        self._exchange = Exchange(config, endpoint, key_of(config, endpoint))
-        self._store = AnswerStore(answers)
         self._account = Account(config.budget, config.prices)
+        self._exchange = Exchange(config, endpoint, key_of(config, endpoint), self._account)
+        self._store = AnswerStore(answers)
         self._places = asyncio.Semaphore(endpoint.concurrent_requests)
         self._runner = asyncio.Runner()
         self._counted: set[str] = set()
@@ -83,9 +91,11 @@ class EndpointTeacher:
         """What the account cannot know, if there is anything."""
         if not self.num_lost:
             return ""
+        lost = self._account.lost.tokens
+        counted = f", and which count with {lost:,} tokens at most" if lost else ""
         return (
             f"; the answers to {self.num_lost:,} tries were lost on the way, for which an endpoint "
-            "that does not know `Idempotency-Key` charges too"
+            f"that does not know `Idempotency-Key` charges too{counted}"
         )
 
     def ask(
@@ -143,9 +153,19 @@ class EndpointTeacher:
             raise self._fatal
         for request in missing:
             answer = answers[request.key]
-            if answer is not None and self._store.get(request) is None:
-                self._store.add(request, answer)  # a failure, for good: reruns give the same set
-        return [answer for request in requests if (answer := answers[request.key]) is not None]
+            # What was refused or rejected stays so, and is asked once; what failed may go better in
+            # the next run.
+            if (
+                answer is not None
+                and answer.failure in LASTING
+                and self._store.get(request) is None
+            ):
+                self._store.add(request, answer)
+        return [
+            replace(answer, request=request.key)
+            for request in requests
+            if (answer := answers[request.key]) is not None
+        ]
 
     def _stored(self, request: Request) -> Answer | None:
         answer = self._store.get(request)
@@ -153,14 +173,18 @@ class EndpointTeacher:
 
     async def _answer(self, request: Request) -> Answer | None:
         """Get one answer; none once the teacher has been stopped."""
+        kept: list[Answer] = []
+
+        def keep(answer: Answer) -> None:
+            self._store.add(request, answer)
+            kept.append(self._count(request, answer, "the answer"))
+
         try:
             async with self._places:
                 if self._exchange.is_halted:
                     return None
-                async with self._account.set_aside(request.most):
-                    answer = await self._exchange.answer(request)
-                    self._store.add(request, answer)
-                    return self._count(request, answer, "the answer")
+                await self._exchange.answer(request, keep)
+                return kept[0]
         except NoAnswerError as error:
             if self._exchange.is_halted:
                 return None
@@ -203,11 +227,13 @@ class EndpointTeacher:
         allowed += [f"{budget.max_money:,.4f}"] if budget.max_money is not None else []
         share = missing / max(1, spent.answers)
         money = f" and {spent.cost(prices) * share:,.4f}" if prices is not None else ""
+        known = "prompts asked for so far" if self._asks_more else "prompts"
+        more = "; what comes after them is not known yet" if self._asks_more else ""
         return TeacherError(
             f"the budget of {' and '.join(allowed)} does not cover another request to "
             f"{self._config.endpoint}: {spent.answers:,} answers took {spent.describe(prices)}; "
-            f"{missing:,} of {self.num_prompts:,} prompts are without an answer, by the mean so "
-            f"far {spent.tokens * share:,.0f} tokens{money}{self.doubt}. Raise "
+            f"{missing:,} of {self.num_prompts:,} {known} are without an answer, by the mean so "
+            f"far {spent.tokens * share:,.0f} tokens{money}{more}{self.doubt}. Raise "
             f"`{self._config.role}.budget` and run again: what was answered is kept and not asked "
             "again"
         )

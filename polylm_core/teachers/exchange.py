@@ -9,6 +9,7 @@ here alone, and cut out of whatever the endpoint says.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -26,7 +27,7 @@ from tenacity import (
 from polylm_core.errors import TeacherError
 from polylm_core.teachers.answer_store import Request
 from polylm_core.teachers.config import OpenAITeacher
-from polylm_core.teachers.spending import Rate
+from polylm_core.teachers.spending import Account, Rate
 from polylm_core.teachers.teacher import Answer
 
 if TYPE_CHECKING:  # a new option of a profile must not make a cheap stage stale
@@ -59,6 +60,10 @@ class _TryAgain(NoAnswerError):
     def __init__(self, message: str, wait_seconds: float = 0.0) -> None:
         super().__init__(FAILED, message)
         self.wait_seconds = wait_seconds
+
+
+class _LostError(_TryAgain):
+    """A try whose answer did not arrive although the endpoint may have charged for it."""
 
 
 class _Usage(BaseModel):
@@ -94,12 +99,15 @@ class _ErrorReply(BaseModel):
 class Exchange:
     """The connections to an endpoint."""
 
-    def __init__(self, config: OpenAITeacher, endpoint: Endpoint, key: SecretStr | None) -> None:
+    def __init__(
+        self, config: OpenAITeacher, endpoint: Endpoint, key: SecretStr | None, account: Account
+    ) -> None:
         self.num_lost = 0
         """Tries whose answer did not arrive although the endpoint may have charged for it."""
         self._config = config
         self._endpoint = endpoint
         self._key = key
+        self._account = account
         self._halted = asyncio.Event()
         self._rate = Rate(endpoint.requests_per_minute, endpoint.tokens_per_minute)
         self._backoff = wait_random_exponential(
@@ -125,8 +133,11 @@ class Exchange:
         """Let go of the connections."""
         await self._client.aclose()
 
-    async def answer(self, request: Request) -> Answer:
-        """Get the answer; raises NoAnswerError for this request, TeacherError for all of them."""
+    async def answer(self, request: Request, keep: Callable[[Answer], None]) -> None:
+        """Get the answer and hand it to `keep`, which stores and counts it.
+
+        Raises NoAnswerError for this request, TeacherError or BudgetSpentError for all of them.
+        """
         most = self._endpoint.max_tries
         tries = AsyncRetrying(
             retry=retry_if_exception_type(_TryAgain),
@@ -135,7 +146,7 @@ class Exchange:
             sleep=self._sleep,
             reraise=True,
         )
-        return await tries(self._try, request)
+        await tries(self._try, request, keep)
 
     def _wait(self, state: RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome is not None else None
@@ -146,10 +157,34 @@ class Exchange:
         with suppress(TimeoutError):
             await asyncio.wait_for(self._halted.wait(), seconds)
 
-    async def _try(self, request: Request) -> Answer:
-        await self._rate.wait(request.most)
+    async def _try(self, request: Request, keep: Callable[[Answer], None]) -> None:
+        self._require_going_on()
+        async with self._account.set_aside(request.most):
+            await self._wait_for_turn(request)
+            self._require_going_on()
+            try:
+                answer = await self._send(request)
+            except _LostError:
+                self.num_lost += 1
+                self._account.lose(request.most)
+                raise
+            keep(answer)
+
+    async def _wait_for_turn(self, request: Request) -> None:
+        """Wait until the rate allows a request, or nothing more is to be asked."""
+        turn = asyncio.create_task(self._rate.wait(request.most))
+        halted = asyncio.create_task(self._halted.wait())
+        try:
+            await asyncio.wait((turn, halted), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            turn.cancel()
+            halted.cancel()
+
+    def _require_going_on(self) -> None:
         if self.is_halted:
             raise _TryAgain("the stage stops")
+
+    async def _send(self, request: Request) -> Answer:
         try:
             async with asyncio.timeout(self._endpoint.timeout_seconds):
                 response = await self._client.post(
@@ -158,12 +193,10 @@ class Exchange:
         except (httpx.ConnectError, httpx.UnsupportedProtocol) as error:
             raise _TryAgain(f"no connection to {self._endpoint.address} ({error})") from None
         except TimeoutError:
-            self.num_lost += 1
             seconds = self._endpoint.timeout_seconds
-            raise _TryAgain(f"no answer within {seconds:g} s") from None
+            raise _LostError(f"no answer within {seconds:g} s") from None
         except httpx.HTTPError as error:
-            self.num_lost += 1
-            raise _TryAgain(f"the connection broke ({type(error).__name__})") from None
+            raise _LostError(f"the connection broke ({type(error).__name__})") from None
         if response.status_code != httpx.codes.OK:
             raise self._problem(response)
         return self._read(response.text)
@@ -172,8 +205,7 @@ class Exchange:
         try:
             reply = _Reply.model_validate_json(self._clean(text))
         except ValidationError:
-            self.num_lost += 1
-            raise _TryAgain("the answer is not JSON of OpenAI's form") from None
+            raise _LostError("the answer is not JSON of OpenAI's form") from None
         if reply.usage is None:
             raise TeacherError(
                 f"{self._endpoint.address} does not say how many tokens an answer took (`usage`), "

@@ -1,8 +1,10 @@
 """What answers cost, held against the declared budget; and how fast an endpoint may be asked.
 
-Before a request is sent, the most it can cost is set aside, so that the budget is never exceeded:
-a token is at least a byte of the prompt, and the endpoint keeps to the length limit. While others
-are under way it waits for what they leave.
+Before a request is sent, the most it can cost is set aside, so that what is counted never exceeds
+the budget: a token is at least a byte of the prompt, and the endpoint keeps to the length limit.
+While others are under way it waits for what they leave. A try whose answer was lost on the way
+stays set aside, because the endpoint may have charged for it. What it charges for requests that
+were under way when a run was killed, nobody here knows.
 """
 
 from __future__ import annotations
@@ -31,6 +33,9 @@ class Account:
 
     def __init__(self, budget: Budget, prices: Prices | None) -> None:
         self.spent = Usage()
+        """What the answers took, as the endpoint counts it."""
+        self.lost = Usage()
+        """The most that lost tries can have cost."""
         self._set_aside = Usage()
         self._budget = budget
         self._prices = prices
@@ -40,14 +45,19 @@ class Account:
         """Count an answer that was paid for before."""
         self.spent += usage
 
+    def lose(self, most: Usage) -> None:
+        """Keep what a try was given, if the budget counts lost tries."""
+        if self._budget.counts_lost_tries:
+            self.lost += most
+
     @asynccontextmanager
     async def set_aside(self, most: Usage) -> AsyncIterator[None]:
-        """Hold back the most a request can cost until the block ends; the block counts it.
+        """Hold back the most a try can cost until the block ends; the block counts or loses it.
 
         Raises BudgetSpentError.
         """
         async with self._changed:
-            while not self._covers(self.spent + self._set_aside + most):
+            while not self._covers(self.spent + self.lost + self._set_aside + most):
                 if self._set_aside == Usage():
                     raise BudgetSpentError
                 await self._changed.wait()

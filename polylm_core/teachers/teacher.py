@@ -29,6 +29,8 @@ class Answer:
     answer_tokens: int
     failure: str = ""
     """A reason for the funnel, where there is no answer; empty where there is one."""
+    request: str = ""
+    """Under which key an endpoint's answer is stored; empty for one that was computed here."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,11 @@ class EndpointTranslator:
         self._sampling = Sampling(config.max_new_tokens, temperature=0.0, top_k=1)
         self._teacher = teacher
 
+    @property
+    def doubt(self) -> str:
+        """What the account cannot know, if there is anything."""
+        return self._teacher.doubt
+
     def problem(self, source: str, target: str) -> str:
         """None is known beforehand: the endpoint does not say which languages its model knows."""
         return ""

@@ -51,8 +51,9 @@ def open_bureau(
     with _opened(config.translator, surroundings, shards, on_answer) as translator:
         yield Bureau(translator, config, work, backend, progress, lambda: told)
     if isinstance(config.translator, OpenAITranslator):
-        prices = config.translator.prices
-        progress.say(f"translation: {told.answers:,} answers, {told.describe(prices)}")
+        doubt = translator.doubt if isinstance(translator, EndpointTranslator) else ""
+        used = told.describe(config.translator.prices)
+        progress.say(f"translation: {told.answers:,} answers, {used}{doubt}")
 
 
 @contextmanager
@@ -69,7 +70,12 @@ def _opened(
     elif isinstance(config, OpenAITranslator):
         endpoint = endpoint_of(config, surroundings.endpoints)
         with EndpointTeacher(
-            config, endpoint, surroundings.answers, num_prompts=0, on_answer=on_answer
+            config,
+            endpoint,
+            surroundings.answers,
+            num_prompts=0,
+            on_answer=on_answer,
+            asks_more=True,
         ) as teacher:
             yield EndpointTranslator(config, teacher)
     else:

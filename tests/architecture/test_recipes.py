@@ -10,6 +10,7 @@ import yaml
 from polylm_core.errors import ParamsError
 from polylm_core.params import load_params
 from polylm_core.settings import load_profile
+from polylm_core.stages.instruct.seeds import needed_seeds
 from tests.architecture.closure import ROOT
 
 RECIPES = [ROOT / "params.yaml", *sorted((ROOT / "recipes").rglob("*.yaml"))]
@@ -19,6 +20,11 @@ PROFILES = sorted((ROOT / "infra/profiles").glob("*.yaml"))
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.name)
 def test_a_shipped_recipe_is_valid(path: Path) -> None:
     load_params(path)
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.name)
+def test_every_language_that_a_shipped_recipe_writes_in_has_seeds_or_gets_them(path: Path) -> None:
+    needed_seeds(load_params(path).instruct, ROOT / "data/00_sources")
 
 
 @pytest.mark.parametrize("path", PROFILES, ids=lambda path: path.stem)

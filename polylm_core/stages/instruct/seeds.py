@@ -6,17 +6,21 @@ Out: the seeds of each language, or a SourceError that names the file and line.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from polylm_core.errors import SourceError
+from polylm_core.errors import ParamsError, Problem, SourceError
+from polylm_core.languages import ENGLISH
+from polylm_core.stages.instruct.config import InstructConfig
 from polylm_core.storage import fingerprint, sha256_file
 from polylm_core.yaml_files import describe_validation, read_yaml
 
 FOLDER = "seed_tasks"
+SELF_INSTRUCT_ALONE = {"instances", "name", "is_classification"}
+"""Columns of Self-Instruct's form (Wang et al. 2023), which Alpaca's seeds have too."""
 
 
 class Seed(BaseModel):
@@ -32,6 +36,21 @@ class Seed(BaseModel):
     output: str = Field(min_length=1)
     keep: bool
     """Input and output are the same in every language (PolyLM App. A: code, translation)."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _first_instance(cls, row: object) -> object:
+        """Take the form that Self-Instruct and Alpaca publish, of several instances the first.
+
+        What else it has, `name` and `is_classification`, is about how they asked.
+        """
+        if not isinstance(row, dict) or "instances" not in row:
+            return row
+        instances = row["instances"]
+        if not isinstance(instances, list) or not instances or not isinstance(instances[0], dict):
+            raise ValueError("instances: a list of objects with input and output")
+        left = {key: value for key, value in row.items() if key not in SELF_INSTRUCT_ALONE}
+        return {"keep": False} | left | instances[0]
 
     @property
     def question(self) -> str:
@@ -63,6 +82,46 @@ class SeedTasks(BaseModel):
     def license_of(self, language: str) -> str:
         """What the seeds of a language may be used for."""
         return self.translated.get(language, self.license)
+
+
+def needed_seeds(config: InstructConfig, sources: Path) -> SeedTasks | None:
+    """Read the seeds that the parameters need, none where they need none.
+
+    Raises ParamsError for languages to write in that have no seeds and get none by translation, or
+    to translate into that have some; SourceError for seeds that are not there or not as declared.
+    """
+    if config.taco is None and config.self_instruct is None:
+        return None
+    seeds = read_seeds(sources)
+    translated = () if config.translate is None else config.translate.languages
+    if translated and ENGLISH not in seeds.by_language:
+        raise SourceError(
+            f"there are no seed tasks in {ENGLISH} to be translated; add them, or take "
+            "`instruct.translate` out of the params"
+        )
+    _require(config, set(seeds.by_language), translated)
+    return seeds
+
+
+def _require(config: InstructConfig, own: set[str], translated: Collection[str]) -> None:
+    """Raise ParamsError for languages without seeds, and for those that would have two sets."""
+    written = () if config.self_instruct is None else config.self_instruct.languages
+    problems = [
+        Problem(
+            f"instruct.self_instruct.languages.{index}",
+            "has no seed tasks; add a file of them, or name it in `instruct.translate.languages`",
+            language,
+        )
+        for index, language in enumerate(written)
+        if language not in own and language not in translated
+    ]
+    problems += [
+        Problem(f"instruct.translate.languages.{index}", "has seed tasks of its own", language)
+        for index, language in enumerate(translated)
+        if language in own
+    ]
+    if problems:
+        raise ParamsError("the recipe", problems)
 
 
 def read_seeds(sources: Path) -> SeedTasks:
@@ -108,5 +167,6 @@ def _read_file(path: Path) -> Iterator[Seed]:
             where = ".".join(map(str, problem["loc"])) or "the line"
             raise SourceError(
                 f"{path}, line {number}: {where}: {problem['msg']}; a seed task is a JSON object "
-                "with id, instruction, input, output and keep"
+                "with id, instruction, input, output and keep, or one of Self-Instruct's with "
+                "id, instruction and instances"
             ) from error

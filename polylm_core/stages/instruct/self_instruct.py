@@ -9,12 +9,11 @@ that a stage that is killed asks nothing twice. A remote teacher stores each ans
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from polylm_core.errors import ParamsError, Problem
 from polylm_core.records import Instruction, Message
 from polylm_core.stages.instruct.answers import Task, continued, parse_answer
 from polylm_core.stages.instruct.config import SelfInstructConfig
@@ -27,6 +26,8 @@ from polylm_core.teachers.config import PackageTeacher
 from polylm_core.teachers.teacher import Answer, Sampling, Teacher, Usage, usage_of
 
 ORIGIN = "self-instruct"
+KEY_CHARACTERS = 12
+"""Of a stored answer's key, in the ids of its tasks."""
 
 SEEDED_BY = {
     "teacher",
@@ -63,6 +64,9 @@ class Unit:
 @dataclass(frozen=True, slots=True)
 class _Prompt:
     language: str
+    round: int
+    index: int
+    """Its place among those of its round and language."""
     text: str
 
 
@@ -84,17 +88,6 @@ def make_units(
     ]
 
 
-def require_seeds(with_seeds: Collection[str], config: SelfInstructConfig) -> None:
-    """Raise ParamsError for languages that are not among those with seeds."""
-    problems = [
-        Problem(f"instruct.self_instruct.languages.{index}", "has no seed tasks", language)
-        for index, language in enumerate(config.languages)
-        if language not in with_seeds
-    ]
-    if problems:
-        raise ParamsError("the recipe", problems)
-
-
 def _tasks(seeds: SeedTasks, language: str) -> tuple[Task, ...]:
     return tuple(
         Task(seed.instruction, seed.input, seed.output) for seed in seeds.by_language[language]
@@ -111,30 +104,29 @@ def make_tasks(unit: Unit) -> tuple[Harvest, Usage]:
     }
     for number in range(1, unit.config.rounds + 1):
         prompts = [
-            _compose(unit, language, pools[language], f"{number}/{index}")
+            _compose(unit, language, pools[language], number, index)
             for language in unit.seeds
             for index in range(unit.config.prompts_of_round(number))
         ]
         answers = _answers(unit, prompts, number)
         usage += usage_of(answers)
         for prompt, answer in zip(prompts, answers, strict=True):
-            sieve = sieves[prompt.language]
-            _sift(unit, sieve, answer, number, pools[prompt.language], harvest)
+            _sift(unit, sieves[prompt.language], prompt, answer, pools[prompt.language], harvest)
     for language, sieve in sieves.items():
         harvest.funnel.measure(ORIGIN, language, sieve.measures)
     return harvest, usage
 
 
-def _compose(unit: Unit, language: str, pool: list[Task], name: str) -> _Prompt:
+def _compose(unit: Unit, language: str, pool: list[Task], round: int, index: int) -> _Prompt:
     """Show two seeds and a task of the pool, or three seeds while there is none."""
-    config = unit.config
+    config, name = unit.config, f"{round}/{index}"
     short = [task for task in unit.seeds[language] if _size(task) <= config.max_demonstration_bytes]
     num_seeds = NUM_DEMONSTRATIONS - bool(pool)
     shown = [
         *_drawn(unit, short or list(unit.seeds[language]), f"{language}/{name}", num_seeds),
         *_drawn(unit, pool, f"{language}/{name}", 1),
     ]
-    return _Prompt(language, compose(shown, language, config))
+    return _Prompt(language, round, index, compose(shown, language, config))
 
 
 def _drawn(unit: Unit, tasks: list[Task], name: str, count: int) -> list[Task]:
@@ -179,10 +171,15 @@ def _decisive(config: SelfInstructConfig) -> dict[str, Any]:
 
 
 def _sift(
-    unit: Unit, sieve: Sieve, answer: Answer, number: int, pool: list[Task], harvest: Harvest
+    unit: Unit, sieve: Sieve, prompt: _Prompt, answer: Answer, pool: list[Task], harvest: Harvest
 ) -> None:
-    """Move the good tasks of one answer into the pool and the harvest, and count all."""
+    """Move the good tasks of one answer into the pool and the harvest, and count all.
+
+    A task is named by round, prompt and its place in the answer, so that its name is the same
+    whatever the filters take beside it; an endpoint's also by what its answer is stored under.
+    """
     language, checks, funnel = sieve.language, unit.config.checks, harvest.funnel
+    number = prompt.round
     if answer.failure:
         funnel.count(ORIGIN, language, answer.failure, round=number)
         return
@@ -194,7 +191,7 @@ def _sift(
     )
     for reason in reasons:
         funnel.count(ORIGIN, language, reason, round=number)
-    for task in tasks:
+    for place, task in enumerate(tasks, start=1):
         if checks.mask_personal_data:
             task, found = masked(task, language)
             funnel.measure(ORIGIN, language, found)
@@ -203,7 +200,8 @@ def _sift(
         if drop is None:
             pool.append(task)
             sieve.learn(task.instruction)
-            name = f"{ORIGIN}/{language}/{len(pool):04d}"
+            name = f"{ORIGIN}/{language}/{number:02d}-{prompt.index + 1:03d}-{place:02d}"
+            name += f"/{answer.request[:KEY_CHARACTERS]}" if answer.request else ""
             harvest.rounds[name] = number
             harvest.instructions.append(
                 as_instruction(task, name, ORIGIN, language, unit.config.teacher.license)

@@ -34,12 +34,13 @@ from polylm_core.stages.instruct.selection import KEPT, Funnel, Harvest, count_k
 from polylm_core.stages.instruct.taco_sets import tasks_of_sets
 from polylm_core.stages.instruct.templates import ENGLISH
 from polylm_core.stages.instruct.together import sift_together
-from polylm_core.stages.instruct.translated import obtain_seeds
+from polylm_core.stages.instruct.translated import obtain_seeds, open_translator
 from polylm_core.storage import no_space_named
 from polylm_core.teachers.config import OpenAITeacher
 from polylm_core.teachers.endpoint import EndpointTeacher
 from polylm_core.teachers.opening import Surroundings, open_teacher
 from polylm_core.teachers.teacher import Usage
+from polylm_core.translators.bureau import Bureau
 from polylm_core.translators.quality import Quality
 
 SEED = "seed"
@@ -55,14 +56,14 @@ def instruct(
     Raises StageError, SourceError, MachineError or TeacherError when pairs, seed tasks or the
     teacher are not what the parameters ask for.
     """
-    found = obtain_seeds(config, sources, shards, run, _surroundings(run))
-    quality_tables.show(found.quality, run.progress)
-    seeds = found.seeds
-    sets = imported.locate(config.imports, sources, run, config.max_chat_bytes)
-    held_out = _held_out(config, shards, seeds, run)
-    harvest = Harvest(funnel=found.refused)
-    harvest.add(_made(config, documents, shards, seeds, run))
-    published = _published(config, sets, documents, shards, run)
+    with open_translator(config, shards, run, _surroundings(run)) as bureau:
+        found = obtain_seeds(config, sources, bureau, run.seed)
+        quality_tables.show(found.quality, run.progress)
+        sets = imported.locate(config.imports, sources, run, config.max_chat_bytes)
+        held_out = _held_out(config, shards, found.seeds, run)
+        harvest = Harvest(funnel=found.refused)
+        harvest.add(_made(config, documents, shards, found.seeds, run))
+        published = _published(config, sets, documents, shards, bureau, run)
     harvest.add(published.harvest)
     harvest = _without_held_out(harvest, held_out)
     harvest, division = compose(harvest, config.composition, run.seed)
@@ -76,7 +77,7 @@ def instruct(
         partial,
         config,
         inputs={"ingest": documents, "curate": shards},
-        pinned={} if seeds is None else {FOLDER: seeds.fingerprint},
+        pinned={} if found.seeds is None else {FOLDER: found.seeds.fingerprint},
         counts={
             "train": len(train),
             "held_out": len(held_out),
@@ -113,13 +114,14 @@ def _published(
     sets: list[imported.Unit],
     documents: DocumentSet,
     shards: ShardSet,
+    bureau: Bureau | None,
     run: StageRun,
 ) -> _Published:
     made = _Published(*imported.read_all(sets, run))
     if sets:
         made.harvest = sift_together(made.harvest, config.import_checks, documents, shards)
         rows = made.harvest.instructions
-        in_taco_form = tasks_of_sets(config, rows, shards, run, _surroundings(run))
+        in_taco_form = tasks_of_sets(config, rows, documents, shards, bureau, run.seed)
         quality_tables.show(in_taco_form.quality, run.progress)
         made.harvest.add(in_taco_form.harvest)
         made.quality = in_taco_form.quality

@@ -76,8 +76,7 @@ def _from_seeds(unit: Unit) -> Harvest:
             f"seed_tasks/{unit.language}/{seed.id}",
             unit.language,
             unit.seed_license,
-            # TaCo's "Instruction in English" carries no input (its output template has none).
-            english_instruction=other.instruction,
+            english_instruction=other.question,
             english_response=other.output,
             question=seed.question,
             answer=seed.output,

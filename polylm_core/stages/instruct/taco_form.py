@@ -29,6 +29,8 @@ class Aligned:
     language: str
     license: str
     english_instruction: str
+    """As a user asks it, input included. The paper's template shows no input in English; without
+    it the answer in English would be to something that was not said."""
     english_response: str
     question: str
     """As the user asks it, input included."""

@@ -9,16 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from polylm_core.artifacts import ShardSet
+from polylm_core.artifacts import DocumentSet, ShardSet
+from polylm_core.contamination import REASON as CONTAMINATED
 from polylm_core.languages import ENGLISH
 from polylm_core.records import Instruction
-from polylm_core.stages.base import StageRun
 from polylm_core.stages.instruct.config import InstructConfig, TacoConfig
 from polylm_core.stages.instruct.selection import Harvest
 from polylm_core.stages.instruct.taco import take_aligned
 from polylm_core.stages.instruct.taco_form import ORIGIN, align
-from polylm_core.stages.instruct.translated import bureau_of
-from polylm_core.teachers.opening import Surroundings
+from polylm_core.stages.instruct.together import contaminated
 from polylm_core.translators.bureau import Bureau
 from polylm_core.translators.instructions import AlignedSet, translate_instructions
 from polylm_core.translators.quality import Quality, round_trip
@@ -40,30 +39,49 @@ class TranslatedSets:
 def tasks_of_sets(
     config: InstructConfig,
     published: Sequence[Instruction],
+    documents: DocumentSet,
     shards: ShardSet,
-    run: StageRun,
-    surroundings: Surroundings,
+    bureau: Bureau | None,
+    seed: int,
 ) -> TranslatedSets:
     """Translate the sets that the parameters name, and a sample of their texts back.
 
-    Raises TranslatorError, TeacherError or MachineError.
+    `documents` and `shards` have what no translation may give away. Raises TranslatorError,
+    TeacherError or MachineError.
     """
-    if config.taco is None or not config.taco.from_imports or config.translate is None:
+    if config.taco is None or not config.taco.from_imports or bureau is None:
         return TranslatedSets()
     wanted = config.taco.from_imports
     made = TranslatedSets()
     known: dict[str, dict[str, str]] = {code: {} for codes in wanted.values() for code in codes}
-    with bureau_of(config.translate, shards, run, surroundings) as bureau:
-        bureau.require_from(ENGLISH, sorted(known))
-        for name, languages in sorted(wanted.items()):
-            rows = [row for row in published if row.origin == name]
-            found = translate_instructions(rows, languages, bureau)
-            made.harvest.add(in_three_parts(found, languages, config.taco, config.max_chat_bytes))
-            for language in languages:
-                known[language] |= found.known(language)
-        if config.translate.round_trip_samples:
-            made.quality = _round_trips(known, bureau, run.seed)
+    bureau.require_from(ENGLISH, sorted(known))
+    for name, languages in sorted(wanted.items()):
+        rows = [row for row in published if row.origin == name]
+        found = translate_instructions(rows, languages, bureau)
+        for language in languages:
+            known[language] |= found.known(language)
+        _drop_given_away(found, config, documents, shards)
+        made.harvest.add(in_three_parts(found, languages, config.taco, config.max_chat_bytes))
+    if bureau.config.round_trip_samples:
+        made.quality = _round_trips(known, bureau, seed)
     return made
+
+
+def _drop_given_away(
+    found: AlignedSet, config: InstructConfig, documents: DocumentSet, shards: ShardSet
+) -> None:
+    """Drop translations that share text with what is evaluated on in their own language.
+
+    Near duplicates are not looked for: the rows came without, and the same code in two languages
+    is no reason to leave one of them without.
+    """
+    check = config.import_checks.held_out_text
+    if check is None:
+        return
+    rows = [row.translated for row in found.rows]
+    given_away = set(contaminated(rows, check, documents, shards))
+    found.refused.update((rows[number].language, CONTAMINATED) for number in given_away)
+    found.rows = [row for number, row in enumerate(found.rows) if number not in given_away]
 
 
 def _round_trips(

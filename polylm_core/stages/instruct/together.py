@@ -38,7 +38,7 @@ def sift_together(
     rows = harvest.instructions
     dropped: dict[int, str] = {}
     if checks.held_out_text is not None:
-        given_away = _contaminated(rows, checks.held_out_text, documents, shards)
+        given_away = contaminated(rows, checks.held_out_text, documents, shards)
         dropped |= dict.fromkeys(given_away, CONTAMINATED)
     if checks.near_duplicates is not None:
         left = [number for number in range(len(rows)) if number not in dropped]
@@ -70,7 +70,7 @@ def near_duplicates(rows: Sequence[Instruction], config: NearTasksConfig) -> lis
     return found
 
 
-def _contaminated(
+def contaminated(
     rows: Sequence[Instruction],
     config: HeldOutTextConfig,
     documents: DocumentSet,

@@ -7,21 +7,18 @@ alone. A seed of which a part is refused is counted and left out.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from polylm_core.artifacts import ShardSet
-from polylm_core.errors import ParamsError, Problem, SourceError
 from polylm_core.stages.base import StageRun
 from polylm_core.stages.instruct.config import InstructConfig
-from polylm_core.stages.instruct.seeds import Seed, SeedTasks, read_seeds
+from polylm_core.stages.instruct.seeds import Seed, SeedTasks, needed_seeds
 from polylm_core.stages.instruct.selection import Funnel
-from polylm_core.stages.instruct.self_instruct import require_seeds
 from polylm_core.stages.instruct.templates import ENGLISH
 from polylm_core.teachers.opening import Surroundings
 from polylm_core.translators.bureau import Bureau
-from polylm_core.translators.config import TranslateConfig
 from polylm_core.translators.instructions import both_licenses
 from polylm_core.translators.opening import open_bureau
 from polylm_core.translators.quality import Quality, round_trip
@@ -43,51 +40,48 @@ class FoundSeeds:
     quality: list[Quality] = field(default_factory=list)
 
 
-def obtain_seeds(
-    config: InstructConfig,
-    sources: Path,
-    shards: ShardSet,
-    run: StageRun,
-    surroundings: Surroundings,
-) -> FoundSeeds:
-    """Read the seeds that the parameters need, and translate those that they name.
+@contextmanager
+def open_translator(
+    config: InstructConfig, shards: ShardSet, run: StageRun, surroundings: Surroundings
+) -> Iterator[Bureau | None]:
+    """Open the translator of the parameters, none where they name none.
 
-    Raises SourceError, ParamsError, MachineError, TranslatorError or TeacherError.
+    It is open once for all that is translated, because its budget is that of all of it. Its work is
+    kept in the stage's folder. Raises MachineError, TranslatorError or TeacherError.
     """
-    if config.taco is None and config.self_instruct is None:
-        return FoundSeeds()
-    seeds = read_seeds(sources)
-    further = () if config.translate is None else config.translate.languages
-    if config.self_instruct is not None:  # told before anything is translated
-        require_seeds({*seeds.by_language, *further}, config.self_instruct)
     if config.translate is None:
-        return FoundSeeds(seeds)
-    with bureau_of(config.translate, shards, run, surroundings) as bureau:
-        return translate_seeds(seeds, bureau, run.seed)
-
-
-def bureau_of(
-    config: TranslateConfig, shards: ShardSet, run: StageRun, surroundings: Surroundings
-) -> AbstractContextManager[Bureau]:
-    """Open the translator of the parameters; its work is kept in the stage's folder."""
-    return open_bureau(
-        config,
+        yield None
+        return
+    with open_bureau(
+        config.translate,
         surroundings,
         shards=shards.path,
         work=run.work / "translations",
         backend=run.backend,
         progress=run.progress,
-    )
+    ) as bureau:
+        yield bureau
+
+
+def obtain_seeds(
+    config: InstructConfig, sources: Path, bureau: Bureau | None, seed: int
+) -> FoundSeeds:
+    """Read the seeds that the parameters need, and translate those that they name.
+
+    Raises SourceError, ParamsError, MachineError, TranslatorError or TeacherError.
+    """
+    seeds = needed_seeds(config, sources)  # tells what is missing before anything is translated
+    if seeds is None or bureau is None:
+        return FoundSeeds(seeds)
+    return translate_seeds(seeds, bureau, seed)
 
 
 def translate_seeds(seeds: SeedTasks, bureau: Bureau, seed: int) -> FoundSeeds:
     """Add the languages that the parameters name to the seeds.
 
-    Raises ParamsError for languages that have seeds of their own, SourceError without English
-    seeds, TranslatorError for languages that the translator does not know, and TeacherError.
+    Raises TranslatorError for languages that the translator does not know, and TeacherError.
     """
     languages = bureau.config.languages
-    _require_none(seeds, languages)
     bureau.require_from(ENGLISH, languages)
     english = seeds.by_language[ENGLISH]
     made = FoundSeeds(seeds)
@@ -109,21 +103,6 @@ def translate_seeds(seeds: SeedTasks, bureau: Bureau, seed: int) -> FoundSeeds:
         }
     )
     return made
-
-
-def _require_none(seeds: SeedTasks, languages: Sequence[str]) -> None:
-    if ENGLISH not in seeds.by_language:
-        raise SourceError(
-            f"there are no seed tasks in {ENGLISH} to be translated; add them, or take "
-            "`instruct.translate` out of the params"
-        )
-    problems = [
-        Problem(f"instruct.translate.languages.{index}", "has seed tasks of its own", language)
-        for index, language in enumerate(languages)
-        if language in seeds.by_language
-    ]
-    if problems:
-        raise ParamsError("the recipe", problems)
 
 
 def _texts(seed: Seed) -> tuple[str, ...]:

@@ -106,6 +106,18 @@ def test_a_judge_without_endpoint_and_questions_is_told_before_anything_runs(
     assert "name their folder in `benchmark_locations.judge`" in told
 
 
+def test_a_language_to_write_in_without_seed_tasks_is_told_before_anything_runs(
+    checkout: Path,
+) -> None:
+    recipe = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    recipe["instruct"]["self_instruct"]["languages"] += ["kor_Hang"]
+    (checkout / "params.yaml").unlink()
+    (checkout / "params.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
+    told = "\n".join(examined(checkout)[1])
+    assert "has no seed tasks; add a file of them, or name it in `instruct.translate" in told
+    assert "kor_Hang" in told
+
+
 def test_what_ray_and_prefect_take_is_no_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_ADDRESS", "auto")
     monkeypatch.setenv("RAY_AUTH_MODE", "token")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import jinja2
 import pytest
 
 from polylm_core.params import load_params
 from polylm_core.stages.finetune.config import LoraMethod
+from polylm_core.stages.instruct.composition import divide
 from polylm_core.stages.pretrain.imported_config import ImportedBaseConfig, ImportedFolder
 from tests.architecture.closure import ROOT
 from tests.unit.cli.test_plan import plan
@@ -51,6 +53,21 @@ def test_multialpaca_has_the_published_figures() -> None:
     assert (row["steps"], row["tokens"]) == (122, 16_000_000)
 
 
+@pytest.mark.parametrize("name", ["bayling2-7b", "bayling2-13b", "bayling2-8b"])
+def test_bayling_has_the_published_shares_of_sets_that_are_there(name: str) -> None:
+    params = load_params(ROOT / f"recipes/{name}.yaml")
+    instruct = params.instruct
+    shares = {"zho_Hans": 0.432, "eng_Latn": 0.262, "cross-lingual": 0.306}
+    assert instruct.composition.shares == shares
+    assert instruct.cross_lingual.multi_turn_share > 0
+    items = {each.language: each.expected_items or 0 for each in instruct.imports.values()}
+    available = {**items, "cross-lingual": 50_000}
+    division = divide({part: available[part] for part in shares}, shares, 0.0)
+    assert division.limited_by == "zho_Hans"
+    (phase,) = params.finetune.phases
+    assert phase.expected_tokens == pytest.approx(250 * sum(division.rows.values()), rel=0.02)
+
+
 def test_taco_hangs_one_adapter_a_language_on_an_english_model() -> None:
     phases = load_params(ROOT / "recipes/taco-33b.yaml").finetune.phases
     assert [phase.name for phase in phases] == ["nepali", "sanskrit", "persian", "maithili"]
@@ -63,3 +80,15 @@ def test_taco_hangs_one_adapter_a_language_on_an_english_model() -> None:
     # 60 blocks, 4 matrices of 6,656 by 6,656, two factors of rank 32 each
     assert 60 * 4 * 2 * 32 * 6656 == 102_236_160
     assert {row["trained_parameters"] for row in runs} == {102_236_160}
+
+
+def test_taco_speaks_to_guanaco_as_it_was_spoken_to() -> None:
+    source = load_params(ROOT / "recipes/taco-33b.yaml").finetune.chat_template
+    assert source is not None
+    template = jinja2.Environment().from_string(source)
+    chat = [{"role": "system", "content": "S"}, {"role": "user", "content": "Q"}]
+    answered = [*chat, {"role": "assistant", "content": "A"}]
+    tokens = {"bos_token": "<s>", "eos_token": "</s>"}
+    asked = template.render(messages=chat, add_generation_prompt=True, **tokens)
+    assert asked == "<s>S\n### Human: Q ### Assistant:"
+    assert template.render(messages=answered, **tokens) == f"{asked} A</s>"

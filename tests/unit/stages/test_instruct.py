@@ -309,8 +309,8 @@ def test_a_teacher_writes_tasks_and_the_funnel_counts_all_of_them(
     made = make_set(tmp_path, shards, sources, make_config(self_instruct=SELF_INSTRUCT))
     written = [row for row in rows_of(made) if row.origin == "self-instruct"]
     assert [row.id for row in written] == [
-        "self-instruct/deu_Latn/0001",
-        "self-instruct/eng_Latn/0001",
+        "self-instruct/deu_Latn/01-001-01",
+        "self-instruct/eng_Latn/01-001-01",
     ]
     assert written[0].messages[0].content == "Beschreibe das Wetter im Winter."
     funnel = funnel_of(made)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 
 from polylm_core.errors import TeacherError
 from polylm_core.teachers.config import OpenAITeacher
+from polylm_core.teachers.spending import most_of
 from polylm_core.teachers.teacher import Usage
 from tests.openai_server import KEY, serve_openai
 from tests.unit.teachers.asking import PROMPTS, SAMPLING, make_config, teacher_of
@@ -135,7 +137,9 @@ def test_no_credit_is_told_at_once(tmp_path: Path) -> None:
     assert sum(books.tries.values()) == 1
 
 
-def test_refused_and_rejected_prompts_are_counted_and_stay_so(tmp_path: Path) -> None:
+def test_refused_and_rejected_prompts_stay_so_and_failed_ones_are_asked_again(
+    tmp_path: Path,
+) -> None:
     always = {
         "question 3": (400, {"error": {"message": "no", "code": "content_filter"}}),
         "question 5": (422, {"detail": "too long"}),
@@ -150,8 +154,10 @@ def test_refused_and_rejected_prompts_are_counted_and_stay_so(tmp_path: Path) ->
         assert tries == 9 + 1 + 1 + 3
         books.always.clear()
         with teacher_of(books.url, tmp_path / "a", max_failed_share=0.25) as teacher:
-            assert teacher.ask(PROMPTS, SAMPLING, seed=1) == answers
-        assert sum(books.tries.values()) == tries
+            again = teacher.ask(PROMPTS, SAMPLING, seed=1)
+        assert again[7].text.endswith("to question 7 of many")
+        assert [*again[:7], *again[8:]] == [*answers[:7], *answers[8:]]
+        assert sum(books.tries.values()) == tries + 1
     failures = {index: answer.failure for index, answer in enumerate(answers) if answer.failure}
     assert failures == {3: "teacher-refused", 5: "teacher-rejected", 7: "teacher-failed"}
 
@@ -286,6 +292,44 @@ def test_where_keys_are_not_honoured_the_tries_that_may_have_cost_more_are_count
     ):
         teacher.ask(PROMPTS, SAMPLING, seed=1)
         assert len(books.charged) - teacher.spent.answers == teacher.num_lost > 0
+
+
+@pytest.mark.parametrize(("counts", "tries"), [(True, 2), (False, 4)])
+def test_a_lost_try_counts_with_the_most_it_can_have_cost(
+    tmp_path: Path, counts: bool, tries: int
+) -> None:
+    most = most_of("hello", SAMPLING.max_new_tokens).tokens
+    budget = {"max_tokens": 3 * most - 1, "counts_lost_tries": counts}
+    told = (
+        rf"2 tries were lost .* count with {2 * most} tokens" if counts else "left 1 of 1 prompts"
+    )
+    with (
+        serve_openai(slow_seconds=lambda key: 0.5) as books,
+        teacher_of(
+            books.url,
+            tmp_path / "a",
+            num_prompts=1,
+            budget=budget,
+            endpoint={"timeout_seconds": 0.1, "max_tries": 4},
+        ) as teacher,
+    ):
+        with pytest.raises(TeacherError, match=told):
+            teacher.ask(["hello"], SAMPLING, seed=1)
+        assert teacher.num_lost == tries == sum(books.tries.values())
+        assert teacher.spent.tokens == 0
+
+
+def test_what_waits_for_the_rate_is_let_go_when_the_stage_stops(tmp_path: Path) -> None:
+    begun = time.monotonic()
+    with (
+        serve_openai() as books,
+        teacher_of(
+            books.url, tmp_path / "a", key="sk-wrong", endpoint={"requests_per_minute": 2}
+        ) as teacher,
+        pytest.raises(TeacherError, match="401"),
+    ):
+        teacher.ask(PROMPTS, SAMPLING, seed=1)
+    assert time.monotonic() - begun < 20, "the third of a minute's two requests waits for 30 s"
 
 
 def test_the_store_has_no_key(tmp_path: Path) -> None:

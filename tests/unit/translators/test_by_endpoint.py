@@ -102,8 +102,10 @@ def test_a_rerun_asks_nothing_and_counts_the_same(tmp_path: Path, books: Books) 
 def test_with_a_fifth_of_the_answers_failing_nothing_is_lost(tmp_path: Path, books: Books) -> None:
     books.fault_share = 0.2
     texts = [f"Sentence {number} of {{many}} others" for number in range(40)]
-    with bureau_of(books, tmp_path) as bureau:
+    watcher = Watcher()
+    with bureau_of(books, tmp_path, watcher) as bureau:
         made = bureau.translate(texts, "eng_Latn", "spa_Latn")
+    assert "tries were lost on the way" in watcher.said[-1]
     assert [each.text for each in made] == [
         f"SENTENCE {number} OF {{many}} OTHERS" for number in range(40)
     ]
@@ -127,7 +129,8 @@ def test_a_text_the_endpoint_refuses_or_cuts_off_is_refused_alone(
 def test_a_spent_budget_names_the_translator(tmp_path: Path, books: Books) -> None:
     texts = [f"Sentence {number}" for number in range(20)]
     with bureau_of(books, tmp_path, budget={"max_tokens": 600}) as bureau:
-        with pytest.raises(TeacherError, match=r"Raise `translator\.budget`"):
+        told = r"of 20 prompts asked for so far .* not known yet\. Raise `translator\.budget`"
+        with pytest.raises(TeacherError, match=told):
             bureau.translate(texts, "eng_Latn", "spa_Latn")
     assert sum(books.tokens) <= 600
     with bureau_of(books, tmp_path) as bureau:

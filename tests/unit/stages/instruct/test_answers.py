@@ -79,6 +79,77 @@ def test_another_languages_labels_are_text() -> None:
     assert tasks == [Task("A", "B", "C\nВывод: D")]
 
 
+RECIPE = "Ingredientes:\n- 2 tomates\nInstrucciones:\n1. Pica los tomates.\n2. Sirve."
+PROGRAM = "An example:\nInput: 3\nOutput: 9"
+
+
+def parsed(text: str, language: str = "spa_Latn", **how: bool) -> tuple[list[Task], list[str]]:
+    return parse_answer(
+        text, language=language, **({"is_complete": True, "ends_at_blank_line": False} | how)
+    )
+
+
+@pytest.mark.parametrize("own", [RECIPE, PROGRAM])
+def test_where_labels_carry_numbers_a_line_without_one_is_text(own: str) -> None:
+    text = f"4. Instruction: A\n4. Input: B\n4. Output: {own}\n5. Instruction: D\n"
+    assert parsed(text + "5. Input: E\n5. Output: F") == (
+        [Task("A", "B", own), Task("D", "E", "F")],
+        [],
+    )
+
+
+@pytest.mark.parametrize("rest", ["", "\n5. Instruction: D\nInput: E\nOutput: F"])
+def test_a_number_before_the_instruction_alone_is_enough_for_the_instruction(rest: str) -> None:
+    text = f"4. Instruction: A\nInput: B\nOutput: {RECIPE}{rest}"
+    assert parsed(text) == ([Task("A", "B", RECIPE), Task("D", "E", "F")][: 1 + bool(rest)], [])
+
+
+@pytest.mark.parametrize("own", [RECIPE, PROGRAM])
+@pytest.mark.parametrize("rest", ["", "\nInstruction: D\nInput: E\nOutput: F"])
+def test_without_numbers_a_task_that_may_end_too_early_is_not_kept(own: str, rest: str) -> None:
+    tasks, reasons = parsed(f"Instruction: A\nInput: B\nOutput: {own}{rest}")
+    assert tasks == ([Task("D", "E", "F")] if rest else [])
+    assert set(reasons) == {"incomplete"}
+
+
+def test_an_answer_cut_off_within_a_recipe_keeps_no_half_of_it() -> None:
+    text = f"Instruction: A\nInput: B\nOutput: {RECIPE}"
+    assert parsed(text, is_complete=False) == ([], ["cut-off", "incomplete"])
+
+
+def test_one_who_goes_on_without_numbers_is_understood() -> None:
+    text = "4. Instruction: A\nInput: B\nOutput: C\nInstruction: D\nInput: E\nOutput: F"
+    assert parsed(text) == ([Task("A", "B", "C"), Task("D", "E", "F")], [])
+
+
+def test_a_task_about_tasks_and_one_who_stops_to_number_are_not_told_apart() -> None:
+    text = "4. Instruction: A\n4. Input: B\n4. Output: C\nInstruction: D\nInput: E\nOutput: F"
+    assert parsed(text) == ([], ["incomplete"])
+
+
+def test_a_list_of_labels_in_an_output_ends_no_task() -> None:
+    text = "4. Instruction: A\n4. Input: B\n4. Output: Devices:\n1. Input: mouse\n2. Output: screen"
+    assert parsed(text) == ([], ["incomplete"])
+
+
+def test_one_who_begins_to_count_anew_loses_the_task_before() -> None:
+    task = "{n}. Instruction: A\n{n}. Input: B\n{n}. Output: C\n"
+    text = "".join(task.format(n=number) for number in (4, 5, 1, 2))
+    assert parsed(text) == ([Task("A", "B", "C")] * 3, ["incomplete"])
+
+
+@pytest.mark.parametrize("number", ["", "4. "])
+def test_a_task_without_its_input_takes_no_other_with_it(number: str) -> None:
+    text = f"{number}Instruction: A\n{number}Input: B\n{number}Output: C\n"
+    missing = f"{number}Instruction: D\n{number}Output: E\n"
+    assert parsed(text + missing + text) == ([Task("A", "B", "C")] * 2, ["incomplete"])
+
+
+def test_a_task_that_begins_with_its_input_takes_no_other_with_it() -> None:
+    text = "4. Instruction: A\n4. Input: B\n4. Output: C\n5. Input: E\n5. Output: F"
+    assert parsed(text) == ([Task("A", "B", "C")], ["incomplete"])
+
+
 def test_decomposed_letters_are_the_same_labels() -> None:
     text = unicodedata.normalize("NFD", WRITTEN["vie_Latn"])
     tasks, _ = parse_answer(text, is_complete=True, ends_at_blank_line=False, language="vie_Latn")

@@ -11,7 +11,9 @@ import pytest
 from polylm_core.artifacts import ShardSet, partial_folder, publish
 from polylm_core.records import DOCUMENT_SCHEMA, PAIR_SCHEMA, Document, Instruction, Message, Pair
 from polylm_core.records import write_parts as write
-from polylm_core.stages.instruct.config import InstructConfig
+from polylm_core.stages.instruct import taco
+from polylm_core.stages.instruct.config import InstructConfig, TacoConfig
+from polylm_core.stages.instruct.seeds import Seed
 from polylm_core.stages.instruct.stage import instruct
 from polylm_core.stages.instruct.taco_form import (
     Aligned,
@@ -25,6 +27,7 @@ from polylm_core.stages.instruct.taco_form import (
 from tests.support import make_run
 from tests.unit.stages.instruct_inputs import make_documents, make_sources
 from tests.unit.stages.test_instruct import funnel_of, rows_of
+from tests.unit.stages.test_instruct import make_config as make_plain_config
 
 COLOURS = Aligned(
     name="set/1",
@@ -193,3 +196,23 @@ def test_the_plain_set_is_of_the_same_questions(tmp_path: Path, shards: ShardSet
         assert parts.response == without.messages[1].content
     assert funnel_of(made)["taco-plain", "spa_Latn", "kept"] == len(plain)
     assert not of_origin(rows_of(made, "held_out"), "taco-plain")
+
+
+def test_a_seed_s_input_stands_in_the_english_instruction_too() -> None:
+    seed = Seed(id="s", instruction="Ordne zu.", input="Hund, Stein", output="Tier", keep=False)
+    english = Seed(id="s", instruction="Classify.", input="dog, stone", output="Animal", keep=False)
+    unit = taco.Unit(
+        language="deu_Latn",
+        taco=TacoConfig(pairs_per_language=0),
+        config=make_plain_config(),
+        shards=Path("none"),
+        seeds=(seed,),
+        english_seeds=(english,),
+        seed_license="MIT",
+        seed=7,
+    )
+    (task,) = taco._from_seeds(unit).instructions
+    parts = parts_of(task.messages[-1].content, "deu_Latn")
+    assert parts is not None
+    assert parts.english_instruction == "Classify.\ndog, stone"
+    assert task.messages[1].content == "Ordne zu.\nHund, Stein"

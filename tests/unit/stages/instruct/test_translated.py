@@ -16,7 +16,7 @@ from polylm_core.compute.local import LocalBackend
 from polylm_core.errors import ParamsError, SourceError, TranslatorError
 from polylm_core.stages.instruct.config import InstructConfig
 from polylm_core.stages.instruct.quality_tables import QUALITY_FILE
-from polylm_core.stages.instruct.seeds import read_seeds
+from polylm_core.stages.instruct.seeds import needed_seeds, read_seeds
 from polylm_core.stages.instruct.stage import instruct
 from polylm_core.stages.instruct.translated import translate_seeds
 from polylm_core.storage import sha256_file
@@ -170,16 +170,19 @@ def test_translated_seeds_that_are_learned_as_they_stand_say_so(
 
 
 def test_a_language_with_seeds_of_its_own_is_not_translated_into(tmp_path: Path) -> None:
-    seeds = read_seeds(make_sources(tmp_path))
-    bureau = make_bureau(tmp_path / "work", Double(), languages=["spa_Latn", "deu_Latn"])
+    config = translating(tmp_path, languages=["spa_Latn", "deu_Latn"])
     with pytest.raises(ParamsError, match=r"instruct\.translate\.languages\.1: has seed tasks"):
-        translate_seeds(seeds, bureau, seed=7)
+        needed_seeds(config, make_sources(tmp_path))
 
 
 def test_english_seeds_are_needed(tmp_path: Path) -> None:
-    seeds = read_seeds(seeds_of(tmp_path, [PLAIN], language="deu_Latn"))
+    sources = seeds_of(tmp_path, [PLAIN], language="deu_Latn")
     with pytest.raises(SourceError, match="no seed tasks in eng_Latn to be translated"):
-        translate_seeds(seeds, make_bureau(tmp_path / "work", Double()), seed=7)
+        needed_seeds(translating(tmp_path), sources)
+
+
+def test_no_part_that_needs_seeds_asks_for_none(tmp_path: Path) -> None:
+    assert needed_seeds(make_config(taco=None), tmp_path) is None
 
 
 def test_a_round_trip_needs_the_way_back(tmp_path: Path) -> None:
