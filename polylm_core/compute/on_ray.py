@@ -30,6 +30,7 @@ from polylm_core.compute.ray_ranks import GROWING, LEAVING, run_rank
 from polylm_core.compute.restarts import Restarts, last_line
 from polylm_core.errors import InfrastructureError, MachineError, PolyLMError
 from polylm_core.progress import TerminalProgress
+from polylm_core.redaction import hide_from_output
 
 MAX_UNIT_RETRIES = 3
 """How often a unit of work is done again after its worker or node died."""
@@ -240,6 +241,7 @@ def _worker_environment(threads: int) -> dict[str, str]:
 
 def _in_folder(folder: str, function: Callable[[Item], Result], item: Item) -> Result:
     """Work where the driver works: a joined cluster's workers stand where it was started."""
+    hide_from_output()
     os.chdir(folder)
     return function(item)
 
