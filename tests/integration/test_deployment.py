@@ -23,6 +23,7 @@ from polylm_core.pipeline import STAGES
 from tests.bucket import KEYS, serve_bucket
 from tests.clone import ROOT, Clone, make_clone
 from tests.deployed import Deployed, deployed
+from tests.faulty_proxy import Faults, failing
 from tests.integration.test_interruptions import checkpoints, wait_until
 from tests.integration.test_prefect import CHROMIUM, CHROMIUM_FLAGS
 
@@ -30,6 +31,8 @@ IS_WHOLE = "POLYLM_TEST_WHOLE" in os.environ
 RUN_SECONDS = 5400 if IS_WHOLE else 1500
 pytestmark = pytest.mark.timeout(2 * RUN_SECONDS)
 MOST_SECONDS_TO_CANCEL = 30.0
+MOST_TIMES_AS_LONG = 2.0
+"""A fifth of the requests to the bucket failing, compared with none."""
 PROFILE = f"""\
 map_backend: local
 map_workers: 2
@@ -118,7 +121,14 @@ def test_a_cancelled_run_is_gone_on_from_with_everything_in_a_bucket(
         assert api.wait_for(again, seconds=RUN_SECONDS) == "COMPLETED", api.logs(again)
         look(api, again, tmp_path / "shots")
         goes_on_from(fresh, kept[0])
-        nothing_to_do_in_a_fresh_clone(fresh, tmp_path / "second", keys)
+        commit(fresh)
+        clean = nothing_to_do_in_a_fresh_clone(fresh, tmp_path / "second", keys)
+        with failing(keys["AWS_ENDPOINT_URL"], Faults(share=0.2)) as faults:
+            broken = {**keys, "AWS_ENDPOINT_URL": faults.url}
+            faulty = nothing_to_do_in_a_fresh_clone(fresh, tmp_path / "third", broken)
+        print(f"fresh clone {clean:.1f} s, with faults {faulty:.1f} s, {dict(faults.counts)}")
+        assert min(faults.counts[kind] for kind in ("busy", "cut", "late", "whole")) > 0
+        assert faulty < MOST_TIMES_AS_LONG * clean
 
 
 def goes_on_from(clone: Clone, checkpoint: str) -> None:
@@ -129,16 +139,26 @@ def goes_on_from(clone: Clone, checkpoint: str) -> None:
     assert starts[-1] >= int(checkpoint.removeprefix("step-")) > 0
 
 
-def nothing_to_do_in_a_fresh_clone(clone: Clone, folder: Path, keys: dict[str, str]) -> None:
-    """`git clone`, `dvc pull`, `dvc repro`: each stage is up to date, and reads its payloads."""
+def commit(clone: Clone) -> None:
     git = ("git", "-c", "user.name=t", "-c", "user.email=t@t")
     for command in (("add", "-A"), ("commit", "-q", "-m", "results")):
         status, output = clone.run(*git, *command)
         assert status == 0, output
+
+
+def nothing_to_do_in_a_fresh_clone(clone: Clone, folder: Path, keys: dict[str, str]) -> float:
+    """`git clone`, `dvc pull`, `dvc repro`: each stage is up to date, and reads its payloads.
+
+    Returns the seconds from the pull on.
+    """
     subprocess.run(["git", "clone", "-q", str(clone.path), str(folder)], check=True)
     environment = {**clone.environment, "DVC_SITE_CACHE_DIR": str(folder / ".site"), **keys}
     second = Clone(folder, environment)
+    endpoint = ("--local", "bucket", "endpointurl", keys["AWS_ENDPOINT_URL"])
     try:
+        status, output = second.run("python", "-m", "dvc", "remote", "modify", *endpoint)
+        assert status == 0, output
+        began = time.monotonic()
         status, output = second.run("python", "-m", "dvc", "pull")
         assert status == 0, output
         status, output = second.repro(POLYLM_PROFILE="stored")
@@ -150,7 +170,9 @@ def nothing_to_do_in_a_fresh_clone(clone: Clone, folder: Path, keys: dict[str, s
         shutil.rmtree(folder / "data/05_mixture")
         status, output = second.run("python", "-m", "flows.mix", POLYLM_PROFILE="stored")
         assert status == 0, output
+        seconds = time.monotonic() - began
         assert second.artifacts() == clone.artifacts()
+        return seconds
     finally:
         second.stop()
 
