@@ -23,7 +23,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from polylm_core.compute import ray_traces
 from polylm_core.compute.backend import Item, Result, private_ray_problem, usable
-from polylm_core.compute.private_ray import give_token, private_ray_folder
+from polylm_core.compute.private_ray import give_token, private_ray_folder, require_shut
 from polylm_core.compute.ray_faults import in_words, not_joined
 from polylm_core.compute.ray_machines import DEFAULT_PATIENCE, Patience, choose, require_total
 from polylm_core.compute.ray_ranks import GROWING, LEAVING, run_rank
@@ -223,6 +223,10 @@ class RayBackend:
                 _temp_dir=str(folder),
                 runtime_env=environment,
             )
+            require_shut()
+        except MachineError:
+            ray.shutdown()
+            raise
         except Exception as error:  # Ray raises no narrower one when its processes are too slow
             ray.shutdown()
             raise MachineError(

@@ -32,13 +32,13 @@ def private_ray_folder() -> Path:
 def give_token() -> None:
     """See that the token, which the private Rays of this user ask for, is for this user to read.
 
-    They listen on the machine's own address, whatever they are told, and are told here to ask for
-    a token: not every Ray does so by itself. What Ray would write to `~/.ray/auth_token`, everybody
-    could read.
+    They listen on the machine's own address, whatever they are told, and ask for a token by
+    themselves from Ray 2.60 on; told so in the environment, this process would not hear of it.
+    What Ray would write to `~/.ray/auth_token`, everybody could read.
 
     Raises MachineError where the environment asks for a Ray without a token.
     """
-    mode = os.environ.setdefault("RAY_AUTH_MODE", "token")  # Ray's processes get it from here
+    mode = os.environ.get("RAY_AUTH_MODE", "token")
     if mode.lower() != "token":
         raise MachineError(f"RAY_AUTH_MODE is {mode!r}, so that anybody could use the private Ray")
     if {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys():
@@ -51,3 +51,9 @@ def give_token() -> None:
             partial.write_text(secrets.token_hex(32), encoding="utf-8")
     elif file.stat().st_mode & 0o077:
         file.chmod(0o600)
+
+
+def require_shut() -> None:
+    """Raise MachineError where the private Ray that has just been started asks for no token."""
+    if os.environ.get("RAY_AUTH_MODE", "").lower() != "token":  # Ray says here what it does
+        raise MachineError("this version of Ray lets anybody use a private Ray; install ray 2.60")

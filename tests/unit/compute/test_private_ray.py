@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from polylm_core.compute.private_ray import give_token, private_ray_folder
+from polylm_core.compute.private_ray import give_token, private_ray_folder, require_shut
 from polylm_core.errors import MachineError
 
 
@@ -30,9 +30,11 @@ def test_a_token_is_drawn_once_and_nobody_else_reads_it(token: Path) -> None:
     assert token.read_text() == drawn
 
 
-def test_a_private_ray_is_told_to_ask_for_the_token(token: Path) -> None:
+def test_a_private_ray_that_asks_for_no_token_is_refused(token: Path) -> None:
     give_token()
-    assert os.environ["RAY_AUTH_MODE"] == "token"
+    assert "RAY_AUTH_MODE" not in os.environ  # Ray would not set itself up for it
+    with pytest.raises(MachineError, match=r"lets anybody use a private Ray"):
+        require_shut()
 
 
 def test_a_token_that_others_could_read_is_shut(token: Path) -> None:
