@@ -31,6 +31,7 @@ KEY_VARIABLE = "TEACHER_KEY"
 def make_config(rounds: int = 10, prompts: int = 100) -> InstructConfig:
     """The recipe's section, with a full first round too, and the model of the tests' server."""
     content = yaml.safe_load(RECIPE.read_text(encoding="utf-8"))["instruct"]
+    del content["translate"]  # seeds are written in each language here
     settings = content["self_instruct"]
     settings["teacher"] |= {"model": MODEL, "further_settings": ["seed"]}
     settings["teacher"]["budget"] = {"max_tokens": 1_000_000_000}
