@@ -222,6 +222,8 @@ class RayBackend:
                 log_to_driver=False,
                 _temp_dir=str(folder),
                 runtime_env=environment,
+                # They would be served to whoever asks, without a token.
+                _system_config={"enable_metrics_collection": False},
             )
             require_shut()
         except MachineError:

@@ -24,7 +24,7 @@ from tests.bucket import KEYS, serve_bucket
 from tests.clone import ROOT, Clone, make_clone
 from tests.deployed import Deployed, deployed
 from tests.faulty_proxy import Faults, failing
-from tests.integration.test_interruptions import checkpoints, wait_until
+from tests.integration.test_interruptions import wait_until
 from tests.integration.test_prefect import CHROMIUM, CHROMIUM_FLAGS
 
 IS_WHOLE = "POLYLM_TEST_WHOLE" in os.environ
@@ -108,7 +108,7 @@ def test_a_cancelled_run_is_gone_on_from_with_everything_in_a_bucket(
         deployed(fresh, tmp_path, **keys, **settings) as api,
     ):
         run = api.start("pipeline", profile="stored", push=True)
-        wait_until(lambda: checkpoints(fresh), "no checkpoint was written", RUN_SECONDS)
+        wait_until(lambda: saved(fresh), "no checkpoint was written", RUN_SECONDS)
         began = time.monotonic()
         api.cancel(run)
         wait_until(lambda: not trainers(fresh), "something outlived the cancelled run", 60)
@@ -116,11 +116,11 @@ def test_a_cancelled_run_is_gone_on_from_with_everything_in_a_bucket(
         assert api.wait_for(run) == "CANCELLED"
         print(f"ended {ended:.1f} s after it was cancelled")
         assert ended < MOST_SECONDS_TO_CANCEL
-        kept = max(checkpoints(fresh))
+        kept = saved(fresh)[-1]
         again = api.start("pipeline", profile="stored", push=True)
         assert api.wait_for(again, seconds=RUN_SECONDS) == "COMPLETED", api.logs(again)
         look(api, again, tmp_path / "shots")
-        goes_on_from(fresh, kept[0])
+        goes_on_from(fresh, kept)
         commit(fresh)
         clean = nothing_to_do_in_a_fresh_clone(fresh, tmp_path / "second", keys)
         with failing(keys["AWS_ENDPOINT_URL"], Faults(share=0.2)) as faults:
@@ -131,12 +131,24 @@ def test_a_cancelled_run_is_gone_on_from_with_everything_in_a_bucket(
         assert faulty < MOST_TIMES_AS_LONG * clean
 
 
-def goes_on_from(clone: Clone, checkpoint: str) -> None:
+def events(clone: Clone, event: str) -> list[int]:
+    """Steps of the events of one kind that pretraining has told so far."""
+    told = [file.read_text() for file in (clone.path / "runs").glob("pretrain-*/events.jsonl")]
+    whole = [text[: text.rfind("\n") + 1] for text in told]  # a line may be being written
+    rows = [json.loads(line) for text in whole for line in text.splitlines()]
+    return [row["step"] for row in rows if row["event"] == event]
+
+
+def saved(clone: Clone) -> list[int]:
+    """Steps whose checkpoints are whole; a folder may be there before it is."""
+    return events(clone, "checkpoint")
+
+
+def goes_on_from(clone: Clone, step: int) -> None:
     """The second run began where the first one's last checkpoint is, or later."""
-    events = next((clone.path / "runs").glob("pretrain-*/events.jsonl")).read_text().splitlines()
-    starts = [row["step"] for row in map(json.loads, events) if row["event"] == "start"]
+    starts = events(clone, "start")
     assert starts[0] == 0
-    assert starts[-1] >= int(checkpoint.removeprefix("step-")) > 0
+    assert starts[-1] >= step > 0
 
 
 def commit(clone: Clone) -> None:
