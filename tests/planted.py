@@ -48,7 +48,9 @@ def environment(home: Path) -> dict[str, str]:
     )
     (home / ".cache/huggingface/token").write_text(PLANTED["hub token in a file"])
     (home / ".config/dvc/config").write_text(
-        f"['remote \"store\"']\n    password = {PLANTED['DVC remote password']}\n"
+        f"['remote \"web\"']\n    url = https://dvc.example/store\n    user = me\n"
+        f"    password = {PLANTED['DVC remote password']}\n"
+        f"['remote \"store\"']\n    url = s3://results/dvc\n    access_key_id = me\n"
         f"    secret_access_key = {PLANTED['DVC remote secret key']}\n"
     )
     return {
