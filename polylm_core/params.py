@@ -6,6 +6,7 @@ a host name, a GPU count or a path.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from polylm_core.stages.encode.config import EncodeConfig
 from polylm_core.stages.evaluate.config import EvaluateConfig
 from polylm_core.stages.finetune.config import FinetuneConfig
 from polylm_core.stages.ingest.config import IngestConfig
-from polylm_core.stages.instruct.config import InstructConfig
+from polylm_core.stages.instruct.config import ORIGINS, InstructConfig
 from polylm_core.stages.mix.config import MixConfig
 from polylm_core.stages.pretrain.imported_config import PretrainSection
 from polylm_core.stages.report.config import ReportConfig
@@ -82,28 +83,10 @@ def load_params(path: Path) -> Params:
         shape = describe_validation(str(path), error, content)
         found = with_nearest(shape.problems, Params)
         raise ParamsError(str(path), [*found, *problems]) from error
-    problems += _source_problems(params)
+    problems += _reference_problems(params)
     if problems:
         raise ParamsError(str(path), problems)
     return params
-
-
-def _source_problems(params: Params) -> list[Problem]:
-    """Return a problem for each name of a source that stands for none, or for two."""
-    named = {"curate.held_out.share_by_source": tuple(params.curate.held_out.share_by_source)}
-    for language, config in params.curate.quality.by_language.items():
-        named[f"curate.quality.by_language.{language}.trusted"] = config.trusted
-    declared = ", ".join(sorted(params.ingest.sources))
-    shared = sorted(params.ingest.sources.keys() & params.instruct.imports.keys())
-    return [
-        Problem(f"instruct.imports.{name}", "is a source of `ingest` too; give it another name")
-        for name in shared
-    ] + [
-        Problem(place, f"no source of `ingest.sources` has this name ({declared})", source)
-        for place, sources in named.items()
-        for source in sources
-        if source not in params.ingest.sources
-    ]
 
 
 def _language_problems(languages: Any) -> list[Problem]:
@@ -116,3 +99,74 @@ def _language_problems(languages: Any) -> list[Problem]:
             except UnknownLanguageError as error:
                 problems.append(Problem(f"languages.{index}", str(error), code))
     return problems
+
+
+def _reference_problems(params: Params) -> list[Problem]:
+    """Return a problem for each name of another section that stands for nothing, or for two things.
+
+    No section sees these by itself, and a run would tell them hours later.
+    """
+    return [
+        *_source_problems(params),
+        *_origin_problems(params),
+        *_phase_language_problems(params),
+        *_adapter_problems(params),
+    ]
+
+
+def _source_problems(params: Params) -> Iterator[Problem]:
+    shared = sorted(params.ingest.sources.keys() & params.instruct.imports.keys())
+    for name in shared:
+        taken = "is a source of `ingest` too; give it another name"
+        yield Problem(f"instruct.imports.{name}", taken)
+    named = {"curate.held_out.share_by_source": tuple(params.curate.held_out.share_by_source)}
+    for language, config in params.curate.quality.by_language.items():
+        named[f"curate.quality.by_language.{language}.trusted"] = config.trusted
+    declared = ", ".join(sorted(params.ingest.sources))
+    for place, sources in named.items():
+        for source in sources:
+            if source not in params.ingest.sources:
+                message = f"no source of `ingest.sources` has this name ({declared})"
+                yield Problem(place, message, source)
+
+
+def _origin_problems(params: Params) -> Iterator[Problem]:
+    known = ORIGINS | params.instruct.imports.keys()
+    for number, phase in enumerate(params.finetune.phases):
+        for origin in phase.origins or ():
+            if origin not in known:
+                message = f"no instruction has this origin; there are {', '.join(sorted(known))}"
+                yield Problem(f"finetune.phases.{number}.origins", message, origin)
+
+
+def _phase_language_problems(params: Params) -> Iterator[Problem]:
+    """Rows of an imported set can be in any language: with one, only the run can judge."""
+    if params.instruct.imports:
+        return
+    known = {*params.languages, *_languages_written(params.instruct)}
+    for number, phase in enumerate(params.finetune.phases):
+        for language in phase.languages or ():
+            if language not in known:
+                message = f"no instruction is in it; there are {', '.join(sorted(known))}"
+                yield Problem(f"finetune.phases.{number}.languages", message, language)
+
+
+def _languages_written(instruct: InstructConfig) -> Iterator[str]:
+    if instruct.self_instruct is not None:
+        yield from instruct.self_instruct.languages
+    if instruct.translate is not None:
+        yield from instruct.translate.languages
+
+
+def _adapter_problems(params: Params) -> Iterator[Problem]:
+    """Without its adapter, a model that nothing but adapters was trained for is the base."""
+    phases = params.finetune.phases
+    adapters = [phase.name for phase in phases if phase.method.kind == "lora"]
+    wanted = params.evaluate.adapter
+    if wanted is not None and wanted not in adapters:
+        named = ", ".join(adapters) or "none"
+        message = f"no LoRA phase of finetune has this name; there are {named}"
+        yield Problem("evaluate.adapter", message, wanted)
+    if wanted is None and len(adapters) == len(phases):
+        message = "every phase of finetune is LoRA, and without one the chat model is the base"
+        yield Problem("evaluate.adapter", f"{message}; state {' or '.join(adapters)}")

@@ -101,6 +101,48 @@ def test_a_source_that_is_not_declared_is_told(tmp_path: Path) -> None:
         load_params(file)
 
 
+PHASE = {
+    "name": "german",
+    "method": {
+        "kind": "lora",
+        "rank": 2,
+        "alpha": 4,
+        "dropout": 0.0,
+        "target_modules": ["c_attn"],
+    },
+    "learning_rate": 0.001,
+    "warmup_share": 0.0,
+    "weight_decay": 0.0,
+    "epochs": 1,
+    "global_batch_tokens": 1024,
+}
+
+
+def test_names_of_other_sections_that_stand_for_nothing_are_told_together(tmp_path: Path) -> None:
+    phase = PHASE | {"origins": ["tacos"], "languages": ["swh_Latn"]}
+    file = written(tmp_path, finetune__phases=[phase], evaluate__adapter="germna")
+    with pytest.raises(ParamsError) as told:
+        load_params(file)
+    lines = str(told.value).splitlines()[1:]
+    assert [line.split(": ")[0].strip() for line in lines] == [
+        "finetune.phases.0.origins",
+        "finetune.phases.0.languages",
+        "evaluate.adapter",
+    ]
+    assert "taco-plain" in lines[0]
+    assert "(got 'tacos')" in lines[0]
+    assert "eng_Latn" in lines[1]
+    assert "there are german (got 'germna')" in lines[2]
+
+
+def test_the_adapter_to_evaluate_has_to_be_stated_where_nothing_else_is_trained(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(ParamsError, match=r"evaluate\.adapter: .* state german"):
+        load_params(written(tmp_path, finetune__phases=[PHASE]))
+    load_params(written(tmp_path, finetune__phases=[PHASE], evaluate__adapter="german"))
+
+
 def test_a_budget_without_end_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ParamsError, match=r"mix\.max_epochs.*finite"):
         load_params(written(tmp_path, mix__max_epochs=float("inf")))

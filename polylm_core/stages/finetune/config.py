@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from polylm_core.languages import LanguageCode
 from polylm_core.stages.base import StageConfig
 
 
@@ -48,7 +49,7 @@ class PhaseConfig(StageConfig):
     """What learns."""
     origins: tuple[str, ...] | None = Field(default=None, min_length=1)
     """Only examples of these origins: `self-instruct`, `cross-lingual`, `taco`, an imported set."""
-    languages: tuple[str, ...] | None = Field(default=None, min_length=1)
+    languages: tuple[LanguageCode, ...] | None = Field(default=None, min_length=1)
     """Only examples answered in these languages, as FLORES-200 codes."""
     learning_rate: float = Field(gt=0)
     warmup_share: float = Field(ge=0, lt=1)

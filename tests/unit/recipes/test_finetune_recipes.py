@@ -45,6 +45,12 @@ def test_a_recipe_is_planned_and_says_what_it_needs_before_it_can_run(name: str)
     assert base.imported.uri.replace("hf://", "git clone https://huggingface.co/") in remark
 
 
+@pytest.mark.parametrize("name", ["bayling2-laptop", "taco-laptop"])
+def test_a_recipe_for_two_cores_is_planned_before_its_model_is_fetched(name: str) -> None:
+    told = plan(ROOT / f"recipes/{name}.yaml", ROOT / "infra/profiles/laptop-unsharded.yaml")
+    assert told["model"]["parameters"] == 134_515_008  # as SmolLM2-135M's card has it
+
+
 def test_multialpaca_has_the_published_figures() -> None:
     (phase,) = load_params(ROOT / "recipes/polylm-multialpaca-13b.yaml").finetune.phases
     assert phase.learning_rate == 1e-5
