@@ -8,6 +8,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+from polylm_core.cli.planning.asked import asked
 from polylm_core.cli.planning.cost import Cost, Speed, budget_problems, cost_of, speed_of
 from polylm_core.cli.planning.languages import tokens_by_language
 from polylm_core.cli.planning.memory import memory_problems, memory_rows
@@ -81,6 +82,7 @@ def answer(
         "ranks": list(_ranks(phases)),
         "memory_of_a_rank": [row for phase in phases for row in memory_rows(phase, profile)],
         "disk": disk_of(request, phases),
+        "endpoints": asked(params, profile),
         "cost": _cost(spending.total, machine),
         "remarks": [
             *remarks,

@@ -172,6 +172,18 @@ def test_a_user_s_table_of_prices_takes_the_place_of_ours(tmp_path: Path) -> Non
         load_prices(own)
 
 
+def test_endpoints_that_are_asked_are_named_with_their_ceilings(tmp_path: Path) -> None:
+    place = {"teacher": {"address": "http://localhost:8000/v1"}}
+    profile = written(tmp_path / "placed.yaml", CLUSTER, endpoints=place)
+    teacher, translator = plan(
+        PROFILES.parents[1] / "recipes/polylm-multialpaca-13b.yaml", profile
+    )["endpoints"]
+    assert teacher["section"] == "instruct.self_instruct.teacher"
+    assert teacher["answers_at"] == "http://localhost:8000/v1"
+    assert teacher["at_most_tokens"] == 60_000_000
+    assert translator["answers_at"].startswith("unknown: add it to `endpoints`")
+
+
 def test_an_accelerator_without_a_row_is_named(tmp_path: Path) -> None:
     odd = written(tmp_path / "odd.yaml", CLUSTER, hardware__accelerator="a100")
     with pytest.raises(ParamsError, match=r"hardware\.accelerator: no row .*known: a100-80gb"):
