@@ -174,10 +174,9 @@ def test_a_user_s_table_of_prices_takes_the_place_of_ours(tmp_path: Path) -> Non
 
 def test_endpoints_that_are_asked_are_named_with_their_ceilings(tmp_path: Path) -> None:
     place = {"teacher": {"address": "http://localhost:8000/v1"}}
-    profile = written(tmp_path / "placed.yaml", CLUSTER, endpoints=place)
-    teacher, translator = plan(
-        PROFILES.parents[1] / "recipes/polylm-multialpaca-13b.yaml", profile
-    )["endpoints"]
+    profile = written(tmp_path / "placed.yaml", PROFILES / "1x8-a100.yaml", endpoints=place)
+    told = plan(ROOT / "recipes/polylm-multialpaca-13b.yaml", profile)
+    teacher, translator = told["endpoints"]
     assert teacher["section"] == "instruct.self_instruct.teacher"
     assert teacher["answers_at"] == "http://localhost:8000/v1"
     assert teacher["at_most_tokens"] == 60_000_000
