@@ -27,6 +27,9 @@ from dataclasses import dataclass
 
 from polylm_core.redaction import redacted
 
+MAX_VALUE_CHARACTERS = 120
+"""Of a value that is shown: a whole section would hide what is said of it."""
+
 
 class PolyLMError(Exception):
     """Base of all errors that are the user's to mend; shown as text, never as a traceback.
@@ -48,8 +51,12 @@ class Problem:
     value: object = None
 
     def __str__(self) -> str:
-        seen = "" if self.value is None else f" (got {self.value!r})"
-        return redacted(f"{self.location}: {self.message}{seen}")
+        told = redacted(f"{self.location}: {self.message}")
+        if self.value is None:
+            return told
+        whole = redacted(f"{self.location}: {self.message} (got {self.value!r})")
+        longest = len(told) + MAX_VALUE_CHARACTERS
+        return whole if len(whole) <= longest else f"{whole[:longest]}...)"
 
 
 class ParamsError(PolyLMError):

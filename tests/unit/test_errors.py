@@ -31,3 +31,10 @@ def test_an_error_crosses_to_another_process_whole(error: PolyLMError) -> None:
     assert type(copy) is type(error)
     assert str(copy) == str(error)
     assert vars(copy) == vars(error)
+
+
+def test_of_a_whole_section_only_its_beginning_is_shown() -> None:
+    said = str(Problem("finetune", "is not right", {"phases": ["long " * 100]}))
+    assert said.startswith("finetune: is not right (got {'phases': ['long long ")
+    assert said.endswith("...)")
+    assert len(said) < 200
