@@ -14,7 +14,8 @@ ends each, because questions are given and only answers are learned.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from polylm_core.records import Message, Role
@@ -47,11 +48,19 @@ class ChatTokenizer(Protocol):
 
 
 class EncodedChat(NamedTuple):
-    """A chat as ids; both sequences have the same length."""
+    """A chat as ids; both sequences have the same length.
 
-    ids: tuple[int, ...]
-    answer_mask: tuple[int, ...]
+    Five bytes a token: all chats of a set, hundreds of millions of tokens, are held at once.
+    """
+
+    ids: Sequence[int]
+    answer_mask: Sequence[int]
     """1 on the tokens of an answer and on its eos, 0 elsewhere."""
+
+    @classmethod
+    def of(cls, ids: Iterable[int], answer_mask: Iterable[int]) -> EncodedChat:
+        """Hold ids and mask in as few bytes as they need."""
+        return cls(array("i", ids), bytes(answer_mask))
 
 
 def render(messages: Sequence[Message], *, add_generation_prompt: bool) -> str:
@@ -72,7 +81,7 @@ def encode_chat(messages: Sequence[Message], tokenizer: ChatTokenizer) -> Encode
         tokens = tokenizer.encode(text) + ([tokenizer.eos_id] if is_answer else [])
         ids += tokens
         mask += [int(is_answer)] * len(tokens)
-    return EncodedChat(tuple(ids), tuple(mask))
+    return EncodedChat.of(ids, mask)
 
 
 def encode_prompt(messages: Sequence[Message], tokenizer: ChatTokenizer) -> list[int]:

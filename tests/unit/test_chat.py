@@ -75,11 +75,17 @@ def test_the_mask_covers_answers_and_their_eos_only() -> None:
     assert len(encoded.ids) == len(encoded.answer_mask)
 
 
+def test_a_chat_is_held_in_five_bytes_a_token() -> None:
+    encoded = encode_chat(CHATS["two turns"], CharacterTokenizer())
+    held = memoryview(encoded.ids).nbytes + memoryview(encoded.answer_mask).nbytes
+    assert held == 5 * len(encoded.ids)
+
+
 def test_a_prompt_ends_where_the_answer_begins() -> None:
     tokenizer = CharacterTokenizer()
     prompt = encode_prompt([QUESTION], tokenizer)
     encoded = encode_chat(CHATS["one turn"], tokenizer)
-    assert tuple(prompt) == encoded.ids[: len(prompt)]
+    assert prompt == list(encoded.ids[: len(prompt)])
     assert encoded.answer_mask.index(1) == len(prompt)
     assert decode(tuple(prompt)) == render([QUESTION], add_generation_prompt=True)
 

@@ -55,7 +55,8 @@ def write_rows(
         for number, chat in enumerate(chats):
             end = begin + len(chat.ids) - 1
             ids_NT[row, begin:end] = chat.ids[:-1]
-            targets = np.where(np.asarray(chat.answer_mask[1:]) == 1, chat.ids[1:], IGNORED_TARGET)
+            is_learned = np.frombuffer(bytes(chat.answer_mask[1:]), dtype=np.uint8) == 1
+            targets = np.where(is_learned, np.asarray(chat.ids[1:]), IGNORED_TARGET)
             targets_NT[row, begin:end] = targets
             segments_NT[row, begin:end] = number
             begin = end

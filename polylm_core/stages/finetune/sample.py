@@ -35,7 +35,7 @@ def write_chat_sample(
                 SampleText(
                     language=chat.language,
                     text=speech.prompt(chat.messages[:-1]),
-                    ids=encoded.ids,
+                    ids=tuple(encoded.ids),
                     messages=tuple(
                         {"role": message.role, "content": message.content}
                         for message in chat.messages

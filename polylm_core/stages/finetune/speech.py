@@ -128,7 +128,7 @@ class TemplateSpeech:
             if ids[: len(through)] != through or ids[: len(before)] != before:
                 return "joined"
             mask[len(before) : len(through)] = [1] * (len(through) - len(before))
-        return EncodedChat(tuple(ids), tuple(mask))
+        return EncodedChat.of(ids, mask)
 
     def _answers(self, messages: Sequence[Message], whole: str) -> list[tuple[int, int]]:
         """Return where each answer begins in the text, and where the end token after it ends."""

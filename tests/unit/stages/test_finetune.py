@@ -15,9 +15,9 @@ from polylm_core.stages.finetune.pack import (
 from polylm_core.training.dataset import IGNORED_TARGET
 
 CHATS = [
-    EncodedChat([10, 11, 12, 2], [0, 0, 1, 1]),
-    EncodedChat([20, 21, 2], [0, 1, 1]),
-    EncodedChat([30, 31, 32, 33, 34, 2], [0, 0, 0, 1, 1, 1]),
+    EncodedChat.of([10, 11, 12, 2], [0, 0, 1, 1]),
+    EncodedChat.of([20, 21, 2], [0, 1, 1]),
+    EncodedChat.of([30, 31, 32, 33, 34, 2], [0, 0, 0, 1, 1, 1]),
 ]
 
 

@@ -23,7 +23,7 @@ def test_a_packed_chat_has_the_logits_and_positions_that_it_has_alone(
 ) -> None:
     random = np.random.default_rng(2)
     chats = [
-        EncodedChat(tuple(random.integers(4, VOCAB, size).tolist()), (0,) * (size - 1) + (1,))
+        EncodedChat.of(random.integers(4, VOCAB, size).tolist(), [0] * (size - 1) + [1])
         for size in (7, 6, 5)
     ]
     write_rows(tmp_path / "rows.npz", [chats], context_tokens=CONTEXT, pad_id=3)

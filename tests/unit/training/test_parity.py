@@ -49,7 +49,7 @@ def chat_sample(exported: Exported) -> None:
     text = SampleText(
         language="eng_Latn",
         text=render(chat[:1], add_generation_prompt=True),
-        ids=encode_chat(chat, twin).ids,
+        ids=tuple(encode_chat(chat, twin).ids),
         messages=tuple({"role": turn.role, "content": turn.content} for turn in chat),
     )
     exported.sample = exported.sample.model_copy(update={"texts": (text,)})
