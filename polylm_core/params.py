@@ -109,6 +109,7 @@ def _reference_problems(params: Params) -> list[Problem]:
     return [
         *_source_problems(params),
         *_origin_problems(params),
+        *_hub_problems(params),
         *_phase_language_problems(params),
         *_adapter_problems(params),
     ]
@@ -137,6 +138,13 @@ def _origin_problems(params: Params) -> Iterator[Problem]:
             if origin not in known:
                 message = f"no instruction has this origin; there are {', '.join(sorted(known))}"
                 yield Problem(f"finetune.phases.{number}.origins", message, origin)
+
+
+def _hub_problems(params: Params) -> Iterator[Problem]:
+    for hub, most in params.instruct.cross_lingual.hubs.items():
+        if most and hub not in params.languages:
+            message = f"is none of the recipe's languages ({', '.join(params.languages)})"
+            yield Problem(f"instruct.cross_lingual.hubs.{hub}", message)
 
 
 def _phase_language_problems(params: Params) -> Iterator[Problem]:

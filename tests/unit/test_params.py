@@ -120,19 +120,25 @@ PHASE = {
 
 def test_names_of_other_sections_that_stand_for_nothing_are_told_together(tmp_path: Path) -> None:
     phase = PHASE | {"origins": ["tacos"], "languages": ["swh_Latn"]}
-    file = written(tmp_path, finetune__phases=[phase], evaluate__adapter="germna")
+    file = written(
+        tmp_path,
+        finetune__phases=[phase],
+        evaluate__adapter="germna",
+        instruct__cross_lingual__hubs={"zho_Hans": 3},
+    )
     with pytest.raises(ParamsError) as told:
         load_params(file)
     lines = str(told.value).splitlines()[1:]
     assert [line.split(": ")[0].strip() for line in lines] == [
         "finetune.phases.0.origins",
+        "instruct.cross_lingual.hubs.zho_Hans",
         "finetune.phases.0.languages",
         "evaluate.adapter",
     ]
     assert "taco-plain" in lines[0]
     assert "(got 'tacos')" in lines[0]
-    assert "eng_Latn" in lines[1]
-    assert "there are german (got 'germna')" in lines[2]
+    assert "eng_Latn" in lines[2]
+    assert "there are german (got 'germna')" in lines[3]
 
 
 def test_the_adapter_to_evaluate_has_to_be_stated_where_nothing_else_is_trained(
