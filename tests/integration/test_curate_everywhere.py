@@ -166,6 +166,7 @@ class LosesWorkerAndNode:
             time.sleep(0.05)
 
 
+@pytest.mark.slow
 def test_a_ray_cluster_that_loses_a_worker_and_a_node_makes_the_same_bytes(
     undisturbed: ShardSet, cluster: Cluster, tmp_path: Path
 ) -> None:

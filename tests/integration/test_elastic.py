@@ -52,6 +52,7 @@ def test_a_cluster_without_gpus_is_waited_for_visibly_and_not_for_ever(
     assert all("waiting for machines: 2 ranks need CPU 2, GPU 2" in note for note in notes)
 
 
+@pytest.mark.slow
 def test_a_run_loses_no_step_to_a_notice_and_grows_again(
     cluster: Machines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

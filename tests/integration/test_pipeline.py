@@ -65,6 +65,7 @@ def test_curves_and_mixture_are_drawn_by_dvc(clone: Clone) -> None:
     assert any(stream.endswith(": tha_Thai") for stream in streams)
 
 
+@pytest.mark.slow
 def test_an_experiment_trains_with_another_learning_rate(clone: Clone) -> None:
     before = clone.artifacts()
     identity = ("-c", "user.name=test", "-c", "user.email=test@localhost")

@@ -148,6 +148,7 @@ def test_documents_kept_apart_have_the_losses_they_have_alone(tmp_path: Path) ->
     assert before == pytest.approx(bits / 32, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_a_killed_worker_is_replaced_and_the_weights_are_the_same(
     undisturbed: str, tmp_path: Path
 ) -> None:
