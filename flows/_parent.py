@@ -17,7 +17,7 @@ from flows import _links
 from flows._checkout import PARAMS, nobody_at_work, require_valid, take_recipe, take_revision
 from flows._export import exporting_to
 from flows._profile import PROFILES
-from flows._repro import ENDING, one_pipeline, push_results, reproduce
+from flows._repro import ENDING, one_pipeline, push_results, reproduce, require_remote
 from polylm_core.errors import InfrastructureError, LockedError
 from polylm_core.pipeline import RUNS
 from polylm_core.redaction import redact_logs
@@ -89,6 +89,8 @@ def pipeline(
         further = RETRY_SECONDS[:retries]
         with one_pipeline(wait_seconds=LOCK_WAIT_SECONDS + sum(further)):
             _take(recipe, revision, profile)
+            if push:
+                require_remote()
             tag = _tag()
             # Links are a convenience: neither a server that is gone nor a profile that only the
             # checked out revision understands ends any work.

@@ -17,7 +17,7 @@ from pathlib import Path
 from flows._conclusion import TEMPORARY
 from flows._provenance import TAG_VARIABLE
 from polylm_core.compute.process import die_with_parent
-from polylm_core.errors import InfrastructureError, PolyLMError, StageError
+from polylm_core.errors import InfrastructureError, MachineError, PolyLMError, StageError
 from polylm_core.pipeline import RUNS
 from polylm_core.redaction import redacted
 from polylm_core.settings import PROFILE_VARIABLE
@@ -77,6 +77,18 @@ def reproduce(
     except BaseException as error:
         ENDING.error = error
         raise
+
+
+def require_remote() -> None:
+    """Raise MachineError where `dvc push` could send nothing: before the work, not hours after."""
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    try:
+        with Repo() as repo:
+            repo.cloud.get_remote_odb()
+    except (DvcException, ImportError) as error:  # no remote, or not what opens its kind of url
+        raise MachineError(f"the results cannot be sent by `dvc push`: {error}") from error
 
 
 def push_results(*, tell: Callable[[str], None]) -> None:

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from flows._conclusion import TEMPORARY
-from flows._repro import _end_group, _run_dvc, failure
+from flows._repro import _end_group, _run_dvc, failure, require_remote
 from polylm_core.compute.process import command_of
-from polylm_core.errors import InfrastructureError, StageError
+from polylm_core.errors import InfrastructureError, MachineError, StageError
 
 
 @pytest.mark.parametrize(
@@ -76,3 +76,27 @@ def test_a_grandchild_that_will_not_end_is_ended_with_its_group() -> None:
         _end_group(process)
     assert time.monotonic() - began < 10
     assert not command_of(grandchild)
+
+
+def dvc(*words: str) -> None:
+    subprocess.run([sys.executable, "-m", "dvc", *words], check=True)
+
+
+@pytest.mark.parametrize(
+    ("remote", "told"),
+    [
+        ("remote list", "no remote specified"),
+        ("remote add -d far gs://bucket/results", "requires 'dvc-gs'"),
+        ("config core.remote nowhere", "'nowhere' doesn't exist"),
+    ],
+)
+def test_a_remote_that_nothing_can_be_sent_to_is_told_before_the_work(
+    remote: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    dvc("init", "-q", "--no-scm")
+    dvc(*remote.split())
+    with pytest.raises(MachineError, match=told):
+        require_remote()
+    dvc("remote", "add", "-fd", "near", str(tmp_path / "near"))
+    require_remote()
