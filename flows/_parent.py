@@ -16,6 +16,7 @@ from prefect.context import FlowRunContext
 from flows import _links
 from flows._checkout import PARAMS, nobody_at_work, require_valid, take_recipe, take_revision
 from flows._export import exporting_to
+from flows._leftover import end_stages, tag_of
 from flows._profile import PROFILES
 from flows._repro import ENDING, one_pipeline, push_results, reproduce, require_remote
 from polylm_core.errors import InfrastructureError, LockedError
@@ -61,9 +62,9 @@ def repro(target: str | None, tag: str, profile: str | None, push: bool) -> None
     retries=0,
     persist_result=False,
     on_completion=export,
-    on_failure=export,
-    on_crashed=export,
-    on_cancellation=export,
+    on_failure=[end_stages, *export],
+    on_crashed=[end_stages, *export],
+    on_cancellation=[end_stages, *export],
 )
 def pipeline(
     target: str | None = None,
@@ -121,4 +122,4 @@ def _tag() -> str:
     """What the stages' own flow runs are found by."""
     context = FlowRunContext.get()
     run = context.flow_run if context is not None else None
-    return f"repro-{run.name}" if run is not None else "repro"
+    return tag_of(run) if run is not None else "repro"

@@ -46,6 +46,11 @@ class Deployed:
     def state(self, run: str) -> str:
         return str(self.ask(f"/flow_runs/{run}")["state_type"])
 
+    def under_way(self) -> list[str]:
+        """Names of the runs that Prefect shows as running."""
+        running = {"flow_runs": {"state": {"type": {"any_": ["RUNNING"]}}}}
+        return [run["name"] for run in self.ask("/flow_runs/filter", running)]
+
     def cancel(self, run: str) -> None:
         """Cancel a run as the UI does."""
         self.ask(f"/flow_runs/{run}/set_state", {"state": {"type": "CANCELLING"}})

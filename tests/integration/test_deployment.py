@@ -126,6 +126,7 @@ def test_a_cancelled_run_is_gone_on_from_with_everything_in_a_bucket(
         assert api.wait_for(run) == "CANCELLED"
         print(f"ended {ended:.1f} s after it was cancelled")
         assert ended < MOST_SECONDS_TO_CANCEL
+        wait_until(lambda: not api.under_way(), "Prefect shows as running what was killed", 30)
         kept = saved(fresh)[-1]
         again = api.start("pipeline", profile="stored", push=True)
         assert api.wait_for(again, seconds=RUN_SECONDS) == "COMPLETED", api.logs(again)
