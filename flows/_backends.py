@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Callable
+from pathlib import Path
 
 from polylm_core.compute.backend import Backend
 from polylm_core.compute.local import LocalBackend
@@ -12,11 +13,12 @@ from polylm_core.settings import Profile
 
 
 def make_backend(
-    profile: Profile, local: LocalBackend, *, on_wait: Callable[[str], None]
+    profile: Profile, local: LocalBackend, *, work: Path, on_wait: Callable[[str], None]
 ) -> Backend:
     """Return the machines a profile declares; Ray is imported only when it is needed.
 
-    That units of work wait for machines is told to `on_wait`.
+    That units of work wait for machines is told to `on_wait`; what Ray knows of them is kept in
+    `work`, the run's folder.
     """
     training = profile.training
     if profile.map_backend == training.backend == "local":
@@ -33,6 +35,7 @@ def make_backend(
             machines_seconds=training.machines_wait_seconds,
         ),
         on_wait=on_wait,
+        traces=work,
     )
     return _Backends(
         mapper=local if profile.map_backend == "local" else cluster,

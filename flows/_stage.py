@@ -75,7 +75,7 @@ def _work(prepared: Prepared, progress: Progress, outcome: Outcome) -> None:
         out=stage.out,
         work=prepared.work,
         kept=RUNS / "kept" / stage.name,
-        backend=make_backend(prepared.profile, local, on_wait=progress.say),
+        backend=make_backend(prepared.profile, local, work=prepared.work, on_wait=progress.say),
         progress=progress,
         training=prepared.profile.training,
         source_locations=prepared.profile.source_locations,

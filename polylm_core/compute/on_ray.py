@@ -56,7 +56,10 @@ class RayBackend:
         private_cpus: int,
         patience: Patience = DEFAULT_PATIENCE,
         on_wait: Callable[[str], None] | None = None,
+        traces: Path | None = None,
     ) -> None:
+        """What people should see of units' waiting goes to `on_wait`, Ray's books to `traces`."""
+        self._traces = traces
         self._address = address
         self._training_workers = training_workers
         self._threads_per_worker = threads_per_worker
@@ -78,7 +81,7 @@ class RayBackend:
         raised at once. Raises InfrastructureError for a unit that is lost `MAX_UNIT_RETRIES` + 1
         times, and when a joined cluster has no machine for any within the patience.
         """
-        with self._cluster():
+        with self._cluster(), ray_traces.kept(self._traces, self._on_wait):
             if self._address is not None:
                 choose({"CPU": 1}, [1], self._patience, self._on_wait)
             task: Any = ray.remote(

@@ -1,10 +1,10 @@
 """What a Ray cluster knows of a run, copied beside the run: a cluster takes its books with it.
 
-`<work>/cluster/<number>/`, one folder for each group of ranks, holds `timeline.json` (what ran
-where and when, for chrome://tracing or ui.perfetto.dev), `nodes.json` (the machines, and why those
-that died did) and `logs/<machine>/` (the ends of Ray's logs of this run, of the machines that are
-still there). Ranks write their own logs and stacks while they live. Environments are in none of it,
-and each machine takes the secrets that it knows out of what it sends.
+`<work>/cluster/<number>/`, one folder for each group of ranks or of units, holds `timeline.json`
+(what ran where and when, for chrome://tracing or ui.perfetto.dev), `nodes.json` (the machines, and
+why those that died did) and `logs/<machine>/` (the ends of Ray's logs of this run, of the machines
+that are still there). Ranks write their own logs and stacks while they live. Environments are in
+none of it, and each machine takes the secrets that it knows out of what it sends.
 """
 
 from __future__ import annotations
@@ -49,8 +49,14 @@ OF_A_MACHINE = ("raylet*.out", "raylet*.err")
 
 
 @contextmanager
-def kept(work: Path, on_note: Callable[[str], None]) -> Iterator[None]:
-    """Copy what there is when the block has ended, well or not; what cannot be had is told."""
+def kept(work: Path | None, on_note: Callable[[str], None]) -> Iterator[None]:
+    """Copy what there is when the block has ended, well or not; what cannot be had is told.
+
+    Without a folder of a run nothing is copied.
+    """
+    if work is None:
+        yield
+        return
     seconds = COPY_SECONDS
     try:
         yield

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -37,8 +38,24 @@ def test_a_unit_works_where_the_driver_works(tmp_path: Path) -> None:
     assert list(BACKEND.map(folder_of, [1])) == [str(tmp_path)]
 
 
-def test_results_come_in_the_order_of_the_items() -> None:
-    assert list(BACKEND.map(slow_square, range(6))) == [0, 1, 4, 9, 16, 25]
+def test_results_come_in_the_order_of_the_items_and_ray_s_books_are_kept(tmp_path: Path) -> None:
+    run, notes = tmp_path / "runs/curate-1", list[str]()
+    backend = RayBackend(
+        address=None,
+        training_workers=1,
+        threads_per_worker=1,
+        use_gpu=False,
+        private_cpus=2,
+        on_wait=notes.append,
+        traces=run,
+    )
+    assert list(backend.map(slow_square, range(6))) == [0, 1, 4, 9, 16, 25]
+    assert notes == []
+    books = run / "cluster/1"
+    assert [node["Resources"]["CPU"] for node in json.loads((books / "nodes.json").read_text())]
+    timeline = json.loads((books / "timeline.json").read_text())
+    assert any("_in_folder" in event["name"] for event in timeline)
+    assert list(books.glob("logs/*/raylet*"))
 
 
 def die_the_first_time(folder: Path) -> int:
