@@ -94,7 +94,8 @@ def bucket_of(clone: Clone, folder: Path) -> Iterator[dict[str, str]]:
     folder.mkdir()
     with serve_bucket(folder, {"results/empty": b""}) as url:
         options = ("remote", "add", "-d", "bucket", "s3://results/dvc")
-        for command in (options, ("remote", "modify", "bucket", "endpointurl", url)):
+        as_shipped = ("remote", "modify", "bucket", "jobs", "32")  # infra/storage/dvc.config
+        for command in (options, ("remote", "modify", "bucket", "endpointurl", url), as_shipped):
             status, output = clone.run("python", "-m", "dvc", *command)
             assert status == 0, output
         yield {**KEYS, "AWS_ENDPOINT_URL": url, "AWS_DEFAULT_REGION": "us-east-1"}
