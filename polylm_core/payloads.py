@@ -40,7 +40,8 @@ from polylm_core.remote_folder import size_of, upload
 from polylm_core.settings import Storage
 from polylm_core.storage import exclusive_lock, link_or_copy, no_space_named, replacing, sha256_file
 
-CONCURRENT_FILES = 4
+CONCURRENT_FILES = 32
+"""On the way at once: a late answer costs waiting, which others need not do."""
 VIEW_WAIT_SECONDS = 3600.0
 """How long a reader waits for another that fetches the same artifact."""
 RECORDS = (
