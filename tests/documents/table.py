@@ -210,7 +210,7 @@ TABLE: Mapping[str, Entry] = {
     ),
     "dvc push": Entry(IN_A_BUCKET, "dvc push --help"),
     "dvc remote modify": Entry(IN_A_BUCKET, "dvc remote modify --help"),
-    "git clone <this repository> polylm && cd polylm ⏎ dvc pull": Entry(
+    "git clone <this repository> polylm && cd polylm ⏎ dvc pull --jobs 32": Entry(
         IN_A_BUCKET, "git clone -h > /dev/null || true; dvc pull --help"
     ),
 }
