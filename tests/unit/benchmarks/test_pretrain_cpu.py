@@ -19,6 +19,7 @@ GOOD: dict[str, Any] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_a_quick_run_holds_the_losses_of_three_sides_together_and_judges_no_speed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
