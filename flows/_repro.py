@@ -82,12 +82,14 @@ def reproduce(
 def require_remote() -> None:
     """Raise MachineError where `dvc push` could send nothing: before the work, not hours after."""
     from dvc.exceptions import DvcException
+    from dvc.fs import RemoteMissingDepsError
     from dvc.repo import Repo
 
     try:
         with Repo() as repo:
-            repo.cloud.get_remote_odb()
-    except (DvcException, ImportError) as error:  # no remote, or not what opens its kind of url
+            repo.cloud.get_remote(command="push")
+    # No remote, or not what opens its kind of url.
+    except (DvcException, ImportError, RemoteMissingDepsError) as error:
         raise MachineError(f"the results cannot be sent by `dvc push`: {error}") from error
 
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from polylm_core.errors import ParamsError, Problem, UnknownLanguageError
 from polylm_core.known_keys import with_nearest
-from polylm_core.languages import get_language
+from polylm_core.languages import ENGLISH, get_language
 from polylm_core.stages.curate.config import CurateConfig
 from polylm_core.stages.encode.config import EncodeConfig
 from polylm_core.stages.evaluate.config import EvaluateConfig
@@ -109,7 +109,6 @@ def _reference_problems(params: Params) -> list[Problem]:
     return [
         *_source_problems(params),
         *_origin_problems(params),
-        *_hub_problems(params),
         *_phase_language_problems(params),
         *_adapter_problems(params),
     ]
@@ -140,18 +139,15 @@ def _origin_problems(params: Params) -> Iterator[Problem]:
                 yield Problem(f"finetune.phases.{number}.origins", message, origin)
 
 
-def _hub_problems(params: Params) -> Iterator[Problem]:
-    for hub, most in params.instruct.cross_lingual.hubs.items():
-        if most and hub not in params.languages:
-            message = f"is none of the recipe's languages ({', '.join(params.languages)})"
-            yield Problem(f"instruct.cross_lingual.hubs.{hub}", message)
-
-
 def _phase_language_problems(params: Params) -> Iterator[Problem]:
-    """Rows of an imported set can be in any language: with one, only the run can judge."""
-    if params.instruct.imports:
+    """Imported rows can be in any language, and tasks from pairs in any that has pairs.
+
+    With either, only the run can judge.
+    """
+    instruct = params.instruct
+    if instruct.imports or instruct.cross_lingual.pairs_per_further_language:
         return
-    known = {*params.languages, *_languages_written(params.instruct)}
+    known = {ENGLISH, *params.languages, *_languages_written(instruct)}
     for number, phase in enumerate(params.finetune.phases):
         for language in phase.languages or ():
             if language not in known:
@@ -160,6 +156,7 @@ def _phase_language_problems(params: Params) -> Iterator[Problem]:
 
 
 def _languages_written(instruct: InstructConfig) -> Iterator[str]:
+    yield from instruct.cross_lingual.hubs
     if instruct.self_instruct is not None:
         yield from instruct.self_instruct.languages
     if instruct.translate is not None:

@@ -40,8 +40,10 @@ from polylm_core.remote_folder import size_of, upload
 from polylm_core.settings import Storage
 from polylm_core.storage import exclusive_lock, link_or_copy, no_space_named, replacing, sha256_file
 
-CONCURRENT_FILES = 32
-"""On the way at once: a late answer costs waiting, which others need not do."""
+FETCHED_AT_ONCE = 32
+"""A late answer costs waiting, which others need not do."""
+SENT_AT_ONCE = 4
+"""Fewer: s3fs holds up to ten parts of 50 MiB of each in memory."""
 VIEW_WAIT_SECONDS = 3600.0
 """How long a reader waits for another that fetches the same artifact."""
 RECORDS = (
@@ -105,7 +107,7 @@ class Payloads:
             if entry.bytes > self.storage.max_dvc_bytes
         }
         folder = artifact.path
-        _at_once(lambda name: self._send_file(folder / name, large[name]), large)
+        _at_once(lambda name: self._send_file(folder / name, large[name]), large, SENT_AT_ONCE)
         for name, entry in large.items():
             _link(folder / name, self.cached(entry.sha256), entry.sha256)
         for name in large:
@@ -167,7 +169,9 @@ class Payloads:
                 "`storage.payloads` in the profile to the object store they were sent to, or run "
                 f"`dvc repro --force --single-item {artifact.stage}` to make them again"
             )
-        _at_once(lambda name: self._fetch_file(artifact, name, absent[name]), missing)
+        _at_once(
+            lambda name: self._fetch_file(artifact, name, absent[name]), missing, FETCHED_AT_ONCE
+        )
 
     def _fetch_file(self, artifact: Artifact, name: str, entry: FileEntry) -> None:
         address = self.address(entry.sha256)
@@ -206,7 +210,7 @@ class Payloads:
         folder = below(self.storage.payloads, f"runs/{work.name}")
         records = _records(work)
         changed = [name for name, state in records.items() if (sent or {}).get(name) != state]
-        _at_once(lambda name: _send_record(work / name, below(folder, name)), changed)
+        _at_once(lambda name: _send_record(work / name, below(folder, name)), changed, SENT_AT_ONCE)
         return records
 
 
@@ -262,12 +266,14 @@ def _link(file: Path, target: Path, sha256: str) -> None:
         link_or_copy(str(file), str(partial))
 
 
-def _at_once(work: Callable[[str], None], names: Mapping[str, FileEntry] | list[str]) -> None:
-    """Do it for every name, some at a time; raises the first error once all have ended.
+def _at_once(
+    work: Callable[[str], None], names: Mapping[str, FileEntry] | list[str], at_once: int
+) -> None:
+    """Do it for every name, so many at a time; raises the first error once all have ended.
 
     Who is interrupted meanwhile waits only for those that are under way.
     """
-    with ThreadPoolExecutor(CONCURRENT_FILES, thread_name_prefix="payload") as pool:
+    with ThreadPoolExecutor(at_once, thread_name_prefix="payload") as pool:
         futures = [pool.submit(work, name) for name in names]
         try:
             for future in futures:

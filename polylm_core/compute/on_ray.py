@@ -81,6 +81,8 @@ class RayBackend:
         raised at once. Raises InfrastructureError for a unit that is lost `MAX_UNIT_RETRIES` + 1
         times, and when a joined cluster has no machine for any within the patience.
         """
+        if not items:
+            return
         with self._cluster(), ray_traces.kept(self._traces, self._on_wait):
             if self._address is not None:
                 choose({"CPU": 1}, [1], self._patience, self._on_wait)

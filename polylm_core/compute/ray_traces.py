@@ -66,21 +66,28 @@ def kept(work: Path | None, on_note: Callable[[str], None]) -> Iterator[None]:
         raise
     finally:
         lacking: list[str] = []
-        copied = (work, lacking, seconds)
+        given_up = threading.Event()
+        copied = (work, lacking, seconds, given_up)
         thread = threading.Thread(target=_copy, args=copied, name="traces", daemon=True)
         thread.start()
         thread.join(seconds)
+        given_up.set()
         if thread.is_alive():
             lacking.append(f"the cluster did not answer within {seconds:.0f} s")
         if lacking:
             on_note(f"not all that Ray knows of the run could be kept: {'; '.join(lacking)}")
 
 
-def _copy(work: Path, lacking: list[str], seconds: float) -> None:
-    """Write a new folder; the run itself never fails for it."""
+def _copy(work: Path, lacking: list[str], seconds: float, given_up: threading.Event) -> None:
+    """Write a new folder; the run itself never fails for it.
+
+    Once given up nothing more is asked: the next cluster may be there already.
+    """
     folder = new_folder(work / FOLDER)
     logs = functools.partial(_logs, seconds=seconds * LOGS_SHARE)
     for what, copy in (("machines", _nodes), ("timeline", _timeline), ("logs", logs)):
+        if given_up.is_set():
+            return
         try:
             if not ray.is_initialized():  # a question would start a Ray of its own
                 raise RuntimeError("there is no connection to it")

@@ -124,21 +124,27 @@ def test_names_of_other_sections_that_stand_for_nothing_are_told_together(tmp_pa
         tmp_path,
         finetune__phases=[phase],
         evaluate__adapter="germna",
-        instruct__cross_lingual__hubs={"zho_Hans": 3},
+        instruct__cross_lingual__pairs_per_further_language=0,
     )
     with pytest.raises(ParamsError) as told:
         load_params(file)
     lines = str(told.value).splitlines()[1:]
     assert [line.split(": ")[0].strip() for line in lines] == [
         "finetune.phases.0.origins",
-        "instruct.cross_lingual.hubs.zho_Hans",
         "finetune.phases.0.languages",
         "evaluate.adapter",
     ]
     assert "taco-plain" in lines[0]
     assert "(got 'tacos')" in lines[0]
-    assert "eng_Latn" in lines[2]
-    assert "there are german (got 'germna')" in lines[3]
+    assert "eng_Latn" in lines[1]
+    assert "there are german (got 'germna')" in lines[2]
+
+
+def test_tasks_from_pairs_may_be_in_languages_beyond_the_recipe_s(tmp_path: Path) -> None:
+    phases = [PHASE | {"languages": ["swh_Latn"]}]
+    recipe = {"finetune__phases": phases, "evaluate__adapter": "german"}
+    further = {"instruct__cross_lingual__pairs_per_further_language": 1}
+    load_params(written(tmp_path, **recipe, **further))
 
 
 def test_the_adapter_to_evaluate_has_to_be_stated_where_nothing_else_is_trained(

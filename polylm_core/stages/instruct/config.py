@@ -28,7 +28,7 @@ ORIGINS = {
 class CrossLingualConfig(StageConfig):
     """Translation tasks from aligned pairs (BayLing 2), and texts to be continued."""
 
-    hubs: dict[str, int] = Field(min_length=1)
+    hubs: dict[LanguageCode, int] = Field(min_length=1)
     """Pairs each language gets with each hub; BayLing 2 links all to English and Chinese."""
     to_hub_share: float = Field(ge=0, le=1)
     """Share of these tasks whose answer is in the hub's language."""
