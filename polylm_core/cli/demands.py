@@ -28,9 +28,9 @@ def memory(request: Request) -> Check:
         return Check("memory", found)
     needed = max(
         (
-            phase.memory(request.profile).peak * phase.ways[-1].world_size
+            phase.memory(request.profile, way).peak * way.world_size
             for phase in phases_of(request.params, request.profile)
-            if phase.ways
+            for way in phase.ways
         ),
         default=0,
     )

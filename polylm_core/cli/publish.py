@@ -17,7 +17,6 @@ from polylm_core.artifacts import (
     Artifact,
     BaseModelFolder,
     ChatModelFolder,
-    DocumentSet,
     Report,
 )
 from polylm_core.cli.whole import whole
@@ -28,6 +27,8 @@ from polylm_core.storage import sha256_file
 CARDS = ("README.md", "model_card.md")
 """What the report calls the model's card; the hub shows README.md."""
 UNKNOWN_LICENSES = {"", "unknown", "none", "?"}
+LICENSED = ("ingest", "pretrain", "instruct")
+"""Stages that take something of others."""
 HUB = "https://huggingface.co"
 
 
@@ -65,7 +66,7 @@ def release_of(repository: str, model: Path, root: Path) -> Release:
             problems.append(Problem(str(report.path), message))
         license = str(report.manifest.params.get("model_license", "unknown"))
         files |= _cards(report, problems)
-        problems += _license_problems(root, license)
+        problems += _license_problems(root, license, report.manifest.inputs)
     if problems:
         raise ParamsError(f"what would be published as {repository}", problems)
     return Release(repository, license, dict(sorted(files.items())))
@@ -122,23 +123,29 @@ def _cards(report: Artifact, problems: list[Problem]) -> dict[str, Path]:
     return {"README.md": cards.pop(own), **cards}
 
 
-def _license_problems(root: Path, license: str) -> list[Problem]:
-    """Problems of licences that nobody stated: of the weights, the texts and the instructions."""
-    stated = [("report.model_license", license), *_stated_licenses(root)]
-    return [
-        Problem(place, "the licence is not known; state it, or leave the source out", value)
-        for place, value in stated
-        if value.strip().lower() in UNKNOWN_LICENSES
-    ]
+def _license_problems(root: Path, license: str, reported: Mapping[str, str]) -> list[Problem]:
+    """Problems of licences that nobody stated: of the weights, the texts and the instructions.
+
+    `reported` has the fingerprints of what the model was made of.
+    """
+    problems: list[Problem] = []
+    stated = [("report.model_license", license)]
+    for stage in LICENSED:
+        artifact = STAGES[stage].artifact.open(root / STAGES[stage].out)
+        if artifact.fingerprint != reported.get(stage):
+            message = "is not what the model was made of: whose licences are they? run `dvc repro`"
+            problems.append(Problem(str(artifact.path), message))
+        stated += _stated_licenses(stage, artifact)
+    message = "the licence is not known; state it, or leave the source out"
+    unknown = [each for each in stated if each[1].strip().lower() in UNKNOWN_LICENSES]
+    return problems + [Problem(place, message, value) for place, value in unknown]
 
 
-def _stated_licenses(root: Path) -> Iterator[tuple[str, str]]:
-    documents = DocumentSet.open(root / STAGES["ingest"].out)
-    for source, value in documents.counts.get("licenses", {}).items():
-        yield f"ingest.sources.{source}", str(value or "")
-    for stage in ("pretrain", "instruct"):
-        params = STAGES[stage].artifact.open(root / STAGES[stage].out).manifest.params
-        yield from _licenses_in(params, stage)
+def _stated_licenses(stage: str, artifact: Artifact) -> Iterator[tuple[str, str]]:
+    for source, value in artifact.counts.get("licenses", {}).items():
+        yield f"{stage}.sources.{source}", str(value or "")
+    if stage != "ingest":
+        yield from _licenses_in(artifact.manifest.params, stage)
 
 
 def _licenses_in(value: Any, place: str) -> Iterator[tuple[str, str]]:
@@ -177,9 +184,9 @@ def send(release: Release, *, private: bool) -> str:
 
     Raises MachineError in the words of the hub.
     """
-    from httpx import HTTPError
+    from httpx2 import HTTPError  # of the hub's client, and the base of its own errors
     from huggingface_hub import CommitOperationAdd, HfApi
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError
+    from huggingface_hub.errors import HFValidationError, LocalTokenNotFoundError
 
     hub = HfApi(endpoint=endpoint())
     try:
@@ -199,14 +206,7 @@ def send(release: Release, *, private: bool) -> str:
         )
     except LocalTokenNotFoundError as error:
         raise MachineError("no token of the hub: `hf auth login`, or set HF_TOKEN") from error
-    except (
-        HfHubHTTPError,
-        HFValidationError,
-        HTTPError,
-        OSError,
-        RuntimeError,
-        ValueError,
-    ) as error:
+    except (HTTPError, HFValidationError, OSError, RuntimeError, ValueError) as error:
         raise MachineError(
             f"{endpoint()} did not take {release.repository}: {error}; nothing is published unless "
             "the commit is there. A token that may write (HF_TOKEN) is needed"

@@ -16,6 +16,7 @@ from polylm_core.cli.whole import whole
 from polylm_core.errors import MachineError, MissingArtifactError
 from polylm_core.params import load_params
 from polylm_core.pipeline import DATA, RUNS, STAGES
+from polylm_core.stages.report.config import ReportConfig
 from polylm_core.storage import write_atomic
 
 
@@ -33,7 +34,7 @@ def written(
     _require_place(root, out)
     here = _Run(root, with_timings=with_timings)
     if against is None:
-        config = load_params(root / PARAMS).report
+        config = here.config
         page = page_of(config, here.material, here.languages, here.timings)
     else:
         other = _Run(_root_of(against), with_timings=with_timings)
@@ -84,6 +85,19 @@ class _Run:
         self.languages = tuple(inputs.scores.manifest.params["languages"])
         self.material = read_material(inputs, self.languages)
         self.timings = read_timings(root / RUNS, self.material.lineage) if with_timings else None
+
+    @property
+    def config(self) -> ReportConfig:
+        """With what its report was made; without a report on it, what the recipe here says."""
+        here = {row["stage"]: row["fingerprint"] for row in self.material.lineage}
+        try:
+            manifest = Report.open(self.root / STAGES["report"].out).manifest
+        except MissingArtifactError:
+            return load_params(self.root / PARAMS).report
+        if dict(manifest.inputs) != here:
+            return load_params(self.root / PARAMS).report
+        stated = {name: manifest.params[name] for name in ReportConfig.model_fields}
+        return ReportConfig.model_validate(stated)
 
     @property
     def name(self) -> str:

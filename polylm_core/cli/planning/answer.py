@@ -219,12 +219,11 @@ def _ranks(phases: list[Phase]) -> Iterator[dict[str, Any]]:
 
 def disk_of(request: Request, phases: list[Phase]) -> dict[str, int]:
     """Return the bytes that a recipe writes, by what they are."""
-    kept = request.profile.training.checkpoints.keep_last
     largest = max(phases, key=lambda phase: phase.sizes.trained)
     checkpoint = STATE_BYTES * largest.sizes.trained
     found = {
         "checkpoint_bytes": checkpoint,
-        "kept_checkpoints_bytes": (kept + 1) * checkpoint,  # one more while it is written
+        "kept_checkpoints_bytes": _kept_checkpoints_bytes(request, phases, checkpoint),
         "exported_models_bytes": 4 * sum(phase.sizes.parameters for phase in phases),
     }
     params = request.params
@@ -236,6 +235,18 @@ def disk_of(request: Request, phases: list[Phase]) -> dict[str, int]:
             "corpus_text_bytes": int(tokens * TEXT_BYTES_PER_TOKEN),
         }
     return found
+
+
+def _kept_checkpoints_bytes(request: Request, phases: list[Phase], largest: int) -> int:
+    """The last ones and one that is being written, and those that stay for good."""
+    checkpoints = request.profile.training.checkpoints
+    kept = (checkpoints.keep_last + 1) * largest
+    if checkpoints.keep_every_steps is None:
+        return kept
+    for phase in phases:
+        steps = sum(part.steps or 0 for part in phase.parts)
+        kept += steps // checkpoints.keep_every_steps * STATE_BYTES * phase.sizes.trained
+    return kept
 
 
 def _unstated(phases: list[Phase]) -> Iterator[str]:

@@ -9,6 +9,7 @@ from polylm_core.cli.planning.phases import phases_of
 from polylm_core.cli.planning.request import Request
 from polylm_core.errors import MachineError
 from polylm_core.stages.pretrain.config import PretrainConfig
+from polylm_core.training.sizes import sizes_of
 
 
 def measured_speed(request: Request, seconds: float) -> Speed:
@@ -44,4 +45,5 @@ def measured_speed(request: Request, seconds: float) -> Speed:
         f"measured here: {found.steps} steps of one rank in {found.seconds:.1f} s, "
         f"{found.tokens_per_second:,.0f} tokens a second"
     )
-    return Speed(found.tokens_per_second * phase.sizes.flops_per_token, told)
+    # All weights were trained, whatever the phase trains of them.
+    return Speed(found.tokens_per_second * sizes_of(phase.shape).flops_per_token, told)

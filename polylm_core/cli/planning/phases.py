@@ -44,9 +44,9 @@ class Phase:
     ramp: tuple[tuple[int, int], ...] = ()
     """Tokens in all, and sequences of each step, of smaller steps at the beginning."""
 
-    def memory(self, profile: Profile) -> Memory:
-        """Return the bytes of a rank when all ranks are there."""
-        return memory_of(self.sizes, self.shape, self.ways[0], profile.training, self.precision)
+    def memory(self, profile: Profile, way: Step) -> Memory:
+        """Return the bytes of a rank when the ranks share a step in this way."""
+        return memory_of(self.sizes, self.shape, way, profile.training, self.precision)
 
 
 def phases_of(params: Params, profile: Profile) -> list[Phase]:

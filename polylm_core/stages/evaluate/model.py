@@ -117,8 +117,9 @@ def generate(
         batch = prompts[first : first + GENERATION_BATCH]
         width = max(map(len, batch))
         padding = [width - len(prompt) for prompt in batch]
+        # The penalty of repetition sees padding too: the prompt's own token changes nothing.
         ids_BT = torch.tensor(
-            [[loaded.eos_id] * pad + list(ids) for pad, ids in zip(padding, batch, strict=True)]
+            [[ids[0]] * pad + list(ids) for pad, ids in zip(padding, batch, strict=True)]
         )
         mask_BT = torch.tensor([[0] * pad + [1] * (width - pad) for pad in padding])
         with torch.inference_mode():

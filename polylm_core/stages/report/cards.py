@@ -102,7 +102,7 @@ def facts(material: Material, code: str) -> list[Fact]:
     ):
         row = score_rows(material, suite, name, model).get(code)
         if row is not None:
-            shown = metrics.metric(name, row["value"])
+            shown = metrics.metric(row)
             found.append(
                 Fact(label, shown.value(row["value"]), f"95 % interval {shown.interval(row)}")
             )
@@ -124,7 +124,7 @@ def _verdicts(material: Material, code: str) -> list[str]:
             and row["metric"] not in ("gain_over_unigram_percent", "acc")
             and (not row["metric"].startswith("bleu"))
         ):
-            shown = metrics.metric(row["metric"], row["value"])
+            shown = metrics.metric(row)
             found.append(
                 f"{words.capital(metrics.label(row))} ({model_name(row['model'])}): "
                 f"{shown.value(row['value'])}, {meaning}."
@@ -238,11 +238,7 @@ def overview(material: Material, languages: Sequence[str]) -> Table:
 
     def shown(rows: dict[str, Row], code: str) -> str:
         row = rows.get(code)
-        return (
-            words.NOTHING
-            if row is None
-            else metrics.metric(row["metric"], row["value"]).value(row["value"])
-        )
+        return words.NOTHING if row is None else metrics.metric(row).value(row["value"])
 
     rows = []
     for code in languages:

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from polylm_core.stages.report import curves, filtering, metrics, words
-from polylm_core.stages.report.blocks import Figure, Table, model_name
+from polylm_core.stages.report.blocks import ALL_LANGUAGES, Figure, Table, model_name
 from polylm_core.stages.report.material import Material
+from polylm_core.stages.report.origins import RECIPE_WIDE
 from polylm_core.stages.report.page import render
 from polylm_core.stages.report.reading import Row
 from polylm_core.stages.report.timings import Timings, speed_figure
@@ -113,8 +114,10 @@ def findings(first: Run, second: Run) -> list[str]:
 
 
 def _verdict(one: Row, other: Row, first: Run, second: Run) -> str:
-    shown = metrics.metric(one["metric"], one["value"])
+    shown = metrics.metric(one)
     found = difference(one, other)
+    if one["language"] == ALL_LANGUAGES and _summed(first, one) != _summed(second, one):
+        return "of other languages"
     if found.low is None:
         return words.NOTHING
     if not found.is_sure:
@@ -125,14 +128,24 @@ def _verdict(one: Row, other: Row, first: Run, second: Run) -> str:
     return f"{(first if leads else second).name} is better"
 
 
+def _summed(run: Run, score: Row) -> set[str]:
+    """The languages behind a score over all of them."""
+    kind = ("suite", "metric", "model")
+    return {
+        row["language"]
+        for row in run.material.scores
+        if all(row[name] == score[name] for name in kind)
+    }
+
+
 def scores(first: Run, second: Run, *, overall: bool) -> Table:
     """Every score that both have: over all languages, or of each language."""
     one, other = _by_key(first), _by_key(second)
     rows = []
     for key in one:
-        if key not in other or (key[3] == "") != overall:
+        if key not in other or (key[3] == ALL_LANGUAGES) != overall:
             continue
-        shown = metrics.metric(key[1], one[key]["value"])
+        shown = metrics.metric(one[key])
         found = difference(one[key], other[key])
         gap = {"low": found.low, "high": found.high}
         rows.append(
@@ -169,7 +182,9 @@ def parameters(first: Run, second: Run) -> Table:
 def _parameters(run: Run) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for row in run.material.lineage:
-        found |= _flat(row["stage"], row["params"])
+        own = {name: value for name, value in row["params"].items() if name not in RECIPE_WIDE}
+        found |= _flat(row["stage"], own)
+        found |= {name: row["params"][name] for name in RECIPE_WIDE if name in row["params"]}
     return found
 
 

@@ -71,7 +71,7 @@ def _result(row: Row) -> EvalResult:
         dataset_name=name if row["suite"] not in metrics.SUITES else f"{name} (held-out text)",
         dataset_config=language or None,
         metric_type=row["metric"],
-        metric_name=metrics.metric(row["metric"], row["value"]).label,
+        metric_name=metrics.metric(row).label,
         metric_value=round(row["value"], 4),
     )
 

@@ -6,6 +6,7 @@ documents, which are drawn by a hash from all that were kept, are asked again.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from statistics import median, quantiles
 
@@ -14,7 +15,7 @@ from polylm_core.identify import Identifier, can_identify
 from polylm_core.stages.report.reading import Row, read_table
 
 MAX_DOCUMENTS = 200
-"""Of one language: the first by id, which says nothing of their text."""
+"""Of one language, in the order of a hash of their ids: an id begins with its source."""
 SAMPLE_CHARACTERS = 1000
 """As `identify.MAX_CHARACTERS`: more text does not change the answer."""
 UNSURE = 0.5
@@ -35,7 +36,9 @@ def _of_language(shards: ShardSet, language: str) -> Row:
     if not can_identify(language):
         return none
     table = read_table(shards, f"held_out/documents/{language}", ("id", "text"))
-    texts = table.sort_by("id")["text"][:MAX_DOCUMENTS].to_pylist()
+    ids = table["id"].to_pylist()
+    drawn = sorted(range(len(ids)), key=lambda row: hashlib.sha256(ids[row].encode()).digest())
+    texts = table["text"].take(drawn[:MAX_DOCUMENTS]).to_pylist()
     identifier = Identifier(language, ())
     found = [identifier.confidence(text, SAMPLE_CHARACTERS) for text in texts]
     if not found:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from safetensors import safe_open
 
@@ -99,7 +100,9 @@ class Material:
     hub_datasets: list[str] = field(default_factory=list)
     """Sources that are data sets of the Hugging Face hub."""
     hub_base: str | None = None
-    """An imported base model's name on the hub; none where it is not from there."""
+    """On the hub, the model that was imported or gone on from; none where it is not from there."""
+    is_continued: bool = False
+    """Whether training went on from another's model."""
     validated_tokens: int | None = None
     """Held-out tokens a language behind the curve of pretraining; none where nothing is trained."""
     compression: Row | None = None
@@ -169,7 +172,8 @@ def read_material(inputs: Inputs, languages: Sequence[str]) -> Material:
             for _, source in sorted(inputs.documents.manifest.params.get("sources", {}).items())
             if source.get("format") == "huggingface"
         ],
-        hub_base=_hub_name((inputs.base.manifest.params.get("imported") or {}).get("uri", "")),
+        hub_base=_hub_name(_begun_from(inputs.base).get("uri", "")),
+        is_continued=bool(_begun_from(inputs.base)) and not _is_imported(inputs.base),
         validated_tokens=inputs.base.manifest.params.get("validation_tokens_per_language"),
         compression=inputs.scores.manifest.params.get("compression"),
         adapter=inputs.scores.manifest.params.get("adapter"),
@@ -178,6 +182,12 @@ def read_material(inputs: Inputs, languages: Sequence[str]) -> Material:
 
 def _is_imported(base: BaseModelFolder) -> bool:
     return "imported" in base.manifest.params
+
+
+def _begun_from(base: BaseModelFolder) -> dict[str, Any]:
+    """What the base model is, or what its training went on from; empty where it is of this run."""
+    params = base.manifest.params
+    return params.get("imported") or params.get("init_from") or {}
 
 
 def _hub_name(uri: str) -> str | None:

@@ -49,7 +49,6 @@ def _share(label: str, **more: Any) -> Metric:
 
 
 _UNTOUCHED = "the source left as it is"
-_WORSE = {"judged": False, "lower_is_better": True}
 KNOWN = {
     "bits_per_byte": Metric("bits per byte", lower_is_better=True, beaten="counting tokens"),
     "gain_over_unigram_percent": Metric(
@@ -76,9 +75,7 @@ KNOWN = {
             ("into_english", "in translations into English"),
         )
     },
-    "answers_share": _share("held-out answers found in the training text", **_WORSE),
-    "translation_share": _share("held-out pairs found in the training text", **_WORSE),
-    "unrated_share": _share("answers the judge did not rate", **_WORSE),
+    "unrated_share": _share("answers the judge did not rate", judged=False, lower_is_better=True),
     "median_answer_tokens": Metric("median tokens of an answer", digits=1, judged=False),
 }
 IN_FULL = {
@@ -89,17 +86,26 @@ IN_FULL = {
     ("answers", "identical_share"): "answers that repeat another",
 }
 """Labels that would say too little outside the section of their suite."""
+CONTAMINATED = {
+    "answers_share": "held-out answers",
+    "translation_share": "held-out pairs",
+}
+"""Sets of the run's own text; the others are published ones."""
 SHARES = ("acc", "exact_match", "f1", "em", "share", "rate", "accuracy")
 """Words in the name of a metric that lies between 0 and 1."""
 
 
-def metric(name: str, value: float) -> Metric:
-    """How to show a metric by its name; an unknown one that looks like a share is one."""
+def metric(row: Mapping[str, Any]) -> Metric:
+    """How to show a score's metric; an unknown one that looks like a share is one."""
+    name = row["metric"]
     if name in KNOWN:
         return KNOWN[name]
-    label = name.replace("_", " ").replace(",none", "")
-    parts = name.replace(",", "_").split("_")
-    if 0 <= value <= 1 and any(part in SHARES for part in parts):
+    measure = name.partition(",")[0]  # the harness's filter stands behind
+    label = measure.replace("_", " ")
+    if row["suite"] == CONTAMINATION:
+        items = CONTAMINATED.get(name, f"items of {label.removesuffix(' share')}")
+        return _share(f"{items} found in the training text", judged=False, lower_is_better=True)
+    if 0 <= row["value"] <= 1 and {measure, *measure.split("_")} & {*SHARES}:
         return _share(label)
     return Metric(label)
 
@@ -115,7 +121,7 @@ def verdict(row: Mapping[str, Any]) -> str:
     Better only where the whole 95 % interval is: a score whose interval holds the baseline may be
     luck. Empty where there is no baseline or no interval.
     """
-    shown = metric(row["metric"], row["value"])
+    shown = metric(row)
     low, high, baseline = row["low"], row["high"], row["baseline"]
     if not shown.judged or baseline is None or low is None or high is None:
         return ""
@@ -130,13 +136,13 @@ def label(row: Mapping[str, Any]) -> str:
     suite, name = row["suite"], row["metric"]
     if (suite, name) in IN_FULL:
         return IN_FULL[suite, name]
-    shown = metric(name, row["value"]).label
+    shown = metric(row).label
     return shown if suite in SUITES else f"{suite}: {shown}"
 
 
 def cells(row: Mapping[str, Any]) -> tuple[str, str, str, str, str, str]:
     """A score as cells: metric, value, 95 % interval, baseline, meaning, items."""
-    shown = metric(row["metric"], row["value"])
+    shown = metric(row)
     baseline = row["baseline"]
     return (
         shown.label,

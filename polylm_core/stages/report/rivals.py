@@ -18,6 +18,8 @@ PERCENT = frozenset({"acc", "f1", "rouge", "percent"})
 DIRECTIONS = {"from_english": "eng_Latn-{code}", "into_english": "{code}-eng_Latn"}
 """Of sets that `evaluate` asks one direction at a time and the papers publish as one: the end of
 our name, and how the papers' rows name a language."""
+CUT_OTHERWISE = ("wmt20_from_english", "jpn_Jpan")
+"""Where our BLEU counts characters, and the papers' the words of a splitter they do not name."""
 MEANS = {
     MEAN: "all languages",
     "mean-trained": "languages of PolyLM",
@@ -45,7 +47,7 @@ def beside_published(material: Material) -> Beside | None:
     """
     ours: dict[tuple[str, str, str], list[Row]] = {}
     for score in material.scores:
-        if score["suite"] not in metrics.SUITES and _same(score):
+        if score["suite"] not in metrics.SUITES and _same(score) and _is_alike(score, material):
             key = (score["suite"], score["language"], score["metric"])
             ours.setdefault(key, []).append(score)
     if not ours:
@@ -83,6 +85,15 @@ def _same(score: Row) -> list[PublishedScore]:
         for row in published_for(name)
         if row.metric in parts and (row.language == code if code else row.part == mean)
     ]
+
+
+def _is_alike(score: Row, material: Material) -> bool:
+    """Whether the papers measured what we do: not what Japanese BLEU, or a mean with it, counts."""
+    if score["suite"] != CUT_OTHERWISE[0]:
+        return True
+    languages = {row["language"] for row in material.scores if row["suite"] == score["suite"]}
+    behind = {score["language"]} if score["language"] else languages
+    return CUT_OTHERWISE[1] not in behind
 
 
 def _our_cell(scores: Sequence[Row], model: str) -> str:

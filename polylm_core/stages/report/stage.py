@@ -126,6 +126,7 @@ def _shared(config: ReportConfig, material: Material, languages: Sequence[str]) 
         "metadata": hub.model_metadata(config, material, languages),
         "languages": [get_language(code) for code in languages],
         "context_tokens": material.context_tokens,
+        "adapter": material.adapter,
         "repetition_penalty": material.repetition_penalty,
         "headlines": summary.headlines(material, languages),
         "findings": summary.findings(material, languages, config),
@@ -144,6 +145,7 @@ def _page(config: ReportConfig, material: Material, languages: Sequence[str]) ->
     """What only the page shows."""
     return {
         "is_trained": material.is_trained,
+        "is_of_others": material.is_continued or not material.is_trained,
         "overview": cards.overview(material, languages),
         "cards": cards.cards(material, languages, config.samples_per_language),
         "attrition": sections.attrition(material, languages),

@@ -60,7 +60,7 @@ def headlines(material: Material, languages: Sequence[str]) -> list[Headline]:
         Headline(
             words.short_count(material.parameters),
             "parameters",
-            f"trained from scratch; {words.size(text)} of text to draw from"
+            f"{_begun(material)}; {words.size(text)} of text to draw from"
             if material.is_trained
             else "of a model that was imported",
         ),
@@ -81,6 +81,12 @@ def headlines(material: Material, languages: Sequence[str]) -> list[Headline]:
             f"of {words.count(stopped['items'])} held-out instructions",
         ),
     ]
+
+
+def _begun(material: Material) -> str:
+    if material.is_continued:
+        return f"trained further from {material.hub_base or 'a model of others'}"
+    return "trained from scratch"
 
 
 def _language_headline(material: Material) -> list[Headline]:
@@ -110,7 +116,7 @@ def _what(material: Material, languages: Sequence[str], config: ReportConfig) ->
     text = sum(row["bytes"] for row in material.kept)
     tokens = sum(row["tokens"] for row in material.mixture)
     origin = (
-        f"trained from scratch on {words.short_count(tokens)} tokens drawn from "
+        f"{_begun(material)} on {words.short_count(tokens)} tokens drawn from "
         f"{words.size(text)} of {config.domain}"
         if material.is_trained
         else "made from another's base model, taken as it is"

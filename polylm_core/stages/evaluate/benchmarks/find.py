@@ -11,8 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from httpx2 import HTTPError
 from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+from huggingface_hub.errors import LocalEntryNotFoundError
 
 from polylm_core.errors import SourceError
 from polylm_core.lines import BrokenFileError
@@ -133,6 +134,6 @@ def _cached(benchmark: BenchmarkSet, patterns: list[str]) -> Path | None:
             revision=benchmark.revision,
             allow_patterns=patterns,
         )
-    except (LocalEntryNotFoundError, HfHubHTTPError, OSError):
+    except (LocalEntryNotFoundError, HTTPError, OSError):
         return None
     return Path(folder)

@@ -4,7 +4,10 @@ unread.hidden = true;
 
 // Tables that sort by a click or a key on their heads.
 const UNITS = { bytes: 1, kB: 1e3, MB: 1e6, GB: 1e9, million: 1e6, billion: 1e9 };
+const SECONDS = { s: 1, min: 60, h: 3600 };
 function figureOf(text) {
+  const spans = [...text.matchAll(/(\d+(?:\.\d+)?)[\s\u00a0](h|min|s)\b/g)];
+  if (spans.length) return spans.reduce((sum, [, value, unit]) => sum + value * SECONDS[unit], 0);
   const found = text.replaceAll(",", "").match(/^[^\d-]*([+-]?\d+(?:\.\d+)?(?:e[+-]?\d+)?)[\s\u00a0]*(\w+)?/);
   return found ? Number(found[1]) * (UNITS[found[2]] ?? 1) : NaN;
 }
