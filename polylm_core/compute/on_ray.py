@@ -23,7 +23,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from polylm_core.compute import ray_traces
 from polylm_core.compute.backend import Item, Result, private_ray_problem, usable
-from polylm_core.compute.private_ray import give_token, private_ray_folder, require_shut
+from polylm_core.compute.private_ray import keep_shut, private_ray_folder, require_shut
 from polylm_core.compute.ray_faults import in_words, not_joined
 from polylm_core.compute.ray_machines import DEFAULT_PATIENCE, Patience, choose, require_total
 from polylm_core.compute.ray_ranks import GROWING, LEAVING, run_rank
@@ -218,7 +218,7 @@ class RayBackend:
         if (problem := private_ray_problem(self._private_cpus)) is not None:
             raise MachineError(problem)
         folder = private_ray_folder()
-        give_token()
+        keep_shut()
         try:
             ray.init(
                 address="local",

@@ -11,6 +11,10 @@ from pathlib import Path
 from polylm_core.errors import MachineError
 from polylm_core.storage import replacing
 
+WITHOUT_METRIC_SERVERS = {"AUTOSCALER_METRIC_PORT": "-1", "DASHBOARD_METRIC_PORT": "-1"}
+"""Environment of a private Ray, whose head would serve metrics to whoever asks, without a token:
+on a port that is none the servers do not start, which Ray takes (`monitor.py`, `head.py`)."""
+
 
 def private_ray_folder() -> Path:
     """Return this checkout's folder for private Rays; raises MachineError for another user's.
@@ -27,6 +31,15 @@ def private_ray_folder() -> Path:
     inner = folder / "r"
     inner.mkdir(exist_ok=True)
     return inner
+
+
+def keep_shut() -> None:
+    """See that the private Rays of this process let this user in alone.
+
+    Raises MachineError where the environment asks for a Ray without a token.
+    """
+    os.environ.update(WITHOUT_METRIC_SERVERS)
+    give_token()
 
 
 def give_token() -> None:

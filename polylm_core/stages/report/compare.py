@@ -102,7 +102,11 @@ def findings(first: Run, second: Run) -> list[str]:
     told = [f"{name} is better in {words.count(number)}" for name, number in better.items()]
     alone = len(one) + len(other) - 2 * len(both)
     return [
-        f"{changed} parameters differ." if changed else "No parameter differs.",
+        "No parameter differs."
+        if not changed
+        else "1 parameter differs."
+        if changed == 1
+        else f"{changed} parameters differ.",
         f"Of {words.count(len(both))} scores that both have, {words.count(sum(better.values()))} "
         f"differ by more than chance: {words.listed(told)}.",
         "An interval of a difference that holds zero says that the two may be equal; among so many "

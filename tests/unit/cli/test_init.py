@@ -150,6 +150,17 @@ def test_pairs_of_another_form_are_named_by_their_line(tmp_path: Path) -> None:
         read_pairs([f"swh_Latn={file}"])
 
 
+def test_pairs_that_are_not_there_are_told_without_a_traceback(tmp_path: Path) -> None:
+    (tmp_path / "empty.tsv").write_text("\n", encoding="utf-8")
+    (tmp_path / "folder").mkdir()
+    given = [f"swh_Latn={tmp_path / 'none.tsv'}", f"kas_Arab={tmp_path / 'empty.tsv'}"]
+    with pytest.raises(ParamsError) as told:
+        read_pairs([*given, f"epo_Latn={tmp_path / 'folder'}"])
+    messages = "\n".join(map(str, told.value.problems))
+    for part in ("no such file", "has no line with text", "a folder without .txt files"):
+        assert part in messages
+
+
 def test_a_folder_that_is_there_and_a_checkout_without_git_are_refused(tmp_path: Path) -> None:
     with pytest.raises(MachineError, match="is there already"):
         init.made(tmp_path, [], [], "CC0-1.0")

@@ -192,10 +192,30 @@ def test_an_accelerator_without_a_row_is_named(tmp_path: Path) -> None:
 def test_memory_that_does_not_suffice_is_told_with_what_helps(tmp_path: Path) -> None:
     kept = written(tmp_path / "kept.yaml", CLUSTER, training__recompute_activations=False)
     told, refused = planned(RECIPE, kept)
-    assert "takes 143.05 GB of a rank, a100-80gb has 80.00 GB; recompute_activations (38." in str(
-        refused[0]
+    assert (
+        "takes 143.05 GB of each of 256 ranks, a100-80gb has 80.00 GB; recompute_activations (38."
+        in str(refused[0])
     )
     assert str(refused[0]) in told["problems"]
+
+
+def test_memory_is_that_of_the_fewest_ranks_that_go_on(tmp_path: Path) -> None:
+    fewer = written(tmp_path / "fewer.yaml", CLUSTER, training__workers=8, training__min_workers=1)
+    told, refused = planned(ROOT / "recipes/polylm-1.7b.yaml", fewer)
+    assert refused == []
+    small = {"training__workers": 256, "training__min_workers": 2}
+    told, refused = planned(RECIPE, written(tmp_path / "two.yaml", CLUSTER, **small))
+    assert "of each of 2 ranks" in str(refused[0])
+    assert "a larger min_workers would help" in str(refused[0])
+    assert memory(told)["all"] < 80e9, "the table is of all ranks"
+
+
+def test_checkpoints_that_stay_for_good_take_disk(tmp_path: Path) -> None:
+    kept = written(tmp_path / "kept.yaml", CLUSTER, training__checkpoints__keep_every_steps=5000)
+    before, after = (plan(RECIPE, profile) for profile in (CLUSTER, kept))
+    steps = sum(row["steps"] for row in before["runs"] if row["run"] == "pretrain")
+    more = after["disk"]["kept_checkpoints_bytes"] - before["disk"]["kept_checkpoints_bytes"]
+    assert more == steps // 5000 * before["disk"]["checkpoint_bytes"]
 
 
 def test_a_fine_tuning_that_the_ranks_cannot_share_is_a_problem_with_its_mend() -> None:

@@ -24,6 +24,7 @@ from polylm_core.cli import publish as command
 from polylm_core.errors import MachineError, ParamsError
 from polylm_core.pipeline import STAGES
 from polylm_core.training.certificate import write_certificate
+from tests.clone import free_port
 from tests.exported import make_export
 from tests.upload_hub import take_uploads
 
@@ -74,10 +75,12 @@ def make_checkout(
 ) -> Path:
     """The artifacts that a release is gathered from; returns the chat model's folder."""
     files = {"a.txt": "a"}
-    put(DocumentSet, root, files, counts={"licenses": dict(licenses)})
     written = {"self_instruct": {"teacher": {"license": teacher}}}
-    put(InstructionSet, root, files, params=written)
-    put(BaseModelFolder, root, files, params={"imported": {"license": base}})
+    made = [
+        put(DocumentSet, root, files, counts={"licenses": dict(licenses)}),
+        put(InstructionSet, root, files, params=written),
+        put(BaseModelFolder, root, files, params={"imported": {"license": base}}),
+    ]
     partial = root / "data/.08_chat.partial"
     shutil.copytree(model, partial)
     (partial / "curves.csv").write_text("step\n", encoding="utf-8")
@@ -89,7 +92,7 @@ def make_checkout(
         Report,
         root,
         cards,
-        inputs={"finetune": chat.fingerprint},
+        inputs={artifact.stage: artifact.fingerprint for artifact in (chat, *made)},
         params={"model_license": "apache-2.0"},
     )
     return chat.path
@@ -184,6 +187,27 @@ def test_a_report_on_another_model_is_refused(model: Path, tmp_path: Path) -> No
     put(Report, tmp_path, {"model_card.md": CARD}, inputs={"finetune": "0" * 64})
     with pytest.raises(ParamsError, match=r"is about another model than .*08_chat"):
         command.release_of("me/my-lm", chat, tmp_path)
+
+
+def test_licences_of_other_text_than_the_model_read_are_no_answer(
+    model: Path, tmp_path: Path
+) -> None:
+    chat = make_checkout(tmp_path, model, {"crawl": ""})
+    shutil.rmtree(tmp_path / "data/01_documents")
+    put(DocumentSet, tmp_path, {"a.txt": "a"}, counts={"licenses": {"crawl": "MIT"}})
+    with pytest.raises(ParamsError, match="01_documents: is not what the model was made of"):
+        command.release_of("me/my-lm", chat, tmp_path)
+
+
+def test_a_hub_that_is_not_there_is_told_in_one_line(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chat = make_checkout(tmp_path, model)
+    monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{free_port()}")
+    monkeypatch.setenv("HF_TOKEN", "hf_another")
+    release = command.release_of("me/my-lm", chat, tmp_path)
+    with pytest.raises(MachineError, match="did not take me/my-lm"):
+        command.send(release, private=False)
 
 
 def test_what_the_hub_says_is_told_in_one_line(

@@ -10,10 +10,11 @@ import pytest
 
 from polylm_core.cli.report import written
 from polylm_core.errors import MachineError, MissingArtifactError
+from polylm_core.params import load_params
 from polylm_core.pipeline import STAGES
 from tests.architecture.closure import ROOT
 from tests.unit.cli.test_main import polylm
-from tests.unit.stages.report_inputs import make_inputs
+from tests.unit.stages.report_inputs import CONFIG, make_inputs, run_stage
 
 COMMIT = "c0ffee" * 6 + "abcd"
 
@@ -72,6 +73,24 @@ def test_a_page_without_times_has_no_clock_and_no_host(run: Path, tmp_path: Path
     assert "workbench" not in page
     assert COMMIT[:12] not in page
     assert 'id="chart-throughput"' not in page
+
+
+def test_the_page_of_a_run_is_under_the_name_that_its_report_gave_it(
+    run: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "checkout"
+    shutil.copytree(run, other)
+    text = (other / "params.yaml").read_text(encoding="utf-8")
+    stated = load_params(other / "params.yaml").report.model_name
+    (other / "params.yaml").write_text(text.replace(stated, "another-model"))
+    written(other, tmp_path / "before.html")
+    assert "another-model" in (tmp_path / "before.html").read_text(encoding="utf-8")
+    run_stage(make_inputs(tmp_path / "same"), tmp_path)
+    shutil.copytree(tmp_path / "10_report", other / "data/10_report")
+    written(other, tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "another-model" not in page
+    assert CONFIG.model_name in page
 
 
 def test_two_runs_stand_side_by_side_with_their_differences(

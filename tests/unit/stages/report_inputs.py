@@ -237,7 +237,13 @@ def _publish(
     return publish(kind, partial, out, inputs=prints, params=params, counts=counts)
 
 
-def make_inputs(folder: Path, *, worse_bits: float = 0.0) -> Inputs:
+def make_inputs(
+    folder: Path,
+    *,
+    worse_bits: float = 0.0,
+    base_params: Mapping[str, object] = MappingProxyType({}),
+    score_params: Mapping[str, object] = MappingProxyType({}),
+) -> Inputs:
     """Artifacts that belong together, with made-up figures."""
     documents = _publish(
         DocumentSet, folder / "01_documents", lambda path: None,
@@ -250,7 +256,9 @@ def make_inputs(folder: Path, *, worse_bits: float = 0.0) -> Inputs:
     base = _publish(
         BaseModelFolder, folder / "06_base", lambda path: _model(path, 500, 9.0, 3.4),
         tokenizer, tokens, mixture,
-        params={"validation_tokens_per_language": 4096, "model": {"context_tokens": 256}},
+        params={
+            "validation_tokens_per_language": 4096, "model": {"context_tokens": 256}, **base_params,
+        },
     )  # fmt: skip
     instructions = _publish(InstructionSet, folder / "07_instructions", _instructions, shards)
     chat = _publish(
@@ -263,6 +271,7 @@ def make_inputs(folder: Path, *, worse_bits: float = 0.0) -> Inputs:
         params={
             "languages": list(POLYLM_LANGUAGES),
             "compression": {"max_bytes_per_language": 12000, "max_bytes_per_document": 1200},
+            **score_params,
         },
     )  # fmt: skip
     return Inputs(documents, shards, tokenizer, tokens, mixture, base, instructions, chat, scores)

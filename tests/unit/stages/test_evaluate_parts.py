@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -125,6 +127,23 @@ def test_padding_on_the_left_does_not_change_an_answer(loaded: LoadedModel) -> N
         for prompt in prompts
     ]
     assert together == alone
+
+
+def test_the_penalty_of_repetition_does_not_see_padding(loaded: LoadedModel) -> None:
+    model = copy.deepcopy(loaded.model)
+    state = torch.ones(model.config.hidden_size)
+    with torch.no_grad():  # the same logits always: the end first, then one other token
+        model.transformer.ln_f.weight.zero_()
+        model.transformer.ln_f.bias.copy_(state)
+        head = model.get_output_embeddings().weight
+        head.zero_()
+        head[loaded.eos_id] = state
+        head[loaded.eos_id + 40] = 0.9 * state
+    ends = replace(loaded, model=model)
+    prompts = [loaded.encode(text) for text in ("Press", "Click the button to open the dialog.")]
+    answers = generate(ends, prompts, max_new_tokens=4, repetition_penalty=1.2)
+    assert [answer.stopped for answer in answers] == [True, True]
+    assert [answer.tokens for answer in answers] == [0, 0]
 
 
 @pytest.mark.parametrize(

@@ -87,6 +87,21 @@ def test_each_direction_of_a_translation_set_stands_beside_its_own(material: Mat
     assert figures == ["24.8", "19.7", "33.9", "24.6"], "arXiv 2307.06018, Table 24"
 
 
+def test_japanese_bleu_of_characters_stands_beside_no_other(material: Material) -> None:
+    scores = [
+        row(f"wmt20_{direction}", "bleu", language, 1.0)
+        for direction in ("from_english", "into_english")
+        for language in ("deu_Latn", "jpn_Jpan", "")
+    ]
+    beside = beside_published(replace(material, scores=scores))
+    assert beside is not None
+    shown = [cells[:2] for cells in beside.table.rows]
+    assert ("wmt20_from_english", "German") in shown
+    assert ("wmt20_into_english", "Japanese") in shown
+    assert ("wmt20_from_english", "Japanese") not in shown
+    assert ("wmt20_from_english", "all languages") not in shown, "a mean with it"
+
+
 def test_means_over_some_languages_are_there_for_orientation() -> None:
     found = {
         cells[3]: cells[4]

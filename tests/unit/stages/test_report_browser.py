@@ -124,6 +124,12 @@ def test_units_sort_by_size_and_names_by_letters(page: Any) -> None:
     assert heads.nth(2).get_attribute("aria-sort") is None
 
 
+def test_times_sort_by_their_length(page: Any) -> None:
+    times = ["2 h 03 min", "59.1 s", "4 min 50 s", "4 min 05 s"]
+    read = [page.evaluate("text => figureOf(text)", text) for text in times]
+    assert read == [7380, 59.1, 290, 245]
+
+
 def test_the_row_of_all_languages_stays_on_top(page: Any) -> None:
     page.locator("#figure-bits-per-byte summary").click()
     table = page.locator("#figure-bits-per-byte table")

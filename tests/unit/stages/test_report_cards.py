@@ -55,6 +55,25 @@ def test_the_model_card_has_its_tables_and_leads_to_the_data_cards(
         assert (made.path / "data_cards" / f"{source}.md").is_file()
 
 
+def test_a_model_that_was_gone_on_from_is_named(tmp_path: Path) -> None:
+    begun = {"uri": "hf://HuggingFaceTB/SmolLM2-135M@" + "0" * 40, "license": "apache-2.0"}
+    made = run_stage(make_inputs(tmp_path / "inputs", base_params={"init_from": begun}), tmp_path)
+    card = ModelCard.load(made.path / "README.md")
+    assert card.data.base_model == "HuggingFaceTB/SmolLM2-135M"
+    assert "trained further from HuggingFaceTB/SmolLM2-135M" in card.text
+    page = (made.path / "report.html").read_text(encoding="utf-8")
+    assert "from scratch" not in card.text + page
+    assert "of which nobody here knows what it has read" in page
+
+
+def test_the_card_loads_the_adapter_that_was_scored(made: Report, tmp_path: Path) -> None:
+    inputs = make_inputs(tmp_path / "inputs", score_params={"adapter": "spanish"})
+    adapted = (run_stage(inputs, tmp_path).path / "README.md").read_text(encoding="utf-8")
+    call = 'PeftModel.from_pretrained(model, folder, subfolder="adapters/spanish")'
+    assert call in adapted
+    assert "PeftModel" not in (made.path / "README.md").read_text(encoding="utf-8")
+
+
 def test_a_data_card_tells_licence_origin_and_what_was_kept(made: Report) -> None:
     card = DatasetCard.load(made.path / "data_cards/libreoffice-help.md")
     assert card.data.license == "mpl-2.0"
