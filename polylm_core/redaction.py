@@ -16,6 +16,7 @@ import re
 import sys
 import traceback
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -149,6 +150,26 @@ def hide_from_output() -> None:
     """Hide secrets in all that this process prints and logs from now on."""
     sys.stdout, sys.stderr = redacting(sys.stdout), redacting(sys.stderr)
     redact_logs()
+
+
+@contextmanager
+def hidden_in_errors() -> Iterator[None]:
+    """Let errors of the block out without secrets: Ray writes them, and cuts them, by itself.
+
+    An error that has none, with what it was raised from, goes on as it is. One whose own text has
+    some becomes a RuntimeError with the text that is left.
+    """
+    try:
+        yield
+    except Exception as error:
+        whole = "".join(traceback.format_exception(error))
+        if redacted(whole) == whole:
+            raise
+        text = str(error)
+        if redacted(text) == text:
+            raise error from None
+        hidden = RuntimeError(f"{type(error).__name__}: {redacted(text)}")
+        raise hidden.with_traceback(error.__traceback__) from None
 
 
 def redact_logs() -> None:

@@ -30,7 +30,7 @@ from polylm_core.compute.ray_ranks import GROWING, LEAVING, run_rank
 from polylm_core.compute.restarts import Restarts, last_line
 from polylm_core.errors import InfrastructureError, MachineError, PolyLMError
 from polylm_core.progress import TerminalProgress
-from polylm_core.redaction import hide_from_output
+from polylm_core.redaction import hidden_in_errors, hide_from_output
 
 MAX_UNIT_RETRIES = 3
 """How often a unit of work is done again after its worker or node died."""
@@ -254,7 +254,8 @@ def _in_folder(folder: str, function: Callable[[Item], Result], item: Item) -> R
     """Work where the driver works: a joined cluster's workers stand where it was started."""
     hide_from_output()
     os.chdir(folder)
-    return function(item)
+    with hidden_in_errors():
+        return function(item)
 
 
 @contextmanager

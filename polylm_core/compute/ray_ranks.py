@@ -15,7 +15,7 @@ from ray.util.queue import Queue
 from polylm_core.compute.backend import resolve
 from polylm_core.compute.process import die_with_process
 from polylm_core.compute.ray_machines import Bundle, claimed, fits
-from polylm_core.redaction import hide_from_output
+from polylm_core.redaction import hidden_in_errors, hide_from_output
 from polylm_core.worker import Regroup
 
 NOTICE_POLL_SECONDS = 2.0
@@ -105,7 +105,8 @@ def run_rank(loop: dict[str, Any]) -> str | None:
     more = [size - world for size in loop["sizes"] if size > world and rank == 0]
     notices = Notices(more, loop["bundle"])
     try:
-        resolve(loop["worker"])(_RayContext(loop["reports"], notices), loop["config"])
+        with hidden_in_errors():
+            resolve(loop["worker"])(_RayContext(loop["reports"], notices), loop["config"])
     except Regroup:
         return LEAVING if notices.leaving else GROWING
     finally:

@@ -5,15 +5,22 @@ from __future__ import annotations
 import io
 import logging
 import sys
+import traceback
 from pathlib import Path
 
 import pytest
 import yaml
 
 from polylm_core import redaction
-from polylm_core.errors import ParamsError, Problem, SourceError
+from polylm_core.errors import MachineError, ParamsError, Problem, SourceError
 from polylm_core.params import load_params
-from polylm_core.redaction import redact_logs, redacted, redacted_tree, redacting
+from polylm_core.redaction import (
+    hidden_in_errors,
+    redact_logs,
+    redacted,
+    redacted_tree,
+    redacting,
+)
 from polylm_core.settings import load_profile
 from tests.clone import ROOT
 from tests.planted import OF_A_FORM, PLANTED, environment
@@ -141,3 +148,31 @@ def test_every_secret_has_been_where_it_can_leak(tmp_path: Path) -> None:
     files = [path.read_text() for path in tmp_path.rglob("*") if path.is_file()]
     everything = "\n".join([*variables.values(), *files])
     assert [name for name, secret in PLANTED.items() if secret not in everything] == []
+
+
+def test_an_error_leaves_without_its_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray Train cuts what a rank raised before anything else sees it."""
+    monkeypatch.setenv("TEACHER_API_KEY", "pAssw0rd99")
+    with pytest.raises(RuntimeError, match=r"^KeyError: .*\[hidden\]") as told, hidden_in_errors():
+        raise KeyError({"PATH": "/bin", "TEACHER_API_KEY": "pAssw0rd99"})
+    assert "pAssw0rd99" not in "".join(traceback.format_exception(told.value))
+    assert told.traceback[-1].name == "test_an_error_leaves_without_its_secrets"
+
+
+def test_an_error_keeps_its_class_where_only_its_cause_has_secrets(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TEACHER_API_KEY", "pAssw0rd99")
+    with pytest.raises(MachineError, match="no answer") as told, hidden_in_errors():
+        try:
+            raise KeyError("pAssw0rd99")
+        except KeyError as error:
+            raise MachineError("no answer") from error
+    assert "pAssw0rd99" not in "".join(traceback.format_exception(told.value))
+
+
+def test_an_error_without_secrets_is_that_error() -> None:
+    wrong = ValueError("a sequence of 3")
+    with pytest.raises(ValueError, match="of 3") as told, hidden_in_errors():
+        raise wrong
+    assert told.value is wrong
