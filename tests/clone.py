@@ -134,8 +134,28 @@ def make_clone(
     for source, lines in LINES.items() if not whole_sources else ():
         _cut_source(ROOT / "data/00_sources" / source, folder / "data/00_sources" / source, lines)
     shutil.copyfile(recipe, folder / "params.yaml")
+    _copy_kernels(folder)
     subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
     return Clone(folder, _environment(folder))
+
+
+def _copy_kernels(folder: Path) -> None:
+    """Give a copy the machine code of this checkout's kernels, half a minute of compiling.
+
+    numba looks at the content of their files, and for them under a hash of their folder's path.
+    """
+    package = Path("polylm_core")
+    compiled = list((ROOT / package / "__pycache__").glob("kernels-*"))
+    for source in {file.parent for file in (folder / package).rglob("*.py")}:
+        here = ROOT / source.relative_to(folder)
+        for cache in compiled:
+            if (made := cache / _numba_name(here)).is_dir():
+                target = folder / package / "__pycache__" / cache.name / _numba_name(source)
+                shutil.copytree(made, target)
+
+
+def _numba_name(folder: Path) -> str:
+    return f"{folder.name}_{hashlib.sha1(str(folder).encode()).hexdigest()}"
 
 
 def _environment(folder: Path) -> dict[str, str]:
