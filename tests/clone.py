@@ -164,6 +164,7 @@ def _environment(folder: Path) -> dict[str, str]:
     return {
         **kept,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "RAY_worker_niceness": "0",
         "PREFECT_SERVER_API_PORT": str(free_port()),
         "PREFECT_HOME": str(folder / ".prefect"),
         "DVC_SITE_CACHE_DIR": str(folder / ".dvc-site"),

@@ -91,6 +91,7 @@ def test_a_run_loses_no_step_to_a_notice_and_grows_again(
     assert "the 1 ranks begin again: there are machines for more" in notes
 
 
+@pytest.mark.slow
 def test_two_ranks_one_three_and_two_again_train_like_two(tmp_path: Path) -> None:
     result = elastic.compare(tmp_path, steps=4)
     assert elastic.shortfalls(result) == []

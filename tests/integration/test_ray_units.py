@@ -87,6 +87,7 @@ def test_a_unit_whose_worker_was_killed_is_done_again(tmp_path: Path) -> None:
     assert list(BACKEND.map(die_the_first_time, folders)) == [2, 2]
 
 
+@pytest.mark.slow
 def test_a_unit_that_is_lost_every_time_is_told_as_such() -> None:
     with pytest.raises(MachineError, match=r"lost 4 times .* finished work is kept"):
         list(BACKEND.map(die, range(2)))

@@ -29,6 +29,7 @@ GOOD = {
 
 
 @NONE_HERE
+@pytest.mark.slow
 def test_a_quick_run_holds_both_sides_losses_together_and_judges_no_speed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

