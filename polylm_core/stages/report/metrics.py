@@ -60,6 +60,7 @@ KNOWN = {
     "bleu_into_english": Metric("BLEU into English", digits=1, beaten=_UNTOUCHED),
     "acc": _share("right, by log-likelihood"),
     "acc_norm": _share("right, by log-likelihood a character"),
+    "rouge": _share("mean of ROUGE-1, 2 and L"),
     "in_language_share": _share("in the language asked for", judged=False),
     "stopped_share": _share("ended by itself", judged=False),
     "identical_share": _share("repeats another answer", judged=False, lower_is_better=True),

@@ -45,7 +45,7 @@ class BenchmarkSet:
     source: str
     """The paper, with its arXiv number, or the page."""
     license: str
-    """SPDX name."""
+    """SPDX name; `unknown` where whoever published it states none."""
     languages: Mapping[str, str]
     """The set's own code by FLORES-200 code."""
     kind: Literal["options", "generation"]
@@ -73,6 +73,9 @@ class BenchmarkSet:
     base_shots: int = 0
     """Examples in the prompt of the base model, as PolyLM has them (arXiv 2307.06018, section 5);
     a chat model is asked without."""
+    answers_below: bool = False
+    """Whether an answer is the line below its question. The base model's prompt then ends with the
+    line break: one that the model had to write would end the answer before its first word."""
 
     def codes(self, languages: Iterable[str]) -> list[str]:
         """Those of the FLORES-200 codes that the set has."""

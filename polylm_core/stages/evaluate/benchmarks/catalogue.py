@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from polylm_core.stages.evaluate.benchmarks.benchmark_set import BenchmarkSet, Form, Metric
+from polylm_core.stages.evaluate.benchmarks.catalogue_generation import GENERATION
 from polylm_core.stages.evaluate.benchmarks.catalogue_translation import TRANSLATION
 from polylm_core.stages.evaluate.benchmarks.catalogue_understanding import UNDERSTANDING
 
@@ -77,6 +78,7 @@ _XQUAD = BenchmarkSet(
 )  # fmt: skip
 
 SETS: Mapping[str, BenchmarkSet] = {
-    found.name: found for found in (_XCOPA, _XWINOGRAD, _XQUAD, *UNDERSTANDING, *TRANSLATION)
+    found.name: found
+    for found in (_XCOPA, _XWINOGRAD, _XQUAD, *UNDERSTANDING, *TRANSLATION, *GENERATION)
 }
 """Every set by its name."""

@@ -15,8 +15,8 @@ from polylm_core.stages.evaluate.benchmarks.sentence_readers import sentence_rea
 from polylm_core.stages.evaluate.benchmarks.squad_file import read_squad
 
 Row = dict[str, Any]
-"""One item, with the fields that the set's task file names. `language`, the set's own code, is
-added where there is none."""
+"""One item, with the fields that the set's task file names. `language`, the set's own code, and
+`benchmark`, its name, are added where there is none."""
 
 PTB_QUOTES = {"``": '"', "''": '"'}
 
@@ -35,6 +35,16 @@ def read_json_lines(path: Path, language: str) -> Iterator[Row]:
                 raise ValueError(f"line {number} is too long")
             if line.strip():
                 yield json.loads(line)
+
+
+def read_source_and_target(path: Path, language: str) -> Iterator[Row]:
+    """MTG in the form of ours: an object a line with what is given and what is to be written."""
+    for number, row in enumerate(read_json_lines(path, language), start=1):
+        texts = {name: row[name] for name in ("source", "target")}
+        for name, text in texts.items():
+            if not (isinstance(text, str) and text.strip()):
+                raise ValueError(f"item {number} has no text in `{name}`")
+        yield texts
 
 
 def read_parquet(path: Path, language: str) -> Iterator[Row]:
@@ -80,6 +90,7 @@ def _characters(sentence: str, tokens: list[str], first: int, last: int) -> tupl
 READERS: Mapping[str, Reader] = {
     "json lines": read_json_lines,
     "parquet": read_parquet,
+    "source and target": read_source_and_target,
     "squad": read_squad,
     "xwinograd table": read_xwinograd_table,
     **sentence_readers(TATOEBA_CODES),

@@ -69,7 +69,7 @@ def _write_task(
         if split == benchmark.scored:
             rows = drawn(rows, limit, seed)
         path = folder / f"{ask.task}.{split}.jsonl"
-        named = {"language": benchmark.languages[ask.language]}
+        named = {"language": benchmark.languages[ask.language], "benchmark": benchmark.name}
         lines = [json.dumps({**named, **row}, ensure_ascii=False) for row in rows]
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
         files[split] = str(path)
@@ -134,4 +134,5 @@ def _generation(config: BenchmarksConfig, benchmark: BenchmarkSet, model: str) -
         return {}
     stops = list(benchmark.stops) if model == "base" else []
     kwargs = {"until": stops, "max_gen_toks": config.max_new_tokens, "do_sample": False}
-    return {"generation_kwargs": kwargs}
+    below = {"gen_prefix": "\n"} if benchmark.answers_below and model == "base" else {}
+    return {"generation_kwargs": kwargs, **below}
