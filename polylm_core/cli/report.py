@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from polylm_core.artifacts import Report
+from polylm_core.artifacts import Manifest, Report
 from polylm_core.cli.checkout import PARAMS
 from polylm_core.cli.whole import whole
 from polylm_core.errors import MachineError, MissingArtifactError
@@ -87,14 +87,19 @@ class _Run:
         self.timings = read_timings(root / RUNS, self.material.lineage) if with_timings else None
 
     @property
+    def _reported(self) -> Manifest | None:
+        """Of the report that lies there; none where there is none."""
+        try:
+            return Report.open(self.root / STAGES["report"].out).manifest
+        except MissingArtifactError:
+            return None
+
+    @property
     def config(self) -> ReportConfig:
         """With what its report was made; without a report on it, what the recipe here says."""
         here = {row["stage"]: row["fingerprint"] for row in self.material.lineage}
-        try:
-            manifest = Report.open(self.root / STAGES["report"].out).manifest
-        except MissingArtifactError:
-            return load_params(self.root / PARAMS).report
-        if dict(manifest.inputs) != here:
+        manifest = self._reported
+        if manifest is None or dict(manifest.inputs) != here:
             return load_params(self.root / PARAMS).report
         stated = {name: manifest.params[name] for name in ReportConfig.model_fields}
         return ReportConfig.model_validate(stated)
@@ -102,11 +107,8 @@ class _Run:
     @property
     def name(self) -> str:
         """What its report calls the model; without one, what its folder is called."""
-        try:
-            manifest = Report.open(self.root / STAGES["report"].out).manifest
-        except MissingArtifactError:
-            return self.root.resolve().name
-        return str(manifest.params["model_name"])
+        manifest = self._reported
+        return self.root.resolve().name if manifest is None else str(manifest.params["model_name"])
 
 
 def _named_apart(here: _Run, other: _Run) -> tuple[Any, Any]:
