@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from tests.clone import Clone, free_port
 
 POOL = "polylm-test"
 UP_SECONDS = 300.0
+BUSY_SECONDS = 60.0
 FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 
 
@@ -29,13 +31,24 @@ class Deployed:
     environment: Mapping[str, str]
 
     def ask(self, path: str, content: object | None = None) -> Any:
-        """Ask the API: a POST with content, or a GET."""
+        """Ask the API: a POST with content, or a GET.
+
+        A server whose database is locked for the moment answers 503 and asks nothing else
+        than to be asked again, as Prefect's own client does.
+        """
         data = None if content is None else json.dumps(content).encode()
         request = urllib.request.Request(
             f"{self.url}{path}", data, {"Content-Type": "application/json"}
         )
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            return json.loads(answer.read() or b"null")
+        deadline = time.monotonic() + BUSY_SECONDS
+        while True:
+            try:
+                with urllib.request.urlopen(request, timeout=30) as answer:
+                    return json.loads(answer.read() or b"null")
+            except urllib.error.HTTPError as error:
+                if error.code != 503 or time.monotonic() > deadline:
+                    raise
+                time.sleep(1)
 
     def start(self, deployment: str, **parameters: object) -> str:
         """Start a run of a deployment through the API; return its id."""
