@@ -64,6 +64,25 @@ def test_the_base_model_is_shown_another_item_and_begins_below_the_input(
     assert values(found, "deu_Latn") == {"rouge": (0.5, 2)}
 
 
+@pytest.mark.parametrize(
+    ("task", "sentence"),
+    [
+        ("mtg_story", "Write the end of this story in German."),
+        ("mtg_title", STEM),
+        ("mtg_question", "Write the question to this passage and its answer in German."),
+        ("mtg_summary", "Summarize this text in German."),
+    ],
+)
+def test_a_chat_model_is_asked_in_the_sentence_of_the_task_and_shown_no_example(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task: str, sentence: str
+) -> None:
+    write(tmp_path / "deu_Latn.jsonl", lines(*ITEMS))
+    found = ask(tmp_path, task, "deu_Latn", monkeypatch, "Ein Tag voll Regen", model="chat")
+    for row, item in zip(found.predictions, ITEMS, strict=True):
+        assert row.prompts == (f"{sentence}\n{item['source']}",)
+    assert values(found, "deu_Latn") == {"rouge": (0.5, 2)}
+
+
 def test_an_item_without_a_text_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path / "deu_Latn.jsonl", lines(ITEMS[0], {"source": "x", "target": " "}))
     with pytest.raises(SourceError, match=r"deu_Latn\.jsonl.*item 2 has no text in `target`"):

@@ -53,11 +53,11 @@ class Writer:
 
 def ask(
     folder: Path, name: str, language: str, monkeypatch: pytest.MonkeyPatch, text: str = "",
-    **config: Any,
+    model: str = "base", **config: Any,
 ) -> Benchmarked:  # fmt: skip
     """Ask the set of a folder in one language."""
     declared = BenchmarksConfig.model_validate(
-        {"sets": {name: {"languages": [language], **config}}, "models": ["base"]}
+        {"sets": {name: {"languages": [language], **config}}, "models": [model]}
     )
     run = replace(make_run(folder / "run"), benchmark_locations={name: str(folder)})
     monkeypatch.setattr(suite, "_sharded", lambda *_: Writer(text))
@@ -200,7 +200,7 @@ def test_sentences_are_translated_by_polylms_prompt(
         write(tmp_path / file, sides[side])
     found = ask(tmp_path, name, "deu_Latn", monkeypatch, text="Es regnet heute.", shots=0)
     assert found.predictions[0].prompts == (
-        "It rains today.\nTranslate this sentence from English to German.",
+        "It rains today.\nTranslate this sentence from English to German.\n",
     )
     assert values(found, "deu_Latn")["chrf++"] == (pytest.approx(100.0), 2)
 
@@ -244,7 +244,7 @@ def test_wmt20_shows_one_other_sentence_and_counts_words(
     assert found.predictions[0].prompts == (
         "猫在睡觉。\nTranslate this sentence from Chinese to English.\n"
         "The cat sleeps a lot.\n\n"
-        "今天下雨了。\nTranslate this sentence from Chinese to English.",
+        "今天下雨了。\nTranslate this sentence from Chinese to English.\n",
     )
     value, items = values(found, "zho_Hans")["bleu"]
     assert (items, 20 < value < 60) == (2, True)

@@ -55,6 +55,7 @@ def _both_ways(
             ),
             fetch=fetch,
             base_shots=1,
+            answers_below=True,
         )
         for direction in DIRECTIONS
     ]
