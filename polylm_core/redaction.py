@@ -156,20 +156,24 @@ def hide_from_output() -> None:
 def hidden_in_errors() -> Iterator[None]:
     """Let errors of the block out without secrets: Ray writes them, and cuts them, by itself.
 
-    An error that has none, with what it was raised from, goes on as it is. One whose own text has
-    some becomes a RuntimeError with the text that is left.
+    An error that has none, with what it was raised from, goes on as it is. One that has some of its
+    own, in its text, its notes or the errors it groups, becomes a RuntimeError with what is left.
     """
     try:
         yield
-    except Exception as error:
-        whole = "".join(traceback.format_exception(error))
-        if redacted(whole) == whole:
+    except (Exception, SystemExit) as error:
+        if not _tells(traceback.format_exception(error)):
             raise
-        text = str(error)
-        if redacted(text) == text:
+        own = traceback.format_exception(type(error), error, None, chain=False)
+        if not _tells(own):
             raise error from None
-        hidden = RuntimeError(f"{type(error).__name__}: {redacted(text)}")
+        hidden = RuntimeError(redacted("".join(own).strip()))
         raise hidden.with_traceback(error.__traceback__) from None
+
+
+def _tells(lines: list[str]) -> bool:
+    text = "".join(lines)
+    return redacted(text) != text
 
 
 def redact_logs() -> None:

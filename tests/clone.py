@@ -151,7 +151,8 @@ def _copy_kernels(folder: Path) -> None:
         for cache in compiled:
             if (made := cache / _numba_name(here)).is_dir():
                 target = folder / package / "__pycache__" / cache.name / _numba_name(source)
-                shutil.copytree(made, target)
+                # Another process may be writing there, and renames such files when they are whole.
+                shutil.copytree(made, target, ignore=shutil.ignore_patterns("*.tmp.*"))
 
 
 def _numba_name(folder: Path) -> str:

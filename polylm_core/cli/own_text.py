@@ -104,13 +104,14 @@ def read_pairs(given: Sequence[str]) -> list[OwnPairs]:
             continue
         if not paths or not paths[0].is_file():
             continue  # told by language
+        told = len(problems)
         content = _decoded(paths[0], problems)
         lines = [line for line in content.splitlines() if line.strip()]
         broken = [number for number, line in enumerate(lines, 1) if line.count("\t") != 1]
         if broken:
             message = f"{len(broken):,} lines are not English, one tab, {language}; the first"
             problems.append(Problem(str(paths[0]), message, f"line {broken[0]}"))
-        if not lines:
+        if not lines and len(problems) == told:
             problems.append(Problem(str(paths[0]), "has no line with text"))
         size = paths[0].stat().st_size
         found.append(OwnPairs(language, paths[0], len(lines), sum(map(len, lines)), size))

@@ -27,7 +27,7 @@ from polylm_core.storage import sha256_file
 CARDS = ("README.md", "model_card.md")
 """What the report calls the model's card; the hub shows README.md."""
 UNKNOWN_LICENSES = {"", "unknown", "none", "?"}
-LICENSED = ("ingest", "pretrain", "instruct")
+LICENSED = ("ingest", "vocab", "pretrain", "instruct")
 """Stages that take something of others."""
 HUB = "https://huggingface.co"
 

@@ -21,9 +21,8 @@ from ray.train.torch import TorchConfig, TorchTrainer
 from ray.util.queue import Empty, Queue
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from polylm_core.compute import ray_traces
+from polylm_core.compute import private_ray, ray_traces
 from polylm_core.compute.backend import Item, Result, private_ray_problem, usable
-from polylm_core.compute.private_ray import keep_shut, private_ray_folder, require_shut
 from polylm_core.compute.ray_faults import in_words, not_joined
 from polylm_core.compute.ray_machines import DEFAULT_PATIENCE, Patience, choose, require_total
 from polylm_core.compute.ray_ranks import GROWING, LEAVING, run_rank
@@ -217,8 +216,8 @@ class RayBackend:
     def _start_private(self, environment: dict[str, Any]) -> None:
         if (problem := private_ray_problem(self._private_cpus)) is not None:
             raise MachineError(problem)
-        folder = private_ray_folder()
-        keep_shut()
+        folder = private_ray.private_ray_folder()
+        private_ray.set_up_private()
         try:
             ray.init(
                 address="local",
@@ -227,10 +226,9 @@ class RayBackend:
                 log_to_driver=False,
                 _temp_dir=str(folder),
                 runtime_env=environment,
-                # They would be served to whoever asks, without a token.
-                _system_config={"enable_metrics_collection": False},
+                _system_config=private_ray.SYSTEM_CONFIG,
             )
-            require_shut()
+            private_ray.require_shut()
         except MachineError:
             ray.shutdown()
             raise

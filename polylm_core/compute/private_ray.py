@@ -1,4 +1,4 @@
-"""Where a checkout's private Rays keep their files, and the token they ask for."""
+"""Where a checkout's private Rays keep their files, how they are set, and their token."""
 
 from __future__ import annotations
 
@@ -11,9 +11,17 @@ from pathlib import Path
 from polylm_core.errors import MachineError
 from polylm_core.storage import replacing
 
-WITHOUT_METRIC_SERVERS = {"AUTOSCALER_METRIC_PORT": "-1", "DASHBOARD_METRIC_PORT": "-1"}
+ENVIRONMENT = {
+    "AUTOSCALER_METRIC_PORT": "-1",
+    "DASHBOARD_METRIC_PORT": "-1",
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
+}
 """Environment of a private Ray, whose head would serve metrics to whoever asks, without a token:
-on a port that is none the servers do not start, which Ray takes (`monitor.py`, `head.py`)."""
+on a port that is none the servers do not start, which Ray takes (`monitor.py`, `head.py`). And no
+cloud takes this machine away: what would watch for it competes with the ranks' start."""
+SYSTEM_CONFIG = {"enable_metrics_collection": False, "prestart_worker_first_driver": False}
+"""Metrics would be served to whoever asks, without a token; workers that are started before one
+is needed are not those of our environment, and end unused."""
 
 
 def private_ray_folder() -> Path:
@@ -33,12 +41,12 @@ def private_ray_folder() -> Path:
     return inner
 
 
-def keep_shut() -> None:
-    """See that the private Rays of this process let this user in alone.
+def set_up_private() -> None:
+    """Set what private Rays of this process take from the environment; they let this user in alone.
 
     Raises MachineError where the environment asks for a Ray without a token.
     """
-    os.environ.update(WITHOUT_METRIC_SERVERS)
+    os.environ.update(ENVIRONMENT)
     give_token()
 
 

@@ -48,7 +48,7 @@ def demonstrated(finished: Path, *options: str, seconds: float) -> dict[str, Any
 
 @pytest.mark.timeout(1200)  # it may wait for the pipeline to be run
 def test_machines_come_one_is_lost_and_the_run_goes_on_with_another(clone: Clone) -> None:
-    result = demonstrated(clone.path, "--quick", seconds=280)
+    result = demonstrated(clone.path, "--quick", seconds=560)
     assert [start["world_size"] for start in result["starts"]] == [2, 2]
     assert result["machines_brought_up"] >= 3
     assert result["greatest_difference"] == 0

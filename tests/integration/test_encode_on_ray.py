@@ -31,6 +31,7 @@ def _own_ray_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
     shutil.rmtree(folder)
 
 
+@pytest.mark.slow
 def test_the_same_bytes_come_from_ray_and_from_one_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -45,6 +45,7 @@ def uneven_job(folder: Path) -> TrainJob:
     return job.model_copy(update={"new_model": job.new_model.model_copy(update=odd)})
 
 
+@pytest.mark.slow
 def test_a_sharded_run_drops_a_step_and_a_rerun_told_of_it_has_the_same_weights(
     tmp_path: Path,
 ) -> None:

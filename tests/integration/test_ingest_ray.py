@@ -27,6 +27,7 @@ def _own_ray_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
     shutil.rmtree(folder)
 
 
+@pytest.mark.slow
 def test_ray_and_one_process_give_the_same_bytes_and_the_same_error(tmp_path: Path) -> None:
     backend = RayBackend(
         address=None, training_workers=1, threads_per_worker=1, use_gpu=False, private_cpus=2

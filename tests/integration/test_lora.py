@@ -69,7 +69,7 @@ def losses(job: TrainJob) -> list[float]:
     return [row.value for row in rows if row.metric == "loss"]
 
 
-@pytest.mark.parametrize("architecture", ["llama", "gpt2"])
+@pytest.mark.parametrize("architecture", ["llama", pytest.param("gpt2", marks=pytest.mark.slow)])
 def test_a_whole_rank_and_two_zero3_ranks_train_the_same_adapter(
     architecture: str, tmp_path: Path
 ) -> None:

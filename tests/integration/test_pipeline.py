@@ -40,6 +40,16 @@ def test_every_stage_left_its_provenance_and_no_clock_in_an_artifact(clone: Clon
         assert str(clone.path) not in manifest
 
 
+def test_another_learning_rate_makes_no_earlier_stage_stale(clone: Clone) -> None:
+    clone.edit_params("  learning_rate: 0.002", "  learning_rate: 0.003")
+    status, output = clone.run("dvc", "status", "--json")
+    clone.edit_params("  learning_rate: 0.003", "  learning_rate: 0.002")
+    assert status == 0, output
+    changed = {"changed deps": {"params.yaml": {"finetune": "modified"}}}
+    assert json.loads(output) == {"finetune": [changed]}
+
+
+@pytest.mark.slow
 def test_another_learning_rate_runs_only_the_last_three_stages(clone: Clone) -> None:
     before = clone.artifacts()
     clone.edit_params("  learning_rate: 0.002", "  learning_rate: 0.003")

@@ -64,7 +64,7 @@ def jobs_of(folder: Path) -> list[TrainJob]:
     ]
 
 
-@pytest.mark.parametrize("world", [1, 2, 3])
+@pytest.mark.parametrize("world", [1, 2, pytest.param(3, marks=pytest.mark.slow)])
 def test_ranks_together_hold_the_weights_of_one_that_has_all(world: int, tmp_path: Path) -> None:
     jobs = jobs_of(tmp_path)
     started(tmp_path, jobs, world, steps=3 if world == 2 else 0)

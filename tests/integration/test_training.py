@@ -178,6 +178,7 @@ def test_ranks_die_with_their_driver_and_the_next_run_goes_on(
     assert weights(make_job(tmp_path, steps=STEPS)) == undisturbed
 
 
+@pytest.mark.slow
 def test_an_error_that_a_restart_cannot_mend_is_told_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -163,6 +164,30 @@ def test_an_error_leaves_without_its_secrets(monkeypatch: pytest.MonkeyPatch) ->
     shown = "".join(traceback.format_exception(told.value))
     assert "pAssw0rd99" not in shown
     assert "in show_all" in shown, "where it was raised is told"
+
+
+def note() -> None:
+    error = ValueError("no answer")
+    error.add_note(os.environ["TEACHER_API_KEY"])
+    raise error
+
+
+def gather() -> None:
+    raise ExceptionGroup("several", [ValueError(os.environ["TEACHER_API_KEY"])])
+
+
+def leave() -> None:
+    raise SystemExit(os.environ["TEACHER_API_KEY"])
+
+
+@pytest.mark.parametrize("end", [note, gather, leave])
+def test_what_belongs_to_an_error_leaves_without_secrets_too(
+    end: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEACHER_API_KEY", "pAssw0rd99")
+    with pytest.raises(RuntimeError, match=r"\[hidden\]") as told, hidden_in_errors():
+        end()
+    assert "pAssw0rd99" not in "".join(traceback.format_exception(told.value))
 
 
 def ask_in_vain() -> None:

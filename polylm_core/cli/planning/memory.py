@@ -61,10 +61,13 @@ def memory_problems(
     """Yield a problem where a rank needs more than its accelerator has, with what would help."""
     if machine is None or machine.memory_bytes is None or not phase.ways:
         return
-    # The fewest ranks that the profile goes on with hold the largest parts of the states.
-    way = max(phase.ways, key=lambda way: phase.memory(profile, way).peak)
-    needed = phase.memory(profile, way).peak
-    if needed <= machine.memory_bytes:
+    # The full group first; the fewest ranks that the profile goes on with hold larger parts.
+    fewest = max(phase.ways, key=lambda way: phase.memory(profile, way).peak)
+    for way in (phase.ways[0], fewest):
+        needed = phase.memory(profile, way).peak
+        if needed > machine.memory_bytes:
+            break
+    else:
         return
     execution = profile.training
     helps = []

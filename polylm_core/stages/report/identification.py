@@ -10,6 +10,8 @@ import hashlib
 from collections.abc import Sequence
 from statistics import median, quantiles
 
+import pyarrow as pa
+
 from polylm_core.artifacts import ShardSet
 from polylm_core.identify import Identifier, can_identify
 from polylm_core.stages.report.reading import Row, read_table
@@ -38,7 +40,7 @@ def _of_language(shards: ShardSet, language: str) -> Row:
     table = read_table(shards, f"held_out/documents/{language}", ("id", "text"))
     ids = table["id"].to_pylist()
     drawn = sorted(range(len(ids)), key=lambda row: hashlib.sha256(ids[row].encode()).digest())
-    texts = table["text"].take(drawn[:MAX_DOCUMENTS]).to_pylist()
+    texts = table["text"].take(pa.array(drawn[:MAX_DOCUMENTS], pa.int64())).to_pylist()
     identifier = Identifier(language, ())
     found = [identifier.confidence(text, SAMPLE_CHARACTERS) for text in texts]
     if not found:

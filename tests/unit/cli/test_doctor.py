@@ -7,6 +7,7 @@ import os
 import shutil
 import urllib.error
 import urllib.request
+from dataclasses import replace
 from email.message import Message
 from importlib import metadata
 from pathlib import Path
@@ -168,6 +169,17 @@ def test_a_large_recipe_needs_a_large_disk_and_memory(tmp_path: Path) -> None:
     small = load_request(ROOT / "recipes/polylm-1.7b.yaml", ROOT / "infra/profiles", "32x8-a100")
     on_cpu = type(small)(small.recipe, small.params, "here", Profile.model_validate(wide))
     assert "`polylm plan` has the parts" in (demands.memory(on_cpu).problem or "")
+
+
+def test_memory_of_all_ranks_is_asked_for_though_fewer_may_go_on() -> None:
+    """Activations are in every rank: two take more than one that goes on alone."""
+    found = load_request(ROOT / "params.yaml", ROOT / "infra/profiles", "laptop")
+    training = {"backend": "ray", "workers": 2, "accelerator": "cpu", "sharding": "zero3"}
+    told = []
+    for fewest in (1, 2):
+        profile = Profile.model_validate({"training": {**training, "min_workers": fewest}})
+        told.append(demands.memory(replace(found, profile=profile)).found)
+    assert told[0] == told[1]
 
 
 def test_a_benchmark_that_is_not_where_the_profile_says_is_told_before_anything_runs() -> None:

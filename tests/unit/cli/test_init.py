@@ -126,6 +126,14 @@ def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
         assert part in messages
 
 
+def test_pairs_that_cannot_be_read_are_not_said_to_be_empty(tmp_path: Path) -> None:
+    latin = tmp_path / "pairs.tsv"
+    latin.write_bytes("bigger\tgrößer\n".encode("latin-1"))
+    with pytest.raises(ParamsError, match="not UTF-8 at byte 9") as told:
+        read_pairs([f"deu_Latn={latin}"])
+    assert len(told.value.problems) == 1
+
+
 def test_english_alone_is_no_project(tmp_path: Path) -> None:
     with pytest.raises(ParamsError, match="none in a language besides English"):
         read_texts([f"eng_Latn={write_text(tmp_path / 'a.txt')}"])

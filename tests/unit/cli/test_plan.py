@@ -208,6 +208,10 @@ def test_memory_is_that_of_the_fewest_ranks_that_go_on(tmp_path: Path) -> None:
     assert "of each of 2 ranks" in str(refused[0])
     assert "a larger min_workers would help" in str(refused[0])
     assert memory(told)["all"] < 80e9, "the table is of all ranks"
+    small |= {"training__recompute_activations": False}
+    told, refused = planned(RECIPE, written(tmp_path / "kept.yaml", CLUSTER, **small))
+    assert "143.05 GB of each of 256 ranks" in str(refused[0]), "more than two would not help"
+    assert "more workers would help" in str(refused[0])
 
 
 def test_checkpoints_that_stay_for_good_take_disk(tmp_path: Path) -> None:

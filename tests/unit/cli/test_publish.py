@@ -18,6 +18,7 @@ from polylm_core.artifacts import (
     DocumentSet,
     InstructionSet,
     Report,
+    Tokenizer,
     publish,
 )
 from polylm_core.cli import publish as command
@@ -72,12 +73,14 @@ def make_checkout(
     licenses: Mapping[str, str] = LICENSES,
     teacher: str = "Apache-2.0",
     base: str = "MIT",
+    vocabulary: str = "MIT",
 ) -> Path:
     """The artifacts that a release is gathered from; returns the chat model's folder."""
     files = {"a.txt": "a"}
     written = {"self_instruct": {"teacher": {"license": teacher}}}
     made = [
         put(DocumentSet, root, files, counts={"licenses": dict(licenses)}),
+        put(Tokenizer, root, files, params={"imported": {"license": vocabulary}}),
         put(InstructionSet, root, files, params=written),
         put(BaseModelFolder, root, files, params={"imported": {"license": base}}),
     ]
@@ -171,11 +174,12 @@ def test_weights_of_another_training_are_refused(model: Path, tmp_path: Path) ->
 
 
 def test_every_unknown_licence_is_told_at_once(model: Path, tmp_path: Path) -> None:
-    chat = make_checkout(tmp_path, model, {"udhr": "MIT", "crawl": ""}, "unknown", "")
+    chat = make_checkout(tmp_path, model, {"udhr": "MIT", "crawl": ""}, "unknown", "", "?")
     with pytest.raises(ParamsError) as told:
         command.release_of("me/my-lm", chat, tmp_path)
     assert [problem.location for problem in told.value.problems] == [
         "ingest.sources.crawl",
+        "vocab.imported",
         "pretrain.imported",
         "instruct.self_instruct.teacher",
     ]

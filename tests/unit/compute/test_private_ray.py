@@ -8,7 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from polylm_core.compute.private_ray import give_token, private_ray_folder, require_shut
+from polylm_core.compute.private_ray import (
+    give_token,
+    private_ray_folder,
+    require_shut,
+    set_up_private,
+)
 from polylm_core.errors import MachineError
 
 
@@ -28,6 +33,17 @@ def test_a_token_is_drawn_once_and_nobody_else_reads_it(token: Path) -> None:
     assert stat.S_IMODE(token.stat().st_mode) == 0o600
     give_token()
     assert token.read_text() == drawn
+
+
+def test_no_server_of_a_private_ray_tells_its_metrics(
+    token: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    servers = ("AUTOSCALER_METRIC_PORT", "DASHBOARD_METRIC_PORT")
+    for name in (*servers, "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"):
+        monkeypatch.setenv(name, "44227")
+    set_up_private()
+    assert [os.environ[name] for name in servers] == ["-1", "-1"], "no port: Ray starts none"
+    assert token.is_file()
 
 
 def test_a_private_ray_that_asks_for_no_token_is_refused(token: Path) -> None:

@@ -83,6 +83,15 @@ def test_a_chat_model_is_asked_in_the_sentence_of_the_task_and_shown_no_example(
     assert values(found, "deu_Latn") == {"rouge": (0.5, 2)}
 
 
+def test_a_file_of_one_item_has_no_example_to_show(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "deu_Latn.jsonl", lines(ITEMS[0]))
+    with pytest.raises(SourceError, match=r"has 1 items of deu_Latn, .* shown 1 others"):
+        ask(tmp_path, "mtg_title", "deu_Latn", monkeypatch)
+    ask(tmp_path, "mtg_title", "deu_Latn", monkeypatch, model="chat")
+
+
 def test_an_item_without_a_text_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path / "deu_Latn.jsonl", lines(ITEMS[0], {"source": "x", "target": " "}))
     with pytest.raises(SourceError, match=r"deu_Latn\.jsonl.*item 2 has no text in `target`"):

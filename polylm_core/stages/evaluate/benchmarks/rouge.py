@@ -2,8 +2,9 @@
 
 F-measures of the package rouge-score, without stems, of words in lower case. Its own words are runs
 of a to z and 0 to 9: they cut `schön` in two and leave nothing of Chinese. Here they are runs of
-letters and digits of any script; where no spaces stand between words, each letter is one, beside
-runs of a to z and 0 to 9. PolyLM does not say what it takes for words (arXiv 2307.06018).
+letters and digits, as MTG's five languages have them; where no spaces stand between words, each
+letter is one, beside runs of a to z and 0 to 9. PolyLM does not say what it takes for words (arXiv
+2307.06018).
 """
 
 from __future__ import annotations

@@ -58,6 +58,7 @@ def _write_task(
 ) -> None:
     benchmark = ask.benchmark
     limit = config.sets[benchmark.name].items_per_language
+    shots = _shots(config, benchmark, model)
     files = {}
     for split in place.form.splits:
         rows = list(place.rows(ask.language, split))
@@ -68,6 +69,12 @@ def _write_task(
             )
         if split == benchmark.scored:
             rows = drawn(rows, limit, seed)
+            if len(place.form.splits) == 1 and len(rows) <= shots:
+                raise SourceError(
+                    f"{place.folder}: {benchmark.name} has {len(rows)} items of {ask.language}, "
+                    f"and the {model} model is shown {shots} others of them; add items, or state "
+                    "shots: 0"
+                )
         path = folder / f"{ask.task}.{split}.jsonl"
         named = {"language": benchmark.languages[ask.language], "benchmark": benchmark.name}
         lines = [json.dumps({**named, **row}, ensure_ascii=False) for row in rows]
@@ -79,7 +86,7 @@ def _write_task(
         "dataset_path": "json",
         "dataset_name": None,
         "dataset_kwargs": {"data_files": files, "cache_dir": str(folder / "datasets")},
-        "num_fewshot": _shots(config, benchmark, model),
+        "num_fewshot": shots,
         # Otherwise the harness draws from the scored split without leaving the item itself out.
         **({"fewshot_split": "test"} if set(place.form.splits) == {"test"} else {}),
         # Splits that the harness's own files name and this form of the set lacks.
