@@ -61,12 +61,7 @@ def _write_task(
     shots = _shots(config, benchmark, model)
     files = {}
     for split in place.form.splits:
-        rows = list(place.rows(ask.language, split))
-        if not rows:
-            raise SourceError(
-                f"{place.folder}: {benchmark.name} has no {ask.language} in split {split}; fetch "
-                f"it again with `{benchmark.fetch_command(place.languages)}`"
-            )
+        rows = _rows_of(place, ask, split)
         if split == benchmark.scored:
             rows = drawn(rows, limit, seed)
             if len(place.form.splits) == 1 and len(rows) <= shots:
@@ -94,6 +89,16 @@ def _write_task(
         **_generation(config, benchmark, model),
     }
     (folder / f"{ask.task}.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+
+
+def _rows_of(place: FoundSet, ask: Asked, split: str) -> list[Row]:
+    rows = list(place.rows(ask.language, split))
+    if not rows:
+        raise SourceError(
+            f"{place.folder}: {ask.benchmark.name} has no {ask.language} in split {split}; fetch "
+            f"it again with `{ask.benchmark.fetch_command(place.languages)}`"
+        )
+    return rows
 
 
 def asked_items(
