@@ -28,6 +28,7 @@ pytestmark = pytest.mark.timeout(900)
 NAMES = [str(document.relative_to(ROOT)) for document in DOCUMENTS]
 ON_DEFAULT = ("docs/howto/add-a-language.md", "docs/howto/train-100m.md")
 """Documents that begin with the default recipe and all of its text."""
+BEGUN_WITH = ("params.yaml", "dvc.lock", ".dvc/config")
 # What another program pipes into it is read, or that one would end with status 141 now and then.
 STAND_IN = '#!/bin/sh\n[ ! -p /dev/stdin ] || cat > /dev/null\necho "{name} $*"\n'
 SWAHILI = "Watu wote wamezaliwa huru, hadhi na haki zao ni sawa. Nambari"
@@ -65,10 +66,9 @@ def tour(clone: Clone, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tou
     shutil.copytree(clone.path, root, ignore=shutil.ignore_patterns(".prefect", ".venv"))
     _make_environment(root / ".venv", home / "stand-ins")
     _write_texts(root, home)
-    commit = ("commit", "--quiet", "--allow-empty", "--message", "start")
-    subprocess.run(
-        ["git", "-c", "user.name=r", "-c", "user.email=r@r", *commit], cwd=root, check=True
-    )
+    reader = ("git", "-c", "user.name=r", "-c", "user.email=r@r")
+    for step in (("add", "--all"), ("commit", "--quiet", "--allow-empty", "--message", "start")):
+        subprocess.run([*reader, *step], cwd=root, check=True)
     with take_uploads() as hub:
         environment = {
             **clone.environment,
@@ -84,11 +84,11 @@ def tour(clone: Clone, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tou
             "HF_TOKEN": hub.token,
             "HF_HUB_DISABLE_XET": "1",
         }
-        reader = Tour(root, environment)
-        step = reader.run("polylm trace step 3 --json 2> /dev/null", is_program=False)[1]
+        tour = Tour(root, environment)
+        step = tour.run("polylm trace step 3 --json 2> /dev/null", is_program=False)[1]
         environment["DOCUMENT"] = json.loads(step)["documents"][0]["document"]
-        yield reader
-        reader.run("python -m flows.stop", is_program=False)
+        yield tour
+        tour.run("python -m flows.stop", is_program=False)
 
 
 def _make_environment(folder: Path, stand_ins: Path) -> None:
@@ -128,8 +128,8 @@ def _write_texts(root: Path, home: Path) -> None:
 
 @pytest.fixture
 def as_it_was(tour: Tour, request: pytest.FixtureRequest) -> Iterator[Tour]:
-    """The tour with the recipe and the text that a document begins with."""
-    kept = {name: (tour.path / name).read_bytes() for name in ("params.yaml", "dvc.lock")}
+    """The tour with the recipe, the text and the settings that a document begins with."""
+    kept = {name: (tour.path / name).read_bytes() for name in BEGUN_WITH}
     sources, aside = tour.path / "data/00_sources", tour.path / "data/.sources"
     if request.node.callspec.params["document"] in ON_DEFAULT:
         shutil.copyfile(ROOT / "params.yaml", tour.path / "params.yaml")
