@@ -89,6 +89,7 @@ TABLE: Mapping[str, Entry] = {
     ),
     "from transformers import pipeline": Entry("takes seconds of imports", is_slow=True),
     "make run": Entry("DVC looks at every stage", is_slow=True),
+    "docs/howto/train-100m.md: make run": Entry("takes 160 GB of text, and a GPU", "make -n run"),
     "make ui": Entry("starts a server", is_slow=True),
     "make stop": Entry("ends that server", is_slow=True),
     "make test": Entry("one file of each half of the suite (PYTEST_ADDOPTS)", is_slow=True),
@@ -217,10 +218,11 @@ TABLE: Mapping[str, Entry] = {
 
 
 def entry_of(command: Command) -> Entry | None:
-    """The entry of a command: by all of it, by its first two lines, or by its first."""
+    """The entry of a command: by its document, by all of it, by its first two lines, or by one."""
     lines = [line.partition(" #")[0].rstrip() for line in command.text.splitlines()]
     without_variables = VARIABLE.sub("", lines[0])
-    for key in (command.text, " ⏎ ".join(lines[:2]), lines[0], without_variables):
+    in_document = f"{command.document}: {lines[0]}"
+    for key in (in_document, command.text, " ⏎ ".join(lines[:2]), lines[0], without_variables):
         if key in TABLE:
             return TABLE[key]
     return next((entry for key, entry in TABLE.items() if lines[0].startswith(f"{key} -H")), None)
