@@ -7,7 +7,9 @@ long ones are in the long tests.
 from __future__ import annotations
 
 import json
+import lzma
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -31,7 +33,7 @@ ON_DEFAULT = ("docs/howto/add-a-language.md", "docs/howto/train-100m.md")
 BEGUN_WITH = ("params.yaml", "dvc.lock", ".dvc/config")
 # What another program pipes into it is read, or that one would end with status 141 now and then.
 STAND_IN = '#!/bin/sh\n[ ! -p /dev/stdin ] || cat > /dev/null\necho "{name} $*"\n'
-SWAHILI = "Watu wote wamezaliwa huru, hadhi na haki zao ni sawa. Nambari"
+SWAHILI = ROOT / "data/00_sources/udhr/swh_Latn.txt.xz"
 KHMER = "មនុស្សទាំងអស់កើតមកមានសេរីភាព និងសមភាព"
 
 
@@ -113,8 +115,9 @@ def _make_environment(folder: Path, stand_ins: Path) -> None:
 def _write_texts(root: Path, home: Path) -> None:
     """Write the files that the reader of a how-to has."""
     (home / "swahili").mkdir()
+    words, draw = lzma.decompress(SWAHILI.read_bytes()).decode().split(), random.Random(1234)
     for number in range(150):
-        lines = [f"{SWAHILI} {number} {line}." for line in range(8)]
+        lines = [" ".join(draw.choices(words, k=30)) + "." for _ in range(8)]
         (home / f"swahili/{number}.txt").write_text("\n".join(lines), encoding="utf-8")
     (root / "books").mkdir()
     khmer = "\n\n".join(f"{KHMER} {number} {KHMER}។" for number in range(150))
