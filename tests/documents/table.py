@@ -91,9 +91,11 @@ TABLE: Mapping[str, Entry] = {
     ),
     "from transformers import pipeline": Entry("takes seconds of imports", is_slow=True),
     "make run": Entry("DVC looks at every stage", is_slow=True),
-    "docs/howto/train-100m.md: make run": Entry(LARGE, "make -n run"),
+    "docs/howto/train-100m.md: make run": Entry(LARGE, "make -n run", is_slow=True),
     **{
-        f"docs/howto/train-100m.md: dvc repro {stage}": Entry(LARGE, f"dvc repro --dry {stage}")
+        f"docs/howto/train-100m.md: dvc repro {stage}": Entry(
+            LARGE, f"dvc repro --dry {stage}", is_slow=True
+        )
         for stage in ("ingest", "curate", "vocab", "mix", "pretrain", "report")
     },
     "make ui": Entry("starts a server", is_slow=True),
