@@ -158,11 +158,12 @@ TABLE: Mapping[str, Entry] = {
     "python3 -m venv ~/vllm": Entry(NO_GPU, "vllm serve data/08_chat --served-model-name my-lm"),
     "transformers serve": Entry("the name of the program", "true"),
     "git clone <this repository> polylm && cd polylm ⏎ make install": Entry(
-        "no GPU here, and nothing is installed: the rest as it stands",
+        "no GPU here, and nothing is installed: the rest as it stands, and then what was made again",
         ". .venv/bin/activate; pip install -c constraints.txt -e '.[gpu]'; "
         'python -c "import torch; print(torch.cuda.is_available())"; '
+        "mv params.yaml made.yaml; "
         "cp recipes/polylm-100m.yaml params.yaml; export POLYLM_PROFILE=1x1-h200; "
-        "polylm doctor || test $? = 1; polylm plan",
+        "polylm doctor || test $? = 1; polylm plan; mv made.yaml params.yaml",
         is_slow=True,
     ),
     'python -c "from huggingface_hub import HfApi; \\': Entry(
