@@ -158,7 +158,7 @@ TABLE: Mapping[str, Entry] = {
     "python3 -m venv ~/vllm": Entry(NO_GPU, "vllm serve data/08_chat --served-model-name my-lm"),
     "transformers serve": Entry("the name of the program", "true"),
     "git clone <this repository> polylm && cd polylm ⏎ make install": Entry(
-        "no GPU here, and nothing is installed: the rest as it stands, and then what was made again",
+        "no GPU here, and nothing is installed: the rest as it stands, then back to what is made",
         ". .venv/bin/activate; pip install -c constraints.txt -e '.[gpu]'; "
         'python -c "import torch; print(torch.cuda.is_available())"; '
         "mv params.yaml made.yaml; "
