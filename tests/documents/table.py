@@ -197,10 +197,7 @@ TABLE: Mapping[str, Entry] = {
     "polylm calibrate swh_Latn --whole-files data/00_sources/my-swahili/*.txt": Entry(
         "as it stands", is_slow=True
     ),
-    **{
-        f"dvc repro {stage}": Entry(ON_DEFAULT, is_slow=True)
-        for stage in ("ingest", "curate", "vocab", "pretrain", "report")
-    },
+    "dvc repro pretrain": Entry(ON_DEFAULT, is_slow=True),
     'export SECURITY_GROUP_ID="$(aws ec2 create-security-group --group-name polylm-ray \\': Entry(
         "of a cloud only the words: the stand-in for aws answers with them"
     ),
