@@ -9,6 +9,7 @@ from pathlib import Path
 
 from polylm_core.compute.backend import Backend
 from polylm_core.compute.local import LocalBackend
+from polylm_core.loading import uncollected
 from polylm_core.settings import Profile
 
 
@@ -23,7 +24,8 @@ def make_backend(
     training = profile.training
     if profile.map_backend == training.backend == "local":
         return local
-    on_ray = importlib.import_module("polylm_core.compute.on_ray")
+    with uncollected():
+        on_ray = importlib.import_module("polylm_core.compute.on_ray")
     cluster: Backend = on_ray.RayBackend(
         address=profile.ray_address or os.environ.get("RAY_ADDRESS"),
         training_workers=training.workers,
