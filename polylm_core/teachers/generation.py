@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from polylm_core.loading import uncollected
 from polylm_core.teachers.teacher import Answer, Sampling
 
 
@@ -67,7 +68,7 @@ def load_gguf(folder: Path, file: str) -> Loaded:
     import torch  # see `continue_batch`
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    with without_bars():
+    with without_bars(), uncollected():  # millions of small objects: a third less time
         tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=file, padding_side="left")
         model = AutoModelForCausalLM.from_pretrained(folder, gguf_file=file, dtype=torch.float32)
     return Loaded(tokenizer, model, frozenset({tokenizer.eos_token_id}))
