@@ -60,11 +60,11 @@ cluster-demo: $(INSTALLED) ## pretrain on machines that come, are lost and go, a
 # Integration tests take both cores and have servers of their own: one after the other.
 test: $(INSTALLED) ## the test suite
 	@$(IN_VENV) python -m pytest -n 2 --dist loadfile -m 'not integration and not slow'
-	@$(IN_VENV) python -m pytest -n 2 --dist loadgroup -m 'integration and not slow'
+	@$(IN_VENV) python -m pytest tests/integration -n 2 --dist loadgroup -m 'not slow'
 
 test-all: $(INSTALLED) ## the test suite with the long proofs
 	@$(IN_VENV) python -m pytest -n 2 --dist loadfile -m 'not integration'
-	@$(IN_VENV) python -m pytest -n 2 --dist loadgroup -m integration
+	@$(IN_VENV) python -m pytest tests/integration -n 2 --dist loadgroup -m integration
 
 lock: $(INSTALLED) ## write requirements.lock: every package with its sha256
 	@$(BIN)/python -m infra.lock $(EXTRAS) > requirements.lock.partial

@@ -9,6 +9,7 @@ import pytest
 from benchmarks.chaos import chaos
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_a_lost_rank_machine_and_stage_change_no_byte(tmp_path: Path) -> None:
     result = chaos(tmp_path, kills=3, seed=1)

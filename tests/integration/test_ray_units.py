@@ -30,15 +30,13 @@ def _own_ray_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
     shutil.rmtree(folder)
 
 
-def folder_of(_: int) -> str:
-    return os.getcwd()
+def slow_square_where(number: int) -> tuple[int, str]:
+    return slow_square(number), os.getcwd()
 
 
-def test_a_unit_works_where_the_driver_works(tmp_path: Path) -> None:
-    assert list(BACKEND.map(folder_of, [1])) == [str(tmp_path)]
-
-
-def test_results_come_in_the_order_of_the_items_and_ray_s_books_are_kept(tmp_path: Path) -> None:
+def test_results_come_in_the_order_of_the_items_from_where_the_driver_is_and_ray_s_books_are_kept(
+    tmp_path: Path,
+) -> None:
     run, notes = tmp_path / "runs/curate-1", list[str]()
     backend = RayBackend(
         address=None,
@@ -49,7 +47,8 @@ def test_results_come_in_the_order_of_the_items_and_ray_s_books_are_kept(tmp_pat
         on_wait=notes.append,
         traces=run,
     )
-    assert list(backend.map(slow_square, range(6))) == [0, 1, 4, 9, 16, 25]
+    squares = [(number, str(tmp_path)) for number in (0, 1, 4, 9, 16, 25)]
+    assert list(backend.map(slow_square_where, range(6))) == squares
     assert notes == []
     books = run / "cluster/1"
     assert [node["Resources"]["CPU"] for node in json.loads((books / "nodes.json").read_text())]
