@@ -11,7 +11,7 @@ from typing import Any
 
 from polylm_core.compute.backend import Backend, Item, Result
 from polylm_core.compute.local import LocalBackend
-from polylm_core.loading import uncollected
+from polylm_core.loading import importing
 from polylm_core.settings import Profile
 
 
@@ -53,7 +53,7 @@ class _Backends:
     @cached_property
     def _cluster(self) -> Backend:
         """Ray, imported by the stages that use it: it takes seconds."""
-        with uncollected():
+        with importing():
             on_ray = importlib.import_module("polylm_core.compute.on_ray")
         training = self._profile.training
         cluster: Backend = on_ray.RayBackend(

@@ -22,7 +22,7 @@ from polylm_core.claims import Claim
 from polylm_core.compute.local import LocalBackend
 from polylm_core.compute.process import die_with_parent, die_with_process
 from polylm_core.errors import MachineError, PolyLMError
-from polylm_core.loading import uncollected
+from polylm_core.loading import importing
 from polylm_core.pipeline import RUNS, SOURCES
 from polylm_core.progress import Progress, TerminalProgress
 from polylm_core.redaction import hide_from_output
@@ -110,7 +110,7 @@ def _run_watched(prepared: Prepared, outcome: Outcome, *, tag: str) -> int:
         print(f"warning: {error}; the stage runs unwatched", file=sys.stderr)
     conclusion = Conclusion(prepared, outcome, started, tag)
     try:
-        with uncollected():
+        with importing():
             watched = importlib.import_module("flows._flow")
         watched.run_as_flow(
             prepared.stage.name,

@@ -1,8 +1,8 @@
-"""Imports of large libraries without the garbage collector.
+"""Imports and loads of many small objects without the garbage collector.
 
 A training rank imports some 400,000 objects. CPython's collector goes through them again and again
 while they come, once more at each later full collection, and at the process's end; none of them is
-ever garbage. `gc.freeze` (Python's documentation) takes them out of its sight.
+ever garbage. `gc.freeze` (Python's documentation of `gc`) takes them out of its sight.
 """
 
 from __future__ import annotations
@@ -14,12 +14,24 @@ from contextlib import contextmanager
 
 @contextmanager
 def uncollected() -> Iterator[None]:
-    """Hold garbage collection while the block imports, and leave out of it what is there then."""
+    """Hold garbage collection while the block makes what it keeps."""
     collecting = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        gc.freeze()
         if collecting:
             gc.enable()
+
+
+@contextmanager
+def importing() -> Iterator[None]:
+    """Hold garbage collection while the block imports, and leave out of it what is there then.
+
+    For the start of a process: garbage that is there would stay as well.
+    """
+    with uncollected():
+        try:
+            yield
+        finally:
+            gc.freeze()

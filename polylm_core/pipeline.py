@@ -15,7 +15,7 @@ from typing import Any
 from polylm_core import artifacts
 from polylm_core.artifacts import Artifact
 from polylm_core.errors import MissingArtifactError, ParamsError, Problem
-from polylm_core.loading import uncollected
+from polylm_core.loading import importing
 from polylm_core.params import Params
 from polylm_core.stages.base import StageConfig
 from polylm_core.stages.ingest.config import PackageSource, declared_languages
@@ -54,7 +54,7 @@ class Stage:
 
     def function(self) -> Callable[..., Artifact]:
         """Import and return the stage's function."""
-        with uncollected():
+        with importing():
             module = import_module(f"polylm_core.stages.{self.name}.stage")
         function: Callable[..., Artifact] = getattr(module, self.name)
         return function

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from polylm_core.errors import MachineError
-from polylm_core.loading import uncollected
+from polylm_core.loading import importing
 from polylm_core.worker import WorkerContext
 
 Worker = Callable[[WorkerContext, Mapping[str, Any]], None]
@@ -83,6 +83,6 @@ def private_ray_problem(cpus: int) -> str | None:
 def resolve(worker: str) -> Worker:
     """Import the `Worker` that `module:function` names; only ranks pay for its imports."""
     module, _, name = worker.partition(":")
-    with uncollected():
+    with importing():
         function: Worker = getattr(import_module(module), name)
     return function

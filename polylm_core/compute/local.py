@@ -19,7 +19,7 @@ from polylm_core.compute.backend import Item, Result, resolve, usable
 from polylm_core.compute.process import die_with_parent, die_with_process
 from polylm_core.compute.restarts import Restarts
 from polylm_core.errors import MachineError, PolyLMError
-from polylm_core.loading import uncollected
+from polylm_core.loading import importing
 from polylm_core.redaction import hide_from_output
 from polylm_core.worker import Regroup
 
@@ -216,7 +216,7 @@ def _run_rank(
         MASTER_PORT=str(port),
         OMP_NUM_THREADS=str(threads),
     )
-    with uncollected():
+    with importing():
         import torch  # costs 2 s and its thread count must be set first
 
     torch.set_num_threads(threads)

@@ -15,7 +15,7 @@ from ray.util.queue import Queue
 from polylm_core.compute.backend import resolve
 from polylm_core.compute.process import die_with_process
 from polylm_core.compute.ray_machines import Bundle, claimed, fits
-from polylm_core.loading import uncollected
+from polylm_core.loading import importing
 from polylm_core.redaction import hidden_in_errors, hide_from_output
 from polylm_core.worker import Regroup
 
@@ -100,7 +100,7 @@ def run_rank(loop: dict[str, Any]) -> str | None:
     hide_from_output()
     train = ray.train.get_context()
     rank, world = train.get_world_rank(), train.get_world_size()
-    with uncollected():
+    with importing():
         import torch  # costs 2 s; only ranks need it here
 
     torch.set_num_threads(loop["threads"])

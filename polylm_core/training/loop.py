@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from polylm_core.errors import TrainingError
-from polylm_core.loading import uncollected
+from polylm_core.loading import importing
 from polylm_core.storage import exclusive_lock
 from polylm_core.training import checkpoint, throughput
 from polylm_core.training.checkpoint_store import LONGEST_COPY, CheckpointStore
@@ -252,7 +252,7 @@ def _engine(job: TrainJob, *, micro_batch: int, steps: int) -> Engine:
         return WholeEngine(build(job), job)
     # DeepSpeed asks when it is imported, and else takes a GPU wherever it sees one.
     os.environ["DS_ACCELERATOR"] = device_type(job)
-    with uncollected():
+    with importing():
         from polylm_core.training.sharded import ShardedEngine  # DeepSpeed costs seconds
 
     return ShardedEngine(job, micro_batch=micro_batch, steps=steps)

@@ -8,13 +8,19 @@ from collections.abc import Iterator
 
 import pytest
 
-from polylm_core.loading import uncollected
+from polylm_core.loading import importing, uncollected
 
 
 class Node:
     """Something that can be garbage: it may refer to itself."""
 
     itself: Node
+
+
+def made_garbage() -> weakref.ref[Node]:
+    node = Node()
+    node.itself = node
+    return weakref.ref(node)
 
 
 @pytest.fixture(autouse=True)
@@ -31,26 +37,30 @@ def test_nothing_is_collected_while_the_block_imports() -> None:
 
 
 def test_what_was_imported_is_left_out_of_later_collections() -> None:
-    kept = [Node() for _ in range(1000)]
-    with uncollected():
-        frozen_before = gc.get_freeze_count()
+    frozen_before = gc.get_freeze_count()
+    with importing():
+        kept = [Node() for _ in range(1000)]
     assert gc.get_freeze_count() >= frozen_before + len(kept)
     assert not any(found is kept[0] for found in gc.get_objects())
 
 
-def test_garbage_that_is_made_afterwards_is_collected() -> None:
+def test_garbage_of_what_was_loaded_is_collected() -> None:
     with uncollected():
+        gone = made_garbage()
+    gc.collect()
+    assert gone() is None
+
+
+def test_garbage_that_is_made_after_imports_is_collected() -> None:
+    with importing():
         pass
-    node = Node()
-    node.itself = node
-    gone = weakref.ref(node)
-    del node
+    gone = made_garbage()
     gc.collect()
     assert gone() is None
 
 
 def test_an_import_that_fails_leaves_collection_on() -> None:
-    with pytest.raises(ImportError), uncollected():
+    with pytest.raises(ImportError), importing():
         raise ImportError("no such library")
     assert gc.isenabled()
 
