@@ -1,4 +1,4 @@
-"""`pretrain` on two ZeRO-3 ranks for real: what it publishes is the model that trained."""
+"""`pretrain` on ZeRO-3 ranks for real: what it publishes is the model that trained."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.timeout(300)
 
 
 class OtherTokenizer(LocalBackend):
-    """Two ranks on this machine, to whom somebody gives another tokenizer than trained on."""
+    """Ranks on this machine, to whom somebody gives another tokenizer than trained on."""
 
     def launch(self, worker: str, config: Mapping[str, Any], **named: Any) -> None:
         file = Path(config["export"]["tokenizer_folder"]) / "tokenizer.json"

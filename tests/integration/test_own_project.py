@@ -64,7 +64,7 @@ def test_two_text_files_become_a_model_and_a_report(tmp_path: Path) -> None:
         project.stop()
     assert "data/10_report/report.html" in told
     chat = json.loads((project.path / "data/08_chat/parity.json").read_text(encoding="utf-8"))
-    assert [row["language"] for row in chat["languages"]] == ["ace_Latn", "eng_Latn"]
+    assert [row["language"] for row in chat["languages"]] == ["eng_Latn", "ace_Latn"]
     report = (project.path / "data/10_report/report.html").read_text(encoding="utf-8")
     assert "Acehnese" in report
     assert "own-ace_Latn" in report

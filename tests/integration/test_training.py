@@ -34,7 +34,7 @@ from polylm_core.training.order import build_order
 from tests.training_job import QUIET_PEAK, make_job, train, weights
 
 pytestmark = pytest.mark.timeout(900)
-STEPS = 300
+STEPS = 120
 LOCAL = LocalBackend(map_workers=1, training_workers=2, threads_per_worker=1)
 
 
@@ -162,7 +162,6 @@ def test_a_killed_worker_is_replaced_and_the_weights_are_the_same(
     assert weights(make_job(tmp_path, steps=STEPS)) == undisturbed
 
 
-@pytest.mark.slow
 def test_ranks_die_with_their_driver_and_the_next_run_goes_on(
     undisturbed: str, tmp_path: Path
 ) -> None:

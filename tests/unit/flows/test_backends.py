@@ -39,7 +39,6 @@ class Cluster:
 
     def __init__(self, **named: Any) -> None:
         Cluster.made = named
-        self.launched: list[str] = []
 
     def map(self, function: Any, items: Any) -> Any:
         return (("on the cluster", function(item)) for item in items)
@@ -77,6 +76,18 @@ def test_ranks_are_launched_on_the_cluster_that_the_profile_names(
     assert Cluster.made["address"] == "10.0.0.1:6379"
     assert Cluster.made["traces"] == Path("runs/pretrain-1")
     assert Cluster.made["training_workers"] == backend.training_workers == 2
+
+
+def test_a_profile_without_an_address_takes_that_of_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(on_ray, "RayBackend", Cluster)
+    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.2:6379")
+    profile = load_profile(Path("infra/profiles"), "laptop").model_copy(
+        update={"map_backend": "ray"}
+    )
+    list(make_backend(profile, LOCAL, work=Path("runs"), on_wait=print).map(abs, [-3]))
+    assert Cluster.made["address"] == "10.0.0.2:6379"
 
 
 def test_units_of_work_go_where_the_profile_says(monkeypatch: pytest.MonkeyPatch) -> None:
