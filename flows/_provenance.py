@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
@@ -40,12 +41,16 @@ class Runner:
     """The same for all stages of one `dvc repro`."""
 
 
+def is_runner(words: Sequence[str]) -> bool:
+    """Say whether a command line is that of a `dvc repro`."""
+    return any(os.path.basename(word) == "dvc" for word in words[:3]) and "repro" in words
+
+
 def ancestor_runner() -> Runner | None:
     """Return the nearest `dvc` among this process's ancestors, or none."""
     pid = os.getppid()
     while pid > 1:
-        words = arguments_of(pid)
-        if any(os.path.basename(word) == "dvc" for word in words[:3]) and "repro" in words:
+        if is_runner(arguments_of(pid)):
             return Runner(pid, os.environ.get(TAG_VARIABLE, f"repro-{pid}-{start_time(pid)}"))
         pid = parent_of(pid)
     return None

@@ -54,3 +54,50 @@ def test_an_agent_of_ray_is_known_by_the_checkout_it_works_in(tmp_path: Path) ->
     finally:
         agent.kill()
         agent.wait()
+
+
+STAGE = """
+import signal, sys, time
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+print("ready", flush=True)
+time.sleep(60)
+"""
+RUNNER = """
+import subprocess, sys
+sys.exit(subprocess.call([sys.executable, "-m", "flows.pretrain"]))
+"""
+
+
+def run_of(checkout: Path) -> subprocess.Popen[bytes]:
+    """A `dvc repro` with a stage, as they are seen among the machine's processes."""
+    (checkout / "flows").mkdir(parents=True)
+    (checkout / "flows/__init__.py").touch()
+    (checkout / "flows/pretrain.py").write_text(STAGE, encoding="utf-8")
+    (checkout / "dvc").write_text(RUNNER, encoding="utf-8")
+    command = [sys.executable, str(checkout / "dvc"), "repro"]
+    run = subprocess.Popen(command, cwd=checkout, stdout=subprocess.PIPE)
+    assert run.stdout is not None
+    run.stdout.readline()
+    return run
+
+
+def test_a_run_is_ended_stage_first_and_that_of_another_checkout_goes_on(tmp_path: Path) -> None:
+    ours, other = run_of(tmp_path / "ours"), run_of(tmp_path / "other")
+    try:
+        stages, runners = stop.run_in(tmp_path / "ours")
+        assert runners == [ours.pid]
+        assert [command_of(pid).split()[-1] for pid in stages] == ["flows.pretrain"]
+        assert stop.end_run(tmp_path / "ours")
+        assert ours.wait(timeout=10) == 1, "the stage's own status: DVC was not killed"
+        assert stop.run_in(tmp_path / "ours") == ([], [])
+        assert other.poll() is None
+        assert len(stop.run_in(tmp_path / "other")[0]) == 1
+    finally:
+        stop.end_run(tmp_path / "other")
+        for run in (ours, other):
+            run.kill()
+            run.wait()
+
+
+def test_where_nothing_runs_nothing_is_ended(tmp_path: Path) -> None:
+    assert not stop.end_run(tmp_path)
