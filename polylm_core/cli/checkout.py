@@ -27,9 +27,16 @@ def checkout() -> Path:
 def recipe_file(name: str) -> Path:
     """Return the file of a recipe that is named by its file, or by its name in `recipes/`.
 
-    Whether the file can be read is for the loader to say, with all else that is wrong.
+    Whether the file can be read is for the loader to say, with all else that is wrong. Raises
+    MachineError for a name that is none.
     """
-    return _file(name, RECIPES)
+    path = _file(name, RECIPES)
+    if not path.suffix and not path.exists():
+        known = ", ".join(_names(RECIPES))
+        raise MachineError(
+            f"no recipe {name}; name one of {RECIPES} ({known}), or a file (`polylm recipes list`)"
+        )
+    return path
 
 
 def profile_file(name: str, profiles: Path = PROFILES) -> Path:

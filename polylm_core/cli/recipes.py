@@ -87,19 +87,27 @@ def use(root: Path, recipe: Path, *, replace: bool) -> str:
     """Put a recipe in the place of `params.yaml`; return what is to be told.
 
     Raises ParamsError for a recipe with mistakes, MachineError where `params.yaml` has changes
-    that stand in no commit and `replace` does not say that they may go.
+    that stand in no commit, nor in a recipe beside the new one, and `replace` does not say that
+    they may go.
     """
     load_params(recipe)
     target = root / "params.yaml"
     if target.exists() and recipe.resolve() == target.resolve():
         raise ParamsError(str(recipe), [Problem("recipe", "is the one in use already")])
-    if not replace and _is_changed(target):
+    if not replace and _is_changed(target) and not _is_copy(target, recipe.parent):
         raise MachineError(
             f"{target} has changes that are in no commit and would be lost: commit them, or say "
             "--replace"
         )
     shutil.copyfile(recipe, target)
     return f"{target} is {recipe} now; next: polylm doctor, then make run"
+
+
+def _is_copy(file: Path, folder: Path) -> bool:
+    """Whether a file has the content of a recipe in a folder, so that nothing of it is lost."""
+    content = file.read_bytes()
+    others = [other for other in folder.glob("*.yaml") if not other.samefile(file)]
+    return any(content == other.read_bytes() for other in others)
 
 
 def _is_changed(file: Path) -> bool:

@@ -79,3 +79,15 @@ def test_changes_that_no_commit_has_are_not_replaced_unasked(checkout: Path) -> 
         recipes.use(checkout, TINY, replace=False)
     recipes.use(checkout, TINY, replace=True)
     assert (checkout / "params.yaml").read_bytes() == TINY.read_bytes()
+
+
+def test_a_recipe_that_was_put_in_use_and_not_changed_gives_way_unasked(checkout: Path) -> None:
+    taco, other = checkout / "recipes/taco-laptop.yaml", checkout / "recipes/other.yaml"
+    shutil.copyfile(TINY, other)
+    recipes.use(checkout, taco, replace=True)
+    recipes.use(checkout, other, replace=False)
+    assert (checkout / "params.yaml").read_bytes() == TINY.read_bytes()
+    with (checkout / "params.yaml").open("a", encoding="utf-8") as file:
+        file.write("# mine\n")
+    with pytest.raises(MachineError, match="--replace"):
+        recipes.use(checkout, taco, replace=False)
