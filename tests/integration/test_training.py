@@ -162,6 +162,7 @@ def test_a_killed_worker_is_replaced_and_the_weights_are_the_same(
     assert weights(make_job(tmp_path, steps=STEPS)) == undisturbed
 
 
+@pytest.mark.slow
 def test_ranks_die_with_their_driver_and_the_next_run_goes_on(
     undisturbed: str, tmp_path: Path
 ) -> None:
